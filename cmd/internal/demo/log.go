@@ -1,0 +1,44 @@
+package demo
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"sync"
+)
+
+// newLogger returns a logger of warnings and errors, without the time: the
+// demo's events carry their own.
+func newLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
+		Level: slog.LevelWarn,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// lines is a writer that hands over one complete line after the other.
+type lines struct {
+	take func(line string)
+
+	mu   sync.Mutex
+	rest []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		l.take(string(line))
+		l.rest = rest
+	}
+}

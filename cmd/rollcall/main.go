@@ -1,0 +1,133 @@
+// Command rollcall is Rollcall's one binary: service discovery for people who
+// already run Redis. Run it without arguments for its subcommands.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes. A stop that was asked for (Ctrl-C, SIGTERM) is a success.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// A command is one subcommand; each has a file of its own.
+type command struct {
+	name    string
+	summary string // empty: not listed in the usage text
+	run     func(ctx context.Context, args []string, std streams) error
+}
+
+// streams are a command's standard streams.
+type streams struct {
+	in       io.Reader
+	out, err *os.File
+}
+
+func commands() []command {
+	return []command{
+		{"demo", "servers come and go, and a watch follows: see it work in 10 seconds", demoCommand},
+		{"demo-server", "", demoServerCommand},
+		{"version", "print the version", versionCommand},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the program at once, should stopping take too long.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run executes the subcommand that args name and returns the exit code.
+func run(ctx context.Context, args []string, std streams) int {
+	if len(args) == 0 {
+		printUsage(std.out)
+		return exitOK
+	}
+	name, args := args[0], args[1:]
+	switch name {
+	case "help", "-h", "-help", "--help":
+		if len(args) == 0 {
+			printUsage(std.out)
+			return exitOK
+		}
+		name, args = args[0], []string{"-h"}
+	case "-version", "--version":
+		name = "version"
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return exitCode(c.run(ctx, args, std), name, std.err)
+		}
+	}
+	fmt.Fprintf(std.err, "rollcall: unknown command %q; \"rollcall help\" lists them\n", name)
+	return exitUsage
+}
+
+// usageError is a command line that can't be followed.
+type usageError struct {
+	error
+	told bool // the flag package has printed it already
+}
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitCode prints err, if there is one to print, and chooses the exit code.
+func exitCode(err error, name string, stderr io.Writer) int {
+	var usage usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &usage):
+		if !usage.told {
+			fmt.Fprintf(stderr, "rollcall %s: %v\n", name, err)
+		}
+		return exitUsage
+	default:
+		fmt.Fprintf(stderr, "rollcall %s: %v\n", name, err)
+		return exitFailed
+	}
+}
+
+// parse parses flags and refuses any argument after them. Help that was asked
+// for goes to standard output, complaints to standard error.
+func parse(flags *flag.FlagSet, args []string, std streams) error {
+	flags.SetOutput(std.err)
+	for _, arg := range args {
+		if arg == "-h" || arg == "-help" || arg == "--help" {
+			flags.SetOutput(std.out)
+		}
+	}
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return usageError{err, true}
+	}
+	if flags.NArg() > 0 {
+		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0)), false}
+	}
+	return nil
+}
+
+func printUsage(w io.Writer) {
+	fmt.Fprint(w, "Rollcall is service discovery for people who already run Redis.\n\n"+
+		"Usage:\n\n  rollcall <command> [flags]\n\nCommands:\n\n")
+	for _, c := range commands() {
+		if c.summary != "" {
+			fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+		}
+	}
+	fmt.Fprint(w, "\n\"rollcall help <command>\" shows its flags.\n"+
+		"Exit codes: 0 done or stopped by a signal, 1 failed, 2 wrong usage.\n")
+}

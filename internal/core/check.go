@@ -1,0 +1,71 @@
+package core
+
+import (
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// resubscriber is a Store whose subscription can be replaced.
+type resubscriber interface{ Resubscribe() }
+
+// check starts the one loop that compares all watched groups with the backend
+// once per heartbeat, whatever the pushes say. All of them travel together.
+func (e *Engine) check() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.checking && e.cfg.Beat > 0 {
+		e.checking = e.start(func() {
+			for e.sleep(jittered(e.cfg.Beat)) {
+				e.checkAll()
+			}
+		})
+	}
+}
+
+func (e *Engine) checkAll() {
+	e.groupsMu.Lock()
+	groups := make([]*group, 0, len(e.groups))
+	for _, g := range e.groups {
+		groups = append(groups, g)
+	}
+	e.groupsMu.Unlock()
+	for _, g := range groups {
+		g.mu.Lock()
+		t := g.topic
+		if t == nil {
+			g.mu.Unlock()
+			continue
+		}
+		silent := t.unpushed != ""
+		t.unpushed = ""
+		at := t.asOf.Load()
+		g.mu.Unlock()
+		if silent {
+			if r, ok := e.store.(resubscriber); ok {
+				r.Resubscribe()
+			}
+		}
+		if e.cfg.Hooks.SnapshotAge != nil && at != nil {
+			e.cfg.Hooks.SnapshotAge(g.name, time.Since(*at))
+		}
+		g.join(resyncCheck)
+	}
+}
+
+// readEnded reports a read to the hooks, and remembers what no push announced.
+func (e *Engine) readEnded(name string, f *flight, r *store.Reading, err error) {
+	kind := "full"
+	switch r.Kind {
+	case store.Same:
+		kind = "unchanged"
+	case store.Delta:
+		kind = "delta"
+	}
+	if e.cfg.Hooks.Read != nil {
+		e.cfg.Hooks.Read(name, kind, time.Since(f.start), err)
+	}
+	if f.reason != "" && err == nil && (f.reason != resyncCheck || r.Kind != store.Same) {
+		e.cfg.Hooks.resync(name, f.reason)
+	}
+}

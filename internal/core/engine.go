@@ -1,0 +1,186 @@
+// Package core is the registry's logic, once, on records: owning
+// registrations, heartbeats and healing, authoritative reads, and watches that
+// drop an instance only on evidence. It works on any store.Store.
+package core
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// patience bounds a call whose caller gave no deadline.
+const patience = 3 * time.Second
+
+// Config configures an Engine.
+type Config struct {
+	Store  store.Store
+	Owner  string        // the id that Store writes as
+	TTL    time.Duration // 0: registrations do not expire, and need no heartbeat
+	Beat   time.Duration
+	Logger *slog.Logger
+	Hooks  Hooks
+	// Decode makes the value of a record; an error leaves the record out.
+	Decode func(group string, r *store.Record) (any, error)
+}
+
+// Engine is one registry: its own registrations, its reads and its watches.
+type Engine struct {
+	cfg     Config
+	store   store.Store
+	instant store.Instant // nil unless the store is one
+
+	ctx    context.Context // ends with the engine
+	cancel context.CancelFunc
+	loops  sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	beating  bool
+	checking bool
+	owned    map[string]*registration
+	pending  map[string]int // registrations under way, by ID
+	lost     map[string]map[*lossListener]struct{}
+
+	groupsMu sync.Mutex
+	groups   map[string]*group
+
+	health health
+	bad    badRecords
+}
+
+// New returns an Engine, which owns the store from then on.
+func New(cfg Config) *Engine {
+	e := &Engine{
+		cfg: cfg, store: cfg.Store,
+		owned:   make(map[string]*registration),
+		pending: make(map[string]int),
+		lost:    make(map[string]map[*lossListener]struct{}),
+		groups:  make(map[string]*group),
+	}
+	e.instant, _ = cfg.Store.(store.Instant)
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	return e
+}
+
+// Close ends all watches and stops the heartbeat; it deregisters nothing.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	closed := e.closed
+	e.closed = true
+	e.mu.Unlock()
+	if closed {
+		return nil
+	}
+	e.cancel()
+	err := e.store.Close()
+	e.loops.Wait()
+	return err
+}
+
+// Closed is closed when the engine is.
+func (e *Engine) Closed() <-chan struct{} { return e.ctx.Done() }
+
+// alive returns ErrClosed after Close, or ctx's error when that ended.
+func (e *Engine) alive(ctx context.Context) error {
+	if e.ctx.Err() != nil {
+		return store.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// start runs a loop that Close waits for. It reports false after Close. e.mu is held.
+func (e *Engine) start(loop func()) bool {
+	if e.closed {
+		return false
+	}
+	e.loops.Add(1)
+	go func() {
+		defer e.loops.Done()
+		loop()
+	}()
+	return true
+}
+
+// enter keeps Close waiting until leave is called. It reports false after Close.
+func (e *Engine) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.loops.Add(1)
+	return true
+}
+
+func (e *Engine) leave() { e.loops.Done() }
+
+// sleep waits, and reports false when the engine closes first.
+func (e *Engine) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-e.ctx.Done():
+		return false
+	}
+}
+
+// health logs once when the backend goes away, and once when it is back.
+type health struct {
+	mu    sync.Mutex
+	since time.Time // zero while it answers
+}
+
+func (e *Engine) contact(err error) {
+	if errors.Is(err, store.ErrClosed) || errors.Is(err, context.Canceled) {
+		return
+	}
+	e.health.mu.Lock()
+	since := e.health.since
+	switch {
+	case err != nil && since.IsZero():
+		e.health.since = time.Now()
+	case err == nil:
+		e.health.since = time.Time{}
+	}
+	e.health.mu.Unlock()
+	if err != nil && since.IsZero() {
+		e.cfg.Logger.Warn("backend does not answer; keeping the last known state and trying on", "error", err)
+	}
+	if err == nil && !since.IsZero() {
+		e.cfg.Logger.Info("backend answers again", "away", time.Since(since).Round(time.Millisecond))
+	}
+}
+
+// badRecords remembers which unreadable records were reported.
+type badRecords struct {
+	mu   sync.Mutex
+	seen map[[2]string]bool
+}
+
+// maxBadSeen bounds what is remembered; beyond it a record may be reported again.
+const maxBadSeen = 10_000
+
+func (e *Engine) reportBad(group, id string, why error) {
+	e.bad.mu.Lock()
+	key := [2]string{group, id}
+	seen := e.bad.seen[key]
+	if !seen {
+		if e.bad.seen == nil || len(e.bad.seen) >= maxBadSeen {
+			e.bad.seen = make(map[[2]string]bool)
+		}
+		e.bad.seen[key] = true
+	}
+	e.bad.mu.Unlock()
+	if seen {
+		return
+	}
+	e.cfg.Hooks.badRecord(group, id)
+	e.cfg.Logger.Warn("a record cannot be read and is left out", "service", group, "id", id, "error", why)
+}

@@ -1,0 +1,200 @@
+package core
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+const (
+	// retryMost bounds the pause after a failed beat. Readers that see an expiry
+	// wait a little longer than this before they believe it (see doubt).
+	retryMost = 500 * time.Millisecond
+	// rewriteEvery is how often a registration is written in full although
+	// nothing was lost, so that what finds its ID does not lapse.
+	rewriteEvery = 8 * time.Hour
+	// healBatch is how many registrations are healed in one go.
+	healBatch = 1000
+)
+
+// heartbeat renews all leases of this engine, one round trip a beat, until the
+// engine closes. Beats are at most one interval apart: jitter only shortens.
+func (e *Engine) heartbeat() {
+	due := time.Now().Add(jittered(e.cfg.Beat))
+	for e.sleep(time.Until(due)) {
+		start := time.Now()
+		e.beat(due)
+		due = start.Add(jittered(e.cfg.Beat))
+	}
+}
+
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
+
+// beat renews until everything was renewed or found lost, and heals what was lost.
+func (e *Engine) beat(due time.Time) {
+	todo := e.leases(nil)
+	began := time.Now()
+	for try := 0; len(todo) > 0; try++ {
+		start := time.Now()
+		n := 0
+		leases := make([]store.GroupLeases, len(todo))
+		for i, g := range todo {
+			leases[i] = store.GroupLeases{Group: g[0].group, TTL: e.cfg.TTL, Leases: make([]store.Lease, len(g))}
+			for j, r := range g {
+				leases[i].Leases[j] = store.Lease{ID: r.id, Stamp: r.stamp}
+			}
+			n += len(g)
+		}
+		var failed []string
+		var lost []*registration
+		var err error
+		for i, renewal := range e.store.Renew(e.ctx, leases) {
+			if renewal.Err != nil {
+				failed, err = append(failed, leases[i].Group), renewal.Err
+				continue
+			}
+			lost = append(lost, e.renewed(todo[i], renewal)...)
+		}
+		if e.ctx.Err() != nil {
+			return
+		}
+		again, healErr := e.heal(lost)
+		if healErr != nil {
+			err = healErr
+			for g := range again {
+				failed = append(failed, g)
+			}
+		}
+		e.contact(err)
+		e.cfg.Hooks.heartbeat(n, time.Since(start), err)
+		if err == nil {
+			if late := time.Since(due); late > e.cfg.Beat/10 {
+				e.cfg.Hooks.late(late)
+			}
+			return
+		}
+		if time.Since(began) >= e.cfg.Beat {
+			return // the next beat is due, for those as well that did not fail
+		}
+		pause := min(retryMost, e.cfg.Beat, 50*time.Millisecond<<min(try, 5))
+		if !e.sleep(pause/2 + rand.N(pause/2+1)) {
+			return
+		}
+		// Anew from what is owned: registrations come and go meanwhile.
+		todo = e.leases(failed)
+	}
+}
+
+// leases returns what is owned, by group, or only what is in the named groups.
+func (e *Engine) leases(groups []string) [][]*registration {
+	var only map[string]bool
+	if groups != nil {
+		only = make(map[string]bool, len(groups))
+		for _, g := range groups {
+			only[g] = true
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	by := make(map[string]int)
+	var out [][]*registration
+	for _, r := range e.owned {
+		if only != nil && !only[r.group] {
+			continue
+		}
+		i, ok := by[r.group]
+		if !ok {
+			i = len(out)
+			by[r.group] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], r)
+	}
+	return out
+}
+
+// renewed takes a renewal's answer and returns what is to be written again.
+func (e *Engine) renewed(sent []*registration, answer store.Renewal) []*registration {
+	var again []*registration
+	now := time.Now()
+	for _, r := range sent {
+		outcome := answer.Outcomes[r.id] // Done when not named
+		if outcome == store.Done {
+			if overlay, ok := answer.Overlays[r.id]; ok {
+				e.mu.Lock()
+				r.overlay = overlay
+				e.mu.Unlock()
+			}
+			if now.Sub(r.put) < rewriteEvery {
+				continue
+			}
+		}
+		switch outcome {
+		case store.Superseded:
+			e.drop(r, LossSuperseded)
+			continue
+		case store.Buried:
+			e.drop(r, LossRemoved)
+			continue
+		case store.Lost:
+			e.cfg.Hooks.lost(r.group, r.id)
+		}
+		again = append(again, r)
+	}
+	return again
+}
+
+// heal writes registrations again, as they were. It returns the groups in
+// which that failed in passing.
+func (e *Engine) heal(lost []*registration) (failed map[string]bool, err error) {
+	healed := 0
+	for len(lost) > 0 {
+		part := lost[:min(healBatch, len(lost))]
+		lost = lost[len(part):]
+		var puts []store.Put
+		var regs []*registration
+		e.mu.Lock()
+		for _, r := range part {
+			// Not what was deregistered or is just being replaced.
+			if e.owned[r.id] != r || e.pending[r.id] > 0 {
+				continue
+			}
+			puts = append(puts, store.Put{Group: r.group, ID: r.id, Heal: true, Stamp: r.stamp,
+				TTL: e.cfg.TTL, Beat: e.cfg.Beat, Payload: r.payload, Value: r.value, Overlay: r.overlay})
+			regs = append(regs, r)
+		}
+		e.mu.Unlock()
+		if len(puts) == 0 {
+			continue
+		}
+		for i, result := range e.store.Put(e.ctx, puts) {
+			r := regs[i]
+			switch {
+			case errors.Is(result.Err, store.ErrUnavailable):
+				if failed == nil {
+					failed = make(map[string]bool)
+				}
+				failed[r.group] = true
+				err = result.Err
+			case result.Err != nil: // closed
+				err = result.Err
+			case result.Outcome == store.Superseded:
+				e.drop(r, LossSuperseded)
+			case result.Outcome == store.Buried:
+				e.drop(r, LossRemoved)
+			default:
+				e.mu.Lock()
+				r.put = time.Now()
+				e.mu.Unlock()
+				healed++
+				e.cfg.Hooks.healed(r.group, r.id)
+			}
+		}
+	}
+	if healed > 0 {
+		e.cfg.Logger.Info("registrations that the backend had lost are back", "instances", healed)
+	}
+	return failed, err
+}

@@ -1,0 +1,66 @@
+package core
+
+import "time"
+
+// Hooks are told what an engine does. Any may be nil.
+type Hooks struct {
+	Heartbeat     func(instances int, took time.Duration, err error)
+	HeartbeatLate func(late time.Duration)
+	Lost          func(service, id string)
+	Healed        func(service, id string)
+	Superseded    func(service, id string, removed bool)
+	Resync        func(service, reason string)
+	Read          func(service, kind string, took time.Duration, err error)
+	SnapshotAge   func(service string, age time.Duration)
+	BadRecord     func(service, id string)
+}
+
+// Reasons of a resync.
+const (
+	resyncStart  = "start"
+	resyncGap    = "gap"
+	resyncCheck  = "check"
+	resyncExpiry = "expiry"
+)
+
+func (h *Hooks) heartbeat(n int, took time.Duration, err error) {
+	if h.Heartbeat != nil {
+		h.Heartbeat(n, took, err)
+	}
+}
+
+func (h *Hooks) late(d time.Duration) {
+	if h.HeartbeatLate != nil {
+		h.HeartbeatLate(d)
+	}
+}
+
+func (h *Hooks) lost(service, id string) {
+	if h.Lost != nil {
+		h.Lost(service, id)
+	}
+}
+
+func (h *Hooks) healed(service, id string) {
+	if h.Healed != nil {
+		h.Healed(service, id)
+	}
+}
+
+func (h *Hooks) superseded(service, id string, removed bool) {
+	if h.Superseded != nil {
+		h.Superseded(service, id, removed)
+	}
+}
+
+func (h *Hooks) resync(service, reason string) {
+	if h.Resync != nil {
+		h.Resync(service, reason)
+	}
+}
+
+func (h *Hooks) badRecord(service, id string) {
+	if h.BadRecord != nil {
+		h.BadRecord(service, id)
+	}
+}

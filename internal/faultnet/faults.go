@@ -1,0 +1,138 @@
+package faultnet
+
+import (
+	"sync"
+	"time"
+)
+
+// Direction is one of the two ways of a connection.
+type Direction int
+
+const (
+	ToServer Direction = iota // requests
+	ToClient                  // replies and pushes
+)
+
+// Faults are what is wrong with a set of connections at the moment. Its methods
+// are safe for concurrent use and act at once, on connections to come too.
+type Faults struct {
+	proxy   *Proxy
+	matches func(*conn) bool
+
+	mu        sync.Mutex
+	delay     [2]time.Duration
+	held      [2]bool
+	dropped   [2]bool
+	messages  bool // drop pub/sub messages
+	cutReply  bool // armed
+	cutAfter  int
+	cutAtOnce bool // cut new connections that match
+}
+
+// Delay delivers what arrives from now on no sooner than d after it arrived.
+func (f *Faults) Delay(dir Direction, d time.Duration) {
+	f.change(func() { f.delay[dir] = d })
+}
+
+// Hold keeps bytes back in order until Heal delivers them all; connections are
+// accepted and stay open. A request of a client that gave up and closed its
+// connection meanwhile is delivered, too. Without a direction it holds both.
+func (f *Faults) Hold(dirs ...Direction) {
+	f.change(func() { each(dirs, func(d Direction) { f.held[d] = true }) })
+}
+
+// Drop loses whole requests or replies that begin from now on; what is under way
+// is let through, so the stream stays well-formed. Without a direction it drops both.
+func (f *Faults) Drop(dirs ...Direction) {
+	f.change(func() { each(dirs, func(d Direction) { f.dropped[d] = true }) })
+}
+
+// DropMessages loses pub/sub messages only: confirmations, replies and pings
+// pass, so nothing tells the client.
+func (f *Faults) DropMessages() {
+	f.change(func() { f.messages = true })
+}
+
+// CutReplyAfter ends the next connection on which a reply begins, once n bytes
+// from there on were delivered: in the middle of that reply, if it is longer. The
+// request was carried out. With 0 nothing of the reply arrives.
+func (f *Faults) CutReplyAfter(n int) {
+	f.change(func() { f.cutReply, f.cutAfter = true, n })
+}
+
+// Cut ends the open connections with a reset and returns how many there were.
+// What was held back on them is lost.
+func (f *Faults) Cut() int { return f.CutSome(-1) }
+
+// CutSome ends up to n open connections, the oldest first, or all if n is negative.
+func (f *Faults) CutSome(n int) int {
+	cut := 0
+	for _, c := range f.proxy.connections() {
+		if cut == n {
+			break
+		}
+		if f.matches(c) {
+			c.reset()
+			cut++
+		}
+	}
+	return cut
+}
+
+// CutAlways ends every connection now and each new one as soon as it belongs to
+// this set, until Heal.
+func (f *Faults) CutAlways() {
+	f.change(func() { f.cutAtOnce = true })
+	f.Cut()
+}
+
+// Heal takes all faults of this set away and delivers what was held back.
+func (f *Faults) Heal() {
+	f.change(func() {
+		f.delay, f.held, f.dropped = [2]time.Duration{}, [2]bool{}, [2]bool{}
+		f.messages, f.cutReply, f.cutAtOnce = false, false, false
+	})
+}
+
+// Connections returns how many connections of this set are open.
+func (f *Faults) Connections() int {
+	n := 0
+	for _, c := range f.proxy.connections() {
+		if f.matches(c) {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *Faults) change(apply func()) {
+	f.mu.Lock()
+	apply()
+	f.mu.Unlock()
+	f.proxy.wake()
+}
+
+// takeCut returns the armed cut of a reply, once.
+func (f *Faults) takeCut() (after int, armed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	armed = f.cutReply
+	f.cutReply = false
+	return f.cutAfter, armed
+}
+
+// locked calls get under the faults' lock.
+func locked[T any](f *Faults, get func() T) T {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return get()
+}
+
+func each(dirs []Direction, do func(Direction)) {
+	if len(dirs) == 0 {
+		dirs = []Direction{ToServer, ToClient}
+	}
+	for _, d := range dirs {
+		do(d)
+	}
+}

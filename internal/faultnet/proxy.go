@@ -1,0 +1,168 @@
+// Package faultnet puts a faulty line between a client and a real Redis server:
+// a TCP proxy that on command delays, holds back, drops, cuts and refuses, and
+// that counts what passes. Everything else is left as the server sent it.
+package faultnet
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/rollcall-sd/rollcall/internal/freeport"
+)
+
+// Proxy is a listener that passes every connection on to one server. Its own
+// methods concern all connections, those of Subscriptions only the ones that
+// sent SUBSCRIBE, PSUBSCRIBE or SSUBSCRIBE; where both say something, both hold.
+type Proxy struct {
+	Faults
+	Subscriptions *Faults
+
+	target string
+	port   int
+	lock   func() error // gives the port back
+	wg     sync.WaitGroup
+	counts counts
+
+	mu       sync.Mutex
+	listener net.Listener // nil while new connections are refused
+	conns    []*conn      // oldest first
+	changed  chan struct{}
+	accepted int
+	closed   bool
+}
+
+// New starts a proxy in front of target (host:port) that ends with the test.
+func New(t testing.TB, target string) *Proxy {
+	t.Helper()
+	p, err := open(target)
+	if err != nil {
+		t.Fatalf("opening a proxy to %s: %v", target, err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+func open(target string) (*Proxy, error) {
+	port, lock, err := freeport.Reserve()
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{target: target, port: port, lock: lock.Close, changed: make(chan struct{})}
+	p.Faults = Faults{proxy: p, matches: func(*conn) bool { return true }}
+	p.Subscriptions = &Faults{proxy: p, matches: func(c *conn) bool { return c.subscribed.Load() }}
+	if err := p.Accept(); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Addr returns the host:port to connect to in the server's stead.
+func (p *Proxy) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
+
+// Refuse makes the kernel refuse new connections until Accept. Open ones stay.
+func (p *Proxy) Refuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener != nil {
+		p.listener.Close()
+		p.listener = nil
+	}
+}
+
+// Accept ends Refuse. The error, if any, is the kernel's answer to listening again.
+func (p *Proxy) Accept() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener != nil || p.closed {
+		return nil
+	}
+	l, err := net.Listen("tcp", p.Addr())
+	if err != nil {
+		return err
+	}
+	p.listener = l
+	p.wg.Go(func() { p.accept(l) })
+	return nil
+}
+
+func (p *Proxy) accept(l net.Listener) {
+	for {
+		client, err := l.Accept()
+		if err != nil {
+			return
+		}
+		p.wg.Go(func() { p.serve(client.(*net.TCPConn)) })
+	}
+}
+
+// serve passes one connection on until both its directions have ended.
+func (p *Proxy) serve(client *net.TCPConn) {
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		reset(client)
+		return
+	}
+	c := newConn(p, client, server.(*net.TCPConn))
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		c.reset()
+		return
+	}
+	p.conns = append(p.conns, c)
+	p.accepted++
+	p.mu.Unlock()
+	c.enforce()
+	c.run()
+	p.mu.Lock()
+	p.conns = slices.DeleteFunc(p.conns, func(other *conn) bool { return other == c })
+	p.mu.Unlock()
+}
+
+// Accepted returns how many connections there have been, open or not.
+func (p *Proxy) Accepted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.accepted
+}
+
+// Close ends all connections and waits until nothing of the proxy runs.
+func (p *Proxy) Close() {
+	p.Refuse()
+	p.mu.Lock()
+	already := p.closed
+	p.closed = true
+	conns := slices.Clone(p.conns)
+	p.mu.Unlock()
+	for _, c := range conns {
+		c.reset()
+	}
+	p.wg.Wait()
+	if !already {
+		_ = p.lock()
+	}
+}
+
+func (p *Proxy) connections() []*conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.conns)
+}
+
+// wake tells every connection that faults have changed.
+func (p *Proxy) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *Proxy) changes() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changed
+}

@@ -1,0 +1,249 @@
+// Package memstore keeps records in the process's memory. They do not expire.
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// Store is a store.Store in memory, and a store.Instant. Readers take no lock:
+// each group's state is an immutable list in a sync.Map.
+type Store struct {
+	groups sync.Map // group -> *store.Reading
+	closed atomic.Bool
+
+	mu       sync.Mutex        // of writers
+	where    map[string]string // the group that an ID is live in
+	stamp    int64             // the latest
+	revs     uint64
+	watchers map[string]map[*watcher]struct{}
+	owner    string
+}
+
+type watcher struct{ notify func(store.Notice) }
+
+// New returns an empty Store that writes as owner.
+func New(owner string) *Store {
+	return &Store{
+		where: make(map[string]string), watchers: make(map[string]map[*watcher]struct{}), owner: owner,
+	}
+}
+
+// Put implements store.Store.
+func (s *Store) Put(ctx context.Context, puts []store.Put) []store.PutResult {
+	results := make([]store.PutResult, len(puts))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, p := range puts {
+		if err := s.alive(ctx); err != nil {
+			results[i].Err = err
+			continue
+		}
+		results[i] = s.put(p)
+	}
+	return results
+}
+
+func (s *Store) alive(ctx context.Context) error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	return ctx.Err()
+}
+
+func (s *Store) put(p store.Put) store.PutResult {
+	old := s.find(p.Group, p.ID)
+	if old != nil && bytes.Equal(old.Payload, p.Payload) && !p.Reset {
+		return store.PutResult{Stamp: old.Stamp, Overlay: old.Overlay}
+	}
+	s.stamp = max(time.Now().UnixMicro(), s.stamp+1)
+	from, live := s.where[p.ID]
+	moved := live && from != p.Group
+	var there *store.Record
+	if moved {
+		there = s.find(from, p.ID)
+	}
+	s.revs++
+	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.revs, Stamp: s.stamp, Payload: p.Payload, Value: p.Value, Overlay: p.Overlay}
+	if old != nil && !p.Reset {
+		r.Overlay = old.Overlay
+	}
+	s.where[p.ID] = p.Group
+	// The new name shows it before the old one stops.
+	s.replace(p.Group, old, r, "")
+	if moved {
+		s.replace(from, there, nil, store.Moved)
+	}
+	return store.PutResult{Stamp: r.Stamp, Overlay: r.Overlay}
+}
+
+func (s *Store) load(group string) *store.Reading {
+	if v, ok := s.groups.Load(group); ok {
+		return v.(*store.Reading)
+	}
+	return nil
+}
+
+func (s *Store) find(group, id string) *store.Record {
+	if s.where[id] != group {
+		return nil
+	}
+	for _, r := range s.load(group).Records {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+// replace takes one record out of a group, and another one, which is its
+// youngest, in. s.mu is held.
+func (s *Store) replace(group string, old, new *store.Record, reason store.Reason) {
+	var had []*store.Record
+	if was := s.load(group); was != nil {
+		had = was.Records
+	}
+	records := make([]*store.Record, 0, len(had)+1)
+	for _, r := range had {
+		if r != old {
+			records = append(records, r)
+		}
+	}
+	if new != nil {
+		records = append(records, new)
+	}
+	next := s.state(group, records)
+	if new == nil && old != nil {
+		next.Buried = []store.Tombstone{{ID: old.ID, Reason: reason, Stamp: old.Stamp, Owner: old.Owner}}
+	}
+	s.publish(group, next)
+	if (len(had) == 0) != (len(records) == 0) {
+		s.catalog(group, len(records) > 0)
+	}
+}
+
+func (s *Store) state(group string, records []*store.Record) *store.Reading {
+	s.revs++
+	return &store.Reading{Rev: strconv.FormatUint(s.revs, 36), Records: records, Memo: new(store.Memo)}
+}
+
+func (s *Store) publish(group string, state *store.Reading) {
+	if len(state.Records) == 0 {
+		s.groups.Delete(group)
+	} else {
+		s.groups.Store(group, state)
+	}
+	for w := range s.watchers[group] {
+		w.notify(store.Notice{Reading: *state})
+	}
+}
+
+// catalog adds a name to the catalog or takes it out.
+func (s *Store) catalog(name string, live bool) {
+	var names []*store.Record
+	if was := s.load(store.Catalog); was != nil {
+		names = slices.Clone(was.Records)
+	}
+	i, _ := slices.BinarySearchFunc(names, name, func(r *store.Record, n string) int {
+		switch {
+		case r.ID < n:
+			return -1
+		case r.ID > n:
+			return 1
+		}
+		return 0
+	})
+	var buried []store.Tombstone
+	if live {
+		names = slices.Insert(names, i, &store.Record{ID: name})
+	} else {
+		names = slices.Delete(names, i, i+1)
+		buried = []store.Tombstone{{ID: name, Reason: store.Left}}
+	}
+	state := s.state(store.Catalog, names)
+	state.Buried = buried
+	s.publish(store.Catalog, state)
+}
+
+// Renew implements store.Store: nothing expires, so there is nothing to renew.
+func (s *Store) Renew(_ context.Context, leases []store.GroupLeases) []store.Renewal {
+	return make([]store.Renewal, len(leases))
+}
+
+// Remove implements store.Store.
+func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.alive(ctx); err != nil {
+		return store.Removed{}, err
+	}
+	group, ok := s.where[r.ID]
+	if !ok {
+		return store.Removed{Group: r.Group}, nil
+	}
+	old := s.find(group, r.ID)
+	delete(s.where, r.ID)
+	s.replace(group, old, nil, store.Left)
+	return store.Removed{Existed: true, Group: group}, nil
+}
+
+// nothing is the state of a group without records.
+var nothing = &store.Reading{Memo: new(store.Memo)}
+
+// Current implements store.Instant.
+func (s *Store) Current(group string) (*store.Reading, error) {
+	if s.closed.Load() {
+		return nil, store.ErrClosed
+	}
+	if r := s.load(group); r != nil {
+		return r, nil
+	}
+	return nothing, nil
+}
+
+// Read implements store.Store.
+func (s *Store) Read(group string, _ store.Known, done func(store.Reading, error)) {
+	r, err := s.Current(group)
+	if err != nil {
+		done(store.Reading{}, err)
+		return
+	}
+	done(*r, nil)
+}
+
+// Watch implements store.Store. It pushes whole states, the present one first.
+func (s *Store) Watch(group string, notify func(store.Notice)) (stop func()) {
+	w := &watcher{notify}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watchers[group] == nil {
+		s.watchers[group] = make(map[*watcher]struct{})
+	}
+	s.watchers[group][w] = struct{}{}
+	present := nothing
+	if r := s.load(group); r != nil {
+		present = r
+	}
+	notify(store.Notice{Reading: *present})
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watchers[group], w)
+		if len(s.watchers[group]) == 0 {
+			delete(s.watchers, group)
+		}
+	}
+}
+
+// Close implements store.Store. It releases nothing outside.
+func (s *Store) Close() error {
+	s.closed.Store(true)
+	return nil
+}

@@ -1,0 +1,164 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// ClientConfig says how to reach Redis.
+type ClientConfig struct {
+	// Addr is a standalone server, host:port. It is ignored when Addrs is set.
+	Addr string
+	// Addrs are nodes of a Redis Cluster or, with MasterName, Sentinels.
+	Addrs []string
+	// MasterName is the name under which the Sentinels know the primary.
+	MasterName string
+
+	Username, Password                 string
+	SentinelUsername, SentinelPassword string
+
+	// DB is the database number; it must be 0 on a Cluster.
+	DB int
+	// TLS, when set, is used for every connection, those to Sentinels included.
+	TLS *tls.Config
+	// OpTimeout bounds a single write and a single wait for a reply, on top of
+	// the context of the call. Default: DefaultOpTimeout.
+	OpTimeout time.Duration
+	// Name, when set, names the connections in CLIENT LIST; the user then needs
+	// the right to CLIENT SETNAME.
+	Name string
+}
+
+// DefaultOpTimeout stands in for an unset ClientConfig.OpTimeout.
+const DefaultOpTimeout = time.Second
+
+const (
+	dialTimeout = time.Second // to one server, handshakes included
+	poolSize    = 10          // connections to one server; callers share them
+)
+
+// Client is a go-redis client on connections of the library's own. It reads
+// from primaries only and does not retry by itself, but for a Cluster's
+// redirections.
+//
+// The go-redis logger belongs to the application and is left alone. A Client
+// stays off it: no dial fails in go-redis' eyes (see dial.go), RESP2 has no push
+// messages, and Sentinels are asked by this package. What go-redis still logs
+// are replies that nobody waited for any more, and a full channel of PubSub.Channel.
+type Client struct {
+	redis.UniversalClient // *redis.Client, or *redis.ClusterClient on a Cluster
+
+	dialer    *dialer
+	sentinels *sentinels // nil without Sentinels
+	close     func() error
+}
+
+// Dial makes a client. It connects when first used, so it fails only on a
+// configuration without an address. The caller closes the client.
+func Dial(cfg ClientConfig) (*Client, error) {
+	if cfg.Addr == "" && len(cfg.Addrs) == 0 {
+		return nil, errors.New("no address of Redis given")
+	}
+	if cfg.MasterName != "" && len(cfg.Addrs) == 0 {
+		return nil, errors.New("no address of a Sentinel given")
+	}
+	if cfg.OpTimeout <= 0 {
+		cfg.OpTimeout = DefaultOpTimeout
+	}
+	c := &Client{dialer: newDialer(cfg.TLS)}
+	switch {
+	case cfg.MasterName != "":
+		c.sentinels = followSentinels(cfg, c.dialer)
+		options := nodeOptions(cfg, c.sentinels.dialPrimary)
+		options.DialTimeout = 2 * dialTimeout // to a Sentinel, then to the primary
+		c.UniversalClient = redis.NewClient(options)
+	case len(cfg.Addrs) > 0:
+		c.UniversalClient = redis.NewClusterClient(clusterOptions(cfg, c.dialer.dial))
+	default:
+		c.UniversalClient = redis.NewClient(nodeOptions(cfg, c.dialer.dial))
+	}
+	c.close = sync.OnceValue(c.shut)
+	return c, nil
+}
+
+// CheckPrimary asks the Sentinels who the primary is. If that has changed, the
+// connections to the old one, subscriptions included, are closed, and moved is
+// true. Without Sentinels it does nothing.
+func (c *Client) CheckPrimary(ctx context.Context) (moved bool, err error) {
+	if c.sentinels == nil {
+		return false, nil
+	}
+	return c.sentinels.check(ctx)
+}
+
+// Close closes all connections, those being made included, and waits for the
+// client's goroutines. A second Close returns what the first did. (go-redis
+// may take 0.2 s more to end a reload of the Cluster's slots.)
+func (c *Client) Close() error { return c.close() }
+
+func (c *Client) shut() error {
+	if c.sentinels != nil {
+		c.sentinels.stop()
+		defer c.sentinels.wait()
+	}
+	c.dialer.close()
+	return c.UniversalClient.Close()
+}
+
+func nodeOptions(cfg ClientConfig, dial dialFunc) *redis.Options {
+	addr := cfg.Addr
+	if cfg.MasterName != "" {
+		addr = cfg.MasterName
+	}
+	return &redis.Options{
+		Addr:                     addr,
+		Dialer:                   dial,
+		Username:                 cfg.Username,
+		Password:                 cfg.Password,
+		DB:                       cfg.DB,
+		ClientName:               cfg.Name,
+		Protocol:                 2, // the same replies on every server; no push messages between them
+		MaxRetries:               -1,
+		DialTimeout:              dialTimeout,
+		DialerRetries:            1,
+		ReadTimeout:              cfg.OpTimeout,
+		WriteTimeout:             cfg.OpTimeout,
+		ContextTimeoutEnabled:    true,
+		PoolSize:                 poolSize,
+		DisableIdentity:          true, // or users need the right to CLIENT SETINFO
+		MaintNotificationsConfig: noMaintNotifications(),
+	}
+}
+
+func clusterOptions(cfg ClientConfig, dial dialFunc) *redis.ClusterOptions {
+	return &redis.ClusterOptions{
+		Addrs:                    cfg.Addrs,
+		Dialer:                   dial,
+		Username:                 cfg.Username,
+		Password:                 cfg.Password,
+		ClientName:               cfg.Name,
+		Protocol:                 2,
+		MaxRetries:               -1,
+		DialTimeout:              dialTimeout,
+		DialerRetries:            1,
+		ReadTimeout:              cfg.OpTimeout,
+		WriteTimeout:             cfg.OpTimeout,
+		ContextTimeoutEnabled:    true,
+		PoolSize:                 poolSize,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: noMaintNotifications(),
+	}
+}
+
+func noMaintNotifications() *maintnotifications.Config {
+	return &maintnotifications.Config{
+		Mode:         maintnotifications.ModeDisabled,
+		EndpointType: maintnotifications.EndpointTypeNone,
+	}
+}

@@ -1,0 +1,69 @@
+package redisstore
+
+import (
+	"net"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// freeAddr returns an address on which nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startMute listens and accepts, and never answers.
+func startMute(t *testing.T) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan []net.Conn)
+	go acceptAll(l, accepted)
+	t.Cleanup(func() {
+		_ = l.Close()
+		for _, conn := range <-accepted {
+			_ = conn.Close()
+		}
+	})
+	return l.Addr().String()
+}
+
+func acceptAll(l net.Listener, accepted chan<- []net.Conn) {
+	var conns []net.Conn
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			accepted <- conns
+			return
+		}
+		conns = append(conns, conn)
+	}
+}
+
+func dialTest(t *testing.T, cfg ClientConfig) *Client {
+	t.Helper()
+	c, err := Dial(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// verifyNoLeaks is to be deferred: clients must have left no goroutine behind
+// while the test's servers still run.
+func verifyNoLeaks(t *testing.T, before goleak.Option) {
+	t.Helper()
+	const internal = "github.com/rollcall-sd/rollcall/internal/"
+	goleak.VerifyNone(t, before,
+		goleak.IgnoreAnyFunction(internal+"redisstore.acceptAll"),
+		goleak.IgnoreAnyFunction(internal+"testredis.startProcess.func1"))
+}

@@ -1,0 +1,264 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	sentinelHedge = 150 * time.Millisecond // silence after which the next Sentinel is asked too
+	sentinelPing  = 5 * time.Second        // silence of a subscription after which it is pinged, then given up
+	sentinelRetry = 500 * time.Millisecond // pause before another subscription
+)
+
+// sentinels knows who the primary is: it asks before each new connection,
+// and follows the Sentinels' word of a failover.
+//
+// It stands in for redis.NewFailoverClient, which logs each discovery, keeps
+// the connections of Sentinels that answered second, leaves subscriptions on
+// the old primary and meets the fault that dialer avoids.
+type sentinels struct {
+	cfg    ClientConfig
+	dialer *dialer
+
+	ctx    context.Context // ends with the client
+	cancel context.CancelFunc
+	done   chan struct{} // closed when follow has returned
+
+	mu    sync.Mutex
+	addrs []string // those that answered last come first; grows by what they tell
+}
+
+// followSentinels starts the one goroutine that hears of failovers; stop ends it.
+func followSentinels(cfg ClientConfig, d *dialer) *sentinels {
+	s := &sentinels{cfg: cfg, dialer: d, addrs: slices.Clone(cfg.Addrs), done: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	go s.follow()
+	return s
+}
+
+// stop tells what asks and follows to end; wait waits until nobody follows.
+func (s *sentinels) stop() { s.cancel() }
+func (s *sentinels) wait() { <-s.done }
+
+// dialPrimary is the dialFunc of a client that talks to the primary.
+func (s *sentinels) dialPrimary(ctx context.Context, _, _ string) (net.Conn, error) {
+	name := "primary of " + s.cfg.MasterName
+	if !s.dialer.begin() {
+		return newDeadConn(name, net.ErrClosed), nil
+	}
+	defer s.dialer.dials.Done()
+	asked := s.dialer.move()
+	addr, err := s.ask(ctx)
+	if err != nil {
+		return newDeadConn(name, err), nil
+	}
+	addr, _ = s.dialer.setPrimary(addr, asked)
+	conn, err := s.dialer.connect(ctx, addr, toPrimary)
+	if err != nil {
+		return newDeadConn(addr, err), nil
+	}
+	return conn, nil
+}
+
+func (s *sentinels) check(ctx context.Context) (moved bool, err error) {
+	asked := s.dialer.move()
+	addr, err := s.ask(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, moved = s.dialer.setPrimary(addr, asked)
+	// The first answer of all is no move.
+	return moved && asked > 0, nil
+}
+
+// ask returns the first answer to who the primary is. Sentinels are asked one
+// after the other, the next as soon as one failed or kept silent for a moment.
+func (s *sentinels) ask(caller context.Context) (primary string, err error) {
+	type answer struct {
+		sentinel, primary string
+		err               error
+	}
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithTimeout(caller, dialTimeout)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+
+	left := s.order()
+	answers := make(chan answer, len(left))
+	pending := 0
+	askNext := func() {
+		if len(left) == 0 {
+			return
+		}
+		sentinel := left[0]
+		left = left[1:]
+		pending++
+		asking.Go(func() {
+			primary, err := s.askOne(ctx, sentinel)
+			answers <- answer{sentinel, primary, err}
+		})
+	}
+
+	askNext()
+	hedge := time.NewTicker(sentinelHedge)
+	defer hedge.Stop()
+	var failures []string
+	for pending > 0 {
+		select {
+		case a := <-answers:
+			pending--
+			if a.err == nil {
+				s.prefer(a.sentinel)
+				return a.primary, nil
+			}
+			failures = append(failures, fmt.Sprintf("%s: %v", a.sentinel, a.err))
+			askNext()
+		case <-hedge.C:
+			askNext()
+		}
+	}
+	if caller.Err() != nil {
+		return "", caller.Err()
+	}
+	// Not wrapped: go-redis would take a Sentinel's reply for the primary's.
+	return "", fmt.Errorf("no Sentinel named the primary of %q (%s)", s.cfg.MasterName, strings.Join(failures, "; "))
+}
+
+func (s *sentinels) askOne(ctx context.Context, sentinel string) (primary string, err error) {
+	client := s.client(sentinel)
+	defer client.Close()
+	// go-redis heeds a deadline, but a cancel only once its socket is closed.
+	defer context.AfterFunc(ctx, func() { _ = client.Close() })()
+	addr, err := client.GetMasterAddrByName(ctx, s.cfg.MasterName).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return "", fmt.Errorf("does not know a primary named %q", s.cfg.MasterName)
+	case err != nil:
+		return "", err
+	case len(addr) != 2:
+		return "", fmt.Errorf("gave %d words for an address", len(addr))
+	}
+	return net.JoinHostPort(addr[0], addr[1]), nil
+}
+
+func (s *sentinels) client(addr string) *redis.SentinelClient {
+	options := nodeOptions(ClientConfig{
+		Addr:      addr,
+		Username:  s.cfg.SentinelUsername,
+		Password:  s.cfg.SentinelPassword,
+		Name:      s.cfg.Name,
+		OpTimeout: s.cfg.OpTimeout,
+	}, s.dialer.dial)
+	options.PoolSize = 1
+	return redis.NewSentinelClient(options)
+}
+
+// follow subscribes to one Sentinel after the other until the client closes.
+func (s *sentinels) follow() {
+	defer close(s.done)
+	for {
+		sentinel := s.order()[0]
+		s.listen(sentinel)
+		s.putLast(sentinel)
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-time.After(sentinelRetry):
+		}
+	}
+}
+
+// listen takes a Sentinel's word of failovers until it fails or falls silent.
+func (s *sentinels) listen(sentinel string) {
+	client := s.client(sentinel)
+	defer client.Close()
+	sub := client.Subscribe(s.ctx, "+switch-master")
+	defer sub.Close()
+	for pinged := false; ; {
+		message, err := sub.ReceiveTimeout(s.ctx, sentinelPing)
+		var silence net.Error
+		switch {
+		case s.ctx.Err() != nil:
+			return
+		case errors.As(err, &silence) && silence.Timeout() && !pinged:
+			pinged = true
+			if sub.Ping(s.ctx) != nil {
+				return
+			}
+			continue
+		case err != nil:
+			return
+		}
+		pinged = false
+		switch m := message.(type) {
+		case *redis.Subscription:
+			// A switch before this moment was not heard.
+			s.learn(client)
+			_, _ = s.check(s.ctx)
+		case *redis.Message:
+			// Others may not know yet: it is the one to ask.
+			s.prefer(sentinel)
+			s.switched(m.Payload)
+		}
+	}
+}
+
+// switched takes "<name> <old host> <old port> <new host> <new port>".
+func (s *sentinels) switched(payload string) {
+	words := strings.Fields(payload)
+	if len(words) != 5 || words[0] != s.cfg.MasterName {
+		return
+	}
+	s.dialer.setPrimary(net.JoinHostPort(words[3], words[4]), s.dialer.move())
+}
+
+// learn adds the Sentinels that this one knows, in case those configured go away.
+func (s *sentinels) learn(client *redis.SentinelClient) {
+	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
+	defer cancel()
+	others, err := client.Sentinels(ctx, s.cfg.MasterName).Result()
+	if err != nil {
+		return // a user without this right keeps to those configured
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, other := range others {
+		addr := net.JoinHostPort(other["ip"], other["port"])
+		if other["ip"] != "" && other["port"] != "" && !slices.Contains(s.addrs, addr) {
+			s.addrs = append(s.addrs, addr)
+		}
+	}
+}
+
+// order returns the Sentinels in the order in which to ask them.
+func (s *sentinels) order() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.addrs)
+}
+
+func (s *sentinels) prefer(addr string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addrs = slices.Insert(without(s.addrs, addr), 0, addr)
+}
+
+func (s *sentinels) putLast(addr string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addrs = append(without(s.addrs, addr), addr)
+}
+
+func without(addrs []string, addr string) []string {
+	return slices.DeleteFunc(addrs, func(a string) bool { return a == addr })
+}

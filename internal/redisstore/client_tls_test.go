@@ -1,0 +1,57 @@
+package redisstore
+
+import (
+	"crypto/tls"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+func TestClientWithTLS(t *testing.T) {
+	s := testredis.Start(t, testredis.WithTLS())
+	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
+	c, err := Dial(ClientConfig{Addr: s.Addr(), TLS: s.ClientTLS()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 3 {
+		if err := c.Ping(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := c.PoolStats().Misses; n != 1 {
+		t.Errorf("%d connections were made for three calls in turn", n)
+	}
+	s.Restart()
+	if err := c.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("a connection that was cut while idle was used: %v", err)
+	}
+}
+
+func TestClientDistrustsUnknownCertificate(t *testing.T) {
+	s := testredis.Start(t, testredis.WithTLS())
+	c := dialTest(t, ClientConfig{Addr: s.Addr(), TLS: &tls.Config{}})
+	if err := c.Ping(t.Context()).Err(); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("an unknown certificate gave %v", err)
+	}
+}
+
+func TestCloseEndsTLSHandshake(t *testing.T) {
+	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
+	c, err := Dial(ClientConfig{Addr: startMute(t), TLS: &tls.Config{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error)
+	go func() { answered <- c.Ping(t.Context()).Err() }()
+	began := time.Now()
+	_ = c.Close()
+	if err := <-answered; err == nil || time.Since(began) > dialTimeout/2 {
+		t.Errorf("Close ended a handshake with %v after %v", err, time.Since(began))
+	}
+}

@@ -1,0 +1,278 @@
+package redisstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// On a Cluster a script reaches one service. What spans several (the catalog,
+// the hints of IDs, an ID that moves) takes calls of its own, in an order in
+// which no reader misses an instance.
+
+// place is where an ID is live already.
+type place struct {
+	group string
+	rec   *store.Record // nil when not looked at
+}
+
+// putOnCluster looks up where IDs that are not this owner's stand, writes them,
+// and then ends them where they stood.
+func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutResult {
+	elsewhere, err := s.elsewhere(ctx, puts)
+	results := make([]store.PutResult, len(puts))
+	if err != nil {
+		for i := range results {
+			results[i].Err = err
+		}
+		return results
+	}
+	var todo []store.Put
+	var index []int
+	for i, p := range puts {
+		at, ok := elsewhere[i]
+		if ok && p.Heal && at.rec != nil && at.rec.Owner != s.cfg.Owner && at.rec.Stamp > p.Stamp {
+			results[i].Outcome = store.Superseded
+			continue
+		}
+		todo, index = append(todo, p), append(index, i)
+	}
+	s.announce(todo)
+	for j, r := range s.put(ctx, todo) {
+		i := index[j]
+		results[i] = r
+		if at, ok := elsewhere[i]; ok && r.Err == nil && r.Outcome == store.Done {
+			if _, err := s.remove(ctx, at.group, puts[i].ID, "moved", r.Stamp); err != nil {
+				results[i].Err = err
+			}
+		}
+	}
+	return results
+}
+
+// elsewhere finds the puts whose ID is live under another name.
+func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place, error) {
+	found := make(map[int]place)
+	hints := make(map[int]*redis.StringCmd)
+	scan := false
+	pipe := s.client.Pipeline()
+	for i, p := range puts {
+		switch from(p) {
+		case "-":
+		case "?":
+			hints[i] = pipe.HGet(ctx, s.keys.hints(p.ID), p.ID)
+		case "!":
+			scan = true
+		default:
+			found[i] = place{group: p.From}
+		}
+	}
+	if err := s.exec(ctx, pipe); err != nil {
+		return nil, err
+	}
+	records := s.client.Pipeline()
+	values := make(map[int]*redis.StringCmd)
+	for i, cmd := range hints {
+		if group, ok := hinted(cmd.Val()); ok && group != puts[i].Group {
+			found[i] = place{group: group}
+			values[i] = records.HGet(ctx, s.keys.base(group)+":h", "+"+puts[i].ID)
+		}
+	}
+	if err := s.exec(ctx, records); err != nil {
+		return nil, err
+	}
+	for i, cmd := range values {
+		rec, err := parseRecord(puts[i].ID, cmd.Val(), "", "")
+		if err != nil {
+			delete(found, i)
+			continue
+		}
+		found[i] = place{group: found[i].group, rec: rec}
+	}
+	if !scan {
+		return found, nil
+	}
+	for i, p := range puts {
+		if from(p) != "!" {
+			continue
+		}
+		group, err := s.scan(ctx, p.ID, p.Group)
+		if err != nil {
+			return nil, err
+		}
+		if group != "" {
+			found[i] = place{group: group}
+		}
+	}
+	return found, nil
+}
+
+// hinted reads a hint: "end service".
+func hinted(value string) (group string, ok bool) {
+	for i := range len(value) {
+		if value[i] == ' ' {
+			return value[i+1:], true
+		}
+	}
+	return "", false
+}
+
+// scan looks for an ID in every service of the catalog but one.
+func (s *Store) scan(ctx context.Context, id, but string) (group string, err error) {
+	names, err := waitFor(ctx, s, func() ([]string, error) {
+		ctx, cancel := s.request()
+		defer cancel()
+		return s.client.ZRange(ctx, s.keys.names, 0, -1).Result()
+	})
+	if err != nil {
+		return "", err
+	}
+	pipe := s.client.Pipeline()
+	scores := make([]*redis.FloatCmd, len(names))
+	for i, name := range names {
+		scores[i] = pipe.ZScore(ctx, s.keys.base(name)+":z", id)
+	}
+	if err := s.exec(ctx, pipe); err != nil {
+		return "", err
+	}
+	for i, name := range names {
+		if name != but && scores[i].Val() > 0 {
+			return name, nil
+		}
+	}
+	return "", nil
+}
+
+// exec runs a pipeline and waits for it or for ctx. That a key is missing is no error.
+func (s *Store) exec(ctx context.Context, pipe redis.Pipeliner) error {
+	if pipe.Len() == 0 {
+		return nil
+	}
+	_, err := waitFor(ctx, s, func() ([]redis.Cmder, error) {
+		ctx, cancel := s.request()
+		defer cancel()
+		cmds, _ := pipe.Exec(ctx)
+		for _, c := range cmds {
+			if c.Err() != nil && c.Err() != redis.Nil {
+				return nil, c.Err()
+			}
+		}
+		return cmds, nil
+	})
+	return err
+}
+
+// waitFor runs f, which the store then waits for in Close, until it ends or ctx does.
+func waitFor[T any](ctx context.Context, s *Store, f func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	var zero T
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return zero, store.ErrClosed
+	}
+	s.loops.Add(1)
+	s.mu.Unlock()
+	done := make(chan answer, 1)
+	go func() {
+		defer s.loops.Done()
+		v, err := f()
+		done <- answer{v, err}
+	}()
+	select {
+	case a := <-done:
+		if a.err != nil {
+			return zero, s.failed(ctx, a.err)
+		}
+		return a.value, nil
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	}
+}
+
+// removeAnywhere ends a record of which only the ID is known.
+func (s *Store) removeAnywhere(ctx context.Context, r store.Removal) (store.Removed, error) {
+	group := ""
+	if !generated(r.ID) {
+		pipe := s.client.Pipeline()
+		hint := pipe.HGet(ctx, s.keys.hints(r.ID), r.ID)
+		if err := s.exec(ctx, pipe); err != nil {
+			return store.Removed{}, err
+		}
+		group, _ = hinted(hint.Val())
+	}
+	if group != "" {
+		removed, err := s.remove(ctx, group, r.ID, "any", 0)
+		if err != nil || removed.Existed {
+			return removed, err
+		}
+	}
+	group, err := s.scan(ctx, r.ID, group)
+	if err != nil || group == "" {
+		return store.Removed{}, err
+	}
+	return s.remove(ctx, group, r.ID, "any", 0)
+}
+
+// tell puts a call on the line for which nobody waits. What it says, the next
+// heartbeat says again.
+func (s *Store) tell(c *call) {
+	s.writes.Add(&single{ctx: s.ctx, call: c, done: make(chan struct{})})
+}
+
+// announce tells the catalog and the hints of records about to be written. It
+// goes out with them.
+func (s *Store) announce(puts []store.Put) {
+	lengths := make(map[string]time.Duration)
+	for _, p := range puts {
+		lengths[p.Group] = max(lengths[p.Group], p.TTL)
+		if !generated(p.ID) {
+			s.tell(&call{script: catalogScript, keys: []string{s.keys.hints(p.ID)}, args: []any{"hint", p.ID, p.Group}})
+		}
+	}
+	s.catalog(lengths)
+}
+
+// refreshCatalog tells the catalog of the services whose leases were renewed.
+func (s *Store) refreshCatalog(leases []store.GroupLeases, answers []store.Renewal) {
+	lengths := make(map[string]time.Duration)
+	for i, g := range leases {
+		if answers[i].Err == nil && len(answers[i].Outcomes) < len(g.Leases) {
+			lengths[g.Group] = g.TTL
+		}
+	}
+	s.catalog(lengths)
+}
+
+func (s *Store) catalog(lengths map[string]time.Duration) {
+	if len(lengths) == 0 {
+		return
+	}
+	args := make([]any, 1, 1+2*len(lengths))
+	args[0] = "catalog"
+	for name, d := range lengths {
+		args = append(args, name, d.Milliseconds())
+	}
+	s.tell(&call{script: catalogScript, keys: []string{s.keys.names}, args: args})
+}
+
+// leaveCatalog tells the catalog that a service's last instance left.
+func (s *Store) leaveCatalog(group string) {
+	s.tell(&call{script: catalogScript, keys: []string{s.keys.names}, args: []any{"catalog", group, 0}})
+}
+
+// tidy has a service pruned and its leases clamped.
+func (s *Store) tidy(group string) {
+	base := s.keys.base(group)
+	c := &call{script: tidyScript, keys: []string{base + ":h", base + ":z"}, args: []any{s.cfg.Owner, s.nextSeq(), group}}
+	if !s.cluster {
+		c.keys = append(c.keys, s.keys.names)
+	}
+	s.tell(c)
+}

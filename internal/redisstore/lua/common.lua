@@ -1,0 +1,189 @@
+-- Shared by every script, which is this text followed by its own.
+-- Times are microseconds of Redis's clock. A service has two keys, in one
+-- Cluster slot: base:h, a hash, and base:z, a sorted set. See DESIGN.md.
+
+local MINUTE = 60 * 1000000
+local HOUR = 60 * MINUTE
+local OUTLIVE = 10 * MINUTE -- keys outlive their longest member; own tombstones
+local FOREIGN = 24 * HOUR   -- tombstones that an owner did not make itself
+local LOG_BYTES = 8192
+local MESSAGE_BYTES = 1024 * 1024
+
+-- tostring and .. lose digits beyond 14.
+local function num(n) return string.format('%.0f', n) end
+
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+
+-- Record: [1,stamp,"owner",seq,ttl ms,beat ms,flag,payload]
+-- flag 1: it took the ID over from another owner, who may not know yet.
+local function parse(v)
+  if not v then return nil end
+  local stamp, owner, seq, ttl, beat, flag, at =
+    string.match(v, '^%[1,(%d+),"(%w+)",(%d+),(%d+),(%d+),([01]),()')
+  if not stamp then return nil end
+  return {stamp = tonumber(stamp), owner = owner, seq = seq, ttl = tonumber(ttl),
+    beat = tonumber(beat), flag = flag, payload = string.sub(v, at, -2)}
+end
+
+-- Tombstone: ["reason",stamp,"owner",flag]
+local function parse_tomb(v)
+  if not v then return nil end
+  local reason, stamp, owner, flag = string.match(v, '^%["(%a+)",(%d+),"(%w*)",([01])%]$')
+  if not reason then return nil end
+  return {reason = reason, stamp = tonumber(stamp), owner = owner, flag = flag}
+end
+
+-- Of two registrations of one ID the greater stands.
+local function newer(a, b)
+  return a.stamp > b.stamp or (a.stamp == b.stamp and a.owner > b.owner)
+end
+
+local function open(base, now, nonce)
+  local s = {h = base .. ':h', z = base .. ':z', channel = base .. ':c', base = base,
+    now = now, nonce = nonce, changed = {}, message = {}, nonces = {}}
+  local head = redis.call('HMGET', s.h, 'rev', 'stamp', 'seen', 'log')
+  if (not head[1]) ~= (not redis.call('ZSCORE', s.z, '')) then
+    -- One of the two was evicted: what is left proves nothing.
+    redis.call('DEL', s.h, s.z)
+    head = {false, false, false, false}
+  end
+  s.exists = head[1] ~= false
+  s.rev = head[1] or ''
+  s.n = tonumber(string.match(s.rev, '^%d+')) or now
+  s.stamp = tonumber(head[2] or 0)
+  s.seen = tonumber(head[3] or now)
+  s.log = head[4] or ''
+  return s
+end
+
+-- Whether the call of this nonce took effect before: clients send again what was not answered.
+local function ran(s, nonce)
+  return string.find(s.log, '.' .. nonce .. ' ', 1, true) ~= nil
+end
+
+-- The furthest expiry of a live member, or nil.
+local function top(s)
+  return tonumber(redis.call('ZREVRANGEBYSCORE', s.z, '(+inf', '0', 'WITHSCORES', 'LIMIT', 0, 1)[2])
+end
+
+-- Sets the keys' time to live: longer than any member's, at least until.
+local function keep(s, until_)
+  local life = math.max(until_, (top(s) or 0) + OUTLIVE)
+  local tomb = tonumber(redis.call('ZRANGE', s.z, 0, 0, 'WITHSCORES')[2])
+  if tomb and -tomb > life then life = -tomb end
+  local ms = num(math.ceil(life / 1000))
+  redis.call('PEXPIREAT', s.h, ms)
+  redis.call('PEXPIREAT', s.z, ms)
+end
+
+local function note(s, id, text, nonce)
+  if not s.message[id] then s.changed[#s.changed + 1] = id end
+  s.message[id] = text
+  s.nonces[id] = nonce or s.nonce
+end
+
+local function bury(s, id, reason, stamp, owner, flag, keep_for, nonce)
+  local tomb = '["' .. reason .. '",' .. num(stamp) .. ',"' .. owner .. '",' .. flag .. ']'
+  redis.call('HDEL', s.h, '+' .. id, '~' .. id)
+  redis.call('HSET', s.h, '-' .. id, tomb)
+  redis.call('ZADD', s.z, num(-(s.now + keep_for)), id)
+  note(s, id, '-' .. id .. '\n' .. tomb, nonce)
+end
+
+-- After Redis's clock was set back no lease may last longer than its TTL.
+local function clamp(s)
+  local live = redis.call('ZRANGEBYSCORE', s.z, num(s.now), '(+inf', 'WITHSCORES')
+  for i = 1, #live, 2 do
+    local rec = parse(redis.call('HGET', s.h, '+' .. live[i]))
+    local limit = rec and s.now + rec.ttl * 1000
+    if rec and tonumber(live[i + 1]) > limit then
+      redis.call('ZADD', s.z, num(limit), live[i])
+    end
+  end
+end
+
+-- Every script that writes prunes before it acts, so a renewal after the expiry is a visible change.
+local function prune(s)
+  if not s.exists then return end
+  if s.now < s.seen then clamp(s) end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', s.z, '0', '(' .. num(s.now))) do
+    local rec = parse(redis.call('HGET', s.h, '+' .. id))
+    if rec then
+      bury(s, id, 'expired', rec.stamp, rec.owner, rec.flag, rec.flag == '1' and FOREIGN or OUTLIVE)
+    else
+      redis.call('ZREM', s.z, id) -- not ours to read, so not ours to delete
+    end
+  end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', s.z, '(' .. num(-s.now), '(0')) do
+    redis.call('HDEL', s.h, '-' .. id)
+    redis.call('ZREM', s.z, id)
+  end
+end
+
+-- Numbers and publishes what changed.
+local function commit(s)
+  local prev, entries, parts = s.rev, {}, {}
+  local count = #s.changed
+  for i, id in ipairs(s.changed) do
+    s.n = s.n + 1
+    s.rev = num(s.n) .. '.' .. s.nonces[id]
+    entries[count - i + 1] = s.rev .. ' ' .. id .. '\n'
+    parts[i] = s.message[id]
+  end
+  if count == 0 and s.exists then
+    redis.call('HSET', s.h, 'seen', num(s.now))
+    return
+  end
+  if count == 0 then
+    s.rev = num(s.n) .. '.' .. s.nonce
+  end
+  local log = table.concat(entries) .. s.log
+  if #log > LOG_BYTES then
+    log = string.match(string.sub(log, 1, LOG_BYTES), '^(.*\n)') or ''
+  end
+  redis.call('HSET', s.h, 'rev', s.rev, 'stamp', num(s.stamp), 'seen', num(s.now), 'log', log)
+  if not s.exists then redis.call('ZADD', s.z, '+inf', '') end
+  local body = table.concat(parts, '\n')
+  if #body > MESSAGE_BYTES then body = '' end
+  redis.call('PUBLISH', s.channel, prev .. '\n' .. s.rev .. '\n' .. num(s.now) .. '\n' .. body)
+end
+
+-- The catalog: a sorted set of service names, scored with the end of their
+-- longest lease, or with minus the end of the evidence that they are gone.
+local function catalog_set(key, now, name, expiry)
+  local was = tonumber(redis.call('ZSCORE', key, name) or nil)
+  local lived = was and was >= now
+  if expiry then
+    redis.call('ZADD', key, num(expiry), name)
+  elseif was then
+    redis.call('ZADD', key, num(-(now + OUTLIVE)), name)
+  else
+    return
+  end
+  redis.call('ZREMRANGEBYSCORE', key, '(' .. num(-now), '(' .. num(now - OUTLIVE))
+  redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000)))
+  if (expiry ~= nil) ~= (lived == true) then
+    redis.call('PUBLISH', key .. ':c', num(now))
+  end
+end
+
+-- Where IDs that were chosen by users stand, by hash buckets: id -> "end service".
+local function hint_set(key, now, id, service)
+  redis.call('HSET', key, id, num(math.floor((now + 24 * HOUR) / 1000000)) .. ' ' .. service)
+  redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000)))
+  if redis.call('HLEN', key) % 64 == 0 then
+    local all = redis.call('HGETALL', key)
+    for i = 1, #all, 2 do
+      local ends = tonumber(string.match(all[i + 1], '^%d+') or 0)
+      if ends * 1000000 < now then redis.call('HDEL', key, all[i]) end
+    end
+  end
+end
+
+local function hint_get(key, id)
+  local v = redis.call('HGET', key, id)
+  return v and string.match(v, '^%d+ (.*)$')
+end

@@ -1,0 +1,148 @@
+-- Registers or heals records of one service.
+-- KEYS  base:h base:z [names ids... : only on a standalone server; one ids key per record,
+--       names in its place when the ID needs no hint]
+-- ARGV  owner service prefix count, then 11 per record:
+--       seq, id, mode n (register) or h (heal), stamp, ttl ms, beat ms, payload, overlay,
+--       reset 1 or 0, deadline, from (=service in which this owner has it now, - none,
+--       ? to look for it, ! to look for it thoroughly)
+-- Answers {now, rev, then per record: outcome, stamp, overlay}.
+-- Outcomes: ok, late (nothing was done), superseded, buried.
+local owner, service, prefix = ARGV[1], ARGV[2], ARGV[3]
+local count = tonumber(ARGV[4])
+local names = KEYS[3]
+local now = clock()
+local nonce = owner .. ':' .. ARGV[5]
+local s = open(string.sub(KEYS[1], 1, -3), now, nonce)
+local out = {num(now), ''}
+
+local in_time = false
+for i = 0, count - 1 do
+  if now <= tonumber(ARGV[5 + i * 11 + 9]) then in_time = true end
+end
+if not in_time then
+  out[2] = s.rev
+  for _ = 1, count do
+    out[#out + 1] = 'late'
+    out[#out + 1] = '0'
+    out[#out + 1] = ''
+  end
+  return out
+end
+
+-- The first write is one that a server out of memory refuses.
+redis.call('HSET', s.h, 'seen', num(now))
+prune(s)
+
+local others = {}
+
+-- Takes id out of the service it stands in elsewhere. Returns its stamp there, or nil;
+-- and true when that one stands against the healing of mine.
+local function leave_other(id, from, ids, mine, own_nonce)
+  local base, name
+  if from == '-' or not names then
+    return nil
+  elseif from == '?' or from == '!' then
+    base, name = find(prefix, escape, names, ids, id, now, from == '!')
+  else
+    name = string.sub(from, 2)
+    base = prefix .. '{' .. escape(name) .. '}'
+  end
+  if not base or base == s.base then return nil end
+  local o = others[base]
+  if not o then
+    o = open(base, now, nonce)
+    o.name = name
+    others[base] = o
+    prune(o)
+  end
+  local rec = parse(redis.call('HGET', o.h, '+' .. id))
+  if not rec then return nil end
+  if mine and rec.owner ~= owner and newer(rec, mine) then return nil, true end
+  return rec.stamp, false, function(stamp)
+    bury(o, id, 'moved', stamp, owner, '1', rec.owner == owner and OUTLIVE or FOREIGN, own_nonce)
+  end
+end
+
+
+local function put(i)
+  local at = 5 + i * 11
+  local seq, id, mode, stamp = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local ttl, beat, payload = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+  local overlay, reset, from = ARGV[at + 7], ARGV[at + 8], ARGV[at + 10]
+  local own_nonce = owner .. ':' .. seq
+  if now > tonumber(ARGV[at + 9]) then return 'late', 0, '' end
+  local ids = KEYS[4 + i]
+  if ids == names then ids = nil end
+  local cur = parse(redis.call('HGET', s.h, '+' .. id))
+  local tomb = not cur and parse_tomb(redis.call('HGET', s.h, '-' .. id))
+  local mine = {stamp = stamp, owner = owner}
+  -- Of one owner's calls the later stands, in whatever order they arrive.
+  if cur and cur.owner == owner and tonumber(cur.seq) >= tonumber(seq) then
+    return 'ok', cur.stamp, redis.call('HGET', s.h, '~' .. id) or ''
+  end
+  if ran(s, own_nonce) then
+    -- It ran before, and somebody has undone it since.
+    return 'ok', (cur or tomb or {stamp = 1}).stamp - 1, ''
+  end
+  local same = cur and cur.owner == owner and cur.payload == payload
+    and num(cur.ttl) == ttl and num(cur.beat) == beat and reset == '0'
+  if same and (mode == 'n' or cur.stamp == stamp) then
+    redis.call('ZADD', s.z, num(now + ttl * 1000), id)
+    if ids then hint_set(ids, now, id, service) end
+    return 'ok', cur.stamp, redis.call('HGET', s.h, '~' .. id) or ''
+  end
+  if mode == 'h' then
+    if cur and cur.owner ~= owner and newer(cur, mine) then return 'superseded', 0, '' end
+    if tomb and tomb.owner ~= owner and newer(tomb, mine) then return 'superseded', 0, '' end
+    if tomb and tomb.reason ~= 'expired' and tomb.stamp >= stamp then return 'buried', 0, '' end
+  end
+  local there, stands, leave
+  if not cur then
+    there, stands, leave = leave_other(id, from, ids or names, mode == 'h' and mine, own_nonce)
+    if stands then return 'superseded', 0, '' end
+  end
+  local before = cur or tomb
+  if mode == 'n' then
+    stamp = math.max(now, s.stamp + 1, before and before.stamp + 1 or 0, there and there + 1 or 0)
+  end
+  if leave then leave(stamp) end
+  local flag = '0'
+  if before and (before.flag == '1' or before.owner ~= owner) then flag = '1' end
+  local kept = redis.call('HGET', s.h, '~' .. id)
+  if kept and (reset == '1' or not cur or cur.owner ~= owner) then
+    redis.call('HDEL', s.h, '~' .. id)
+    kept = false
+  end
+  if not kept and overlay ~= '' then
+    redis.call('HSET', s.h, '~' .. id, overlay)
+    kept = overlay
+  end
+  local v = '[1,' .. num(stamp) .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. beat .. ','
+    .. flag .. ',' .. payload .. ']'
+  local expiry = now + ttl * 1000
+  redis.call('HSET', s.h, '+' .. id, v)
+  if tomb then redis.call('HDEL', s.h, '-' .. id) end
+  redis.call('ZADD', s.z, num(expiry), id)
+  s.stamp = math.max(s.stamp, stamp)
+  if ids then hint_set(ids, now, id, service) end
+  note(s, id, '+' .. id .. '\n' .. num(expiry) .. '\n' .. v .. '\n' .. (kept or ''), own_nonce)
+  return 'ok', stamp, kept or ''
+end
+
+for i = 0, count - 1 do
+  local outcome, stamp, overlay = put(i)
+  out[#out + 1] = outcome
+  out[#out + 1] = num(stamp)
+  out[#out + 1] = overlay
+end
+-- The new name shows an instance before the old one stops.
+commit(s)
+keep(s, now + OUTLIVE)
+if names then catalog_set(names, now, service, top(s)) end
+for base, o in pairs(others) do
+  commit(o)
+  keep(o, now + OUTLIVE)
+  catalog_set(names, now, o.name, top(o))
+end
+out[2] = s.rev
+return out

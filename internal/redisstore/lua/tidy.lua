@@ -1,0 +1,14 @@
+-- Prunes a service, and clamps its leases after Redis's clock was set back.
+-- KEYS  base:h base:z [names]
+-- ARGV  owner seq service
+-- Answers {now, rev}.
+local now = clock()
+local s = open(string.sub(KEYS[1], 1, -3), now, ARGV[1] .. ':' .. ARGV[2])
+if s.exists then
+  keep(s, now)
+  clamp(s)
+  prune(s)
+  commit(s)
+  if KEYS[3] then catalog_set(KEYS[3], now, ARGV[3], top(s)) end
+end
+return {num(now), s.rev}

@@ -1,0 +1,186 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// maxPuts is how many records one script call takes, so that it does not hold up the server.
+const maxPuts = 250
+
+// putOp is one record on its way.
+type putOp struct {
+	ctx  context.Context
+	put  store.Put
+	seq  uint64
+	give time.Time // the deadline that travels with it
+	from string
+	done chan struct{}
+
+	result store.PutResult
+	late   bool
+	err    error
+}
+
+// putCall is one script call for records of one group.
+type putCall struct {
+	*call
+	ops []*putOp
+}
+
+func (o *putOp) add(b *batch) {
+	if o.ctx.Err() != nil {
+		o.err = o.ctx.Err()
+		close(o.done)
+		return
+	}
+	s := b.store
+	c := b.puts[o.put.Group]
+	if c == nil || len(c.ops) == maxPuts {
+		base := s.keys.base(o.put.Group)
+		c = &putCall{call: &call{script: putScript, keys: []string{base + ":h", base + ":z"}}}
+		if !s.cluster {
+			c.keys = append(c.keys, s.keys.names)
+		}
+		c.args = []any{s.cfg.Owner, o.put.Group, s.keys.prefix, 0}
+		b.puts[o.put.Group] = c
+		pc := c
+		b.send(c.call, func() { s.finishPuts(pc) })
+	}
+	c.ops = append(c.ops, o)
+	c.args[3] = len(c.ops)
+	if !s.cluster {
+		hints := s.keys.names
+		if !generated(o.put.ID) {
+			hints = s.keys.hints(o.put.ID)
+		}
+		c.keys = append(c.keys, hints)
+	}
+	mode, reset := "n", "0"
+	if o.put.Heal {
+		mode = "h"
+	}
+	if o.put.Reset {
+		reset = "1"
+	}
+	c.args = append(c.args, o.seq, o.put.ID, mode, o.put.Stamp, o.put.TTL.Milliseconds(), o.put.Beat.Milliseconds(),
+		o.put.Payload, o.put.Overlay, reset, s.clock.when(o.give), o.from)
+}
+
+func (s *Store) finishPuts(c *putCall) {
+	if c.err == nil && len(c.reply) != 2+3*len(c.ops) {
+		c.err = errReply
+	}
+	if c.err == nil {
+		s.learn(c.reply)
+		s.setKnown(c.ops[0].put.Group, text(c.reply, 1))
+	}
+	for i, o := range c.ops {
+		if c.err != nil {
+			o.err = c.err
+		} else {
+			o.take(text(c.reply, 2+3*i), text(c.reply, 3+3*i), text(c.reply, 4+3*i))
+		}
+		close(o.done)
+	}
+}
+
+func (o *putOp) take(outcome, stamp, overlay string) {
+	switch outcome {
+	case "ok":
+		o.result.Outcome = store.Done
+		o.result.Stamp, o.err = strconv.ParseInt(stamp, 10, 64)
+		if overlay != "" {
+			o.result.Overlay = []byte(overlay)
+		}
+	case "superseded":
+		o.result.Outcome = store.Superseded
+	case "buried":
+		o.result.Outcome = store.Buried
+	case "late":
+		o.late = true
+	default:
+		o.err = errReply
+	}
+}
+
+// Put implements store.Store. A put that fails in passing is tried again, as
+// the same call, until its context ends or patience does.
+func (s *Store) Put(ctx context.Context, puts []store.Put) []store.PutResult {
+	if s.cluster {
+		return s.putOnCluster(ctx, puts)
+	}
+	return s.put(ctx, puts)
+}
+
+func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
+	results := make([]store.PutResult, len(puts))
+	ops := make([]*putOp, len(puts))
+	todo := make([]int, len(puts))
+	give := until(ctx)
+	for i, p := range puts {
+		ops[i] = &putOp{put: p, seq: s.nextSeq(), give: give, from: from(p)}
+		todo[i] = i
+	}
+	for try := 0; ; try++ {
+		for _, i := range todo {
+			// A fresh one each time: the line may still hold the last.
+			o := &putOp{ctx: ctx, put: puts[i], seq: ops[i].seq, give: give, from: ops[i].from, done: make(chan struct{})}
+			ops[i] = o
+			if !s.writes.Add(o) {
+				o.err = store.ErrClosed
+				close(o.done)
+			}
+		}
+		again := todo[:0]
+		for _, i := range todo {
+			select {
+			case <-ops[i].done:
+				results[i] = ops[i].result
+				results[i].Err = ops[i].err
+				if ops[i].late {
+					results[i].Err = errLate
+				}
+				if results[i].Err != nil && passing(results[i].Err) {
+					again = append(again, i)
+				}
+			case <-ctx.Done():
+				results[i].Err = ctx.Err()
+			}
+		}
+		todo = again
+		if len(todo) == 0 || !s.pause(ctx, give, try) {
+			break
+		}
+	}
+	for i := range results {
+		if results[i].Err != nil {
+			results[i].Err = s.failed(ctx, results[i].Err)
+		}
+	}
+	return results
+}
+
+// errLate: Redis's clock was past the call's deadline, because the call was
+// held up or the clock was set forward. The reply said what time it is.
+var errLate = errors.New("Redis received the call after its deadline")
+
+// from tells the script where to look for the ID's present registration.
+func from(p store.Put) string {
+	switch {
+	case p.Fresh:
+		return "-"
+	case p.From != "":
+		return "=" + p.From
+	case !generated(p.ID):
+		return "?"
+	case p.Heal:
+		return "-" // no hint is kept of generated IDs, and this owner made it
+	default:
+		return "!"
+	}
+}

@@ -1,0 +1,257 @@
+package redisstore
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// readOp is one read on its way.
+type readOp struct {
+	group string
+	known store.Known
+	done  func(store.Reading, error)
+
+	rev  *redis.StringCmd // the steady state: is this still the revision?
+	call *call
+}
+
+// Read implements store.Store. Reads that wait for the line travel together:
+// one round trip when nothing changed, a second for those that did.
+func (s *Store) Read(group string, known store.Known, done func(store.Reading, error)) {
+	if !s.reads.Add(&readOp{group: group, known: known, done: done}) {
+		done(store.Reading{}, store.ErrClosed)
+	}
+}
+
+func (s *Store) sendReads(ops []*readOp) {
+	ctx, cancel := s.request()
+	defer cancel()
+	ask := make([]*readOp, 0, len(ops))
+	if s.cluster {
+		ask = ops
+	} else {
+		ask = s.sendChecks(ctx, ops, ask)
+	}
+	calls := make([]*call, len(ask))
+	for i, o := range ask {
+		if o.group == store.Catalog {
+			o.call = &call{script: namesScript, keys: []string{s.keys.names}}
+		} else {
+			base := s.keys.base(o.group)
+			o.call = &call{script: readScript, keys: []string{base + ":h", base + ":z"}, args: []any{o.known.Rev}}
+		}
+		calls[i] = o.call
+	}
+	if len(calls) > 0 {
+		run(ctx, s.client, calls)
+	}
+	for _, o := range ask {
+		if o.call.err != nil {
+			o.done(store.Reading{}, s.failed(context.Background(), o.call.err))
+			continue
+		}
+		now := s.learn(o.call.reply)
+		var r store.Reading
+		var err error
+		if o.group == store.Catalog {
+			r, err = parseNames(now, o.call.reply)
+		} else {
+			r, err = parseReading(now, o.call.reply)
+		}
+		if r.Ahead {
+			s.tidy(o.group)
+		}
+		o.done(r, err)
+	}
+}
+
+// sendChecks asks for the revisions that readers know and for the time, which
+// comes last, so that what is confirmed was not past its expiry either. It
+// answers the reads for which nothing changed and returns the others.
+func (s *Store) sendChecks(ctx context.Context, ops, ask []*readOp) []*readOp {
+	pipe := s.client.Pipeline()
+	checked := make([]*readOp, 0, len(ops))
+	for _, o := range ops {
+		if o.known.Rev == "" || o.group == store.Catalog {
+			ask = append(ask, o)
+			continue
+		}
+		o.rev = pipe.HGet(ctx, s.keys.base(o.group)+":h", "rev")
+		checked = append(checked, o)
+	}
+	if len(checked) == 0 {
+		return ask
+	}
+	clock := pipe.Time(ctx)
+	_, _ = pipe.Exec(ctx) // each command carries its own error
+	now, err := clock.Result()
+	if err == nil {
+		s.clock.learn(now.UnixMicro())
+	}
+	for _, o := range checked {
+		rev, revErr := o.rev.Result()
+		switch {
+		case err != nil:
+			o.done(store.Reading{}, s.failed(context.Background(), err))
+		case revErr == nil && rev == o.known.Rev && (o.known.Next == 0 || o.known.Next >= now.UnixMicro()):
+			o.done(store.Reading{Kind: store.Same, Now: now.UnixMicro(), Rev: rev, Next: o.known.Next}, nil)
+		default:
+			ask = append(ask, o)
+		}
+	}
+	return ask
+}
+
+func parseReading(now int64, reply []any) (store.Reading, error) {
+	r := store.Reading{Now: now, Rev: text(reply, 1), Next: parseScore(text(reply, 3))}
+	kind := text(reply, 2)
+	dead, _ := element(reply, 4)
+	switch kind {
+	case "none":
+		return r, nil
+	case "same":
+		r.Kind = store.Same
+		r.Expired = texts(dead)
+		return r, nil
+	case "delta":
+		r.Kind = store.Delta
+		r.Expired = texts(dead)
+		items, ok := element(reply, 5)
+		if !ok || len(items)%5 != 0 {
+			return r, unavailable(errReply)
+		}
+		for i := 0; i < len(items); i += 5 {
+			addChange(&r, items[i:i+5])
+		}
+		return r, nil
+	case "full":
+		hash, ok := element(reply, 5)
+		scores, ok2 := element(reply, 6)
+		if !ok || !ok2 {
+			return r, unavailable(errReply)
+		}
+		fillFull(&r, hash, scores)
+		return r, nil
+	}
+	return r, unavailable(errReply)
+}
+
+// addChange takes one change: id, record, overlay, expiry, tombstone.
+func addChange(r *store.Reading, item []any) {
+	id, value, score := text(item, 0), text(item, 1), text(item, 3)
+	if value == "" {
+		if t, ok := parseTombstone(id, text(item, 4)); ok {
+			r.Buried = append(r.Buried, t)
+		} else {
+			// Its tombstone's time is over, too: it left long ago.
+			r.Buried = append(r.Buried, store.Tombstone{ID: id, Reason: store.Left})
+		}
+		return
+	}
+	rec, err := parseRecord(id, value, text(item, 2), score)
+	if err != nil || rec.Expires <= 0 {
+		r.Bad = append(r.Bad, id)
+		return
+	}
+	addRecord(r, rec)
+}
+
+// addRecord takes a record that is part of the revision, live or past its expiry.
+func addRecord(r *store.Reading, rec *store.Record) {
+	if rec.Expires > r.Now+rec.TTL.Microseconds()+ahead {
+		r.Ahead = true
+	}
+	r.Records = append(r.Records, rec)
+}
+
+// ahead is how much further away than its TTL an expiry may lie, in µs, before
+// it shows that the clock was set back.
+const ahead = 100_000
+
+// fillFull takes the whole hash and the whole sorted set.
+func fillFull(r *store.Reading, hash, scores []any) {
+	expiry := make(map[string]string, len(scores)/2)
+	for i := 0; i+1 < len(scores); i += 2 {
+		expiry[text(scores, i)] = text(scores, i+1)
+	}
+	overlays := make(map[string]string)
+	for i := 0; i+1 < len(hash); i += 2 {
+		if field := text(hash, i); field != "" && field[0] == '~' {
+			overlays[field[1:]] = text(hash, i+1)
+		}
+	}
+	r.Records = make([]*store.Record, 0, len(scores)/2)
+	for i := 0; i+1 < len(hash); i += 2 {
+		field, value := text(hash, i), text(hash, i+1)
+		if field == "" {
+			continue
+		}
+		switch id := field[1:]; field[0] {
+		case '-':
+			if t, ok := parseTombstone(id, value); ok {
+				r.Buried = append(r.Buried, t)
+			}
+		case '+':
+			rec, err := parseRecord(id, value, overlays[id], expiry[id])
+			if err != nil {
+				r.Bad = append(r.Bad, id)
+				continue
+			}
+			if rec.Expires <= 0 {
+				continue // no lease goes with it
+			}
+			if rec.Expires < r.Now {
+				r.Buried = append(r.Buried, store.Tombstone{ID: id, Reason: store.Expired, Stamp: rec.Stamp, Owner: rec.Owner})
+				continue
+			}
+			addRecord(r, rec)
+		}
+	}
+}
+
+// element returns a reply's element that is a list.
+func element(reply []any, i int) ([]any, bool) {
+	if i >= len(reply) {
+		return nil, false
+	}
+	list, ok := reply[i].([]any)
+	return list, ok
+}
+
+func texts(list []any) []string {
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = text(list, i)
+	}
+	return out
+}
+
+// parseNames makes a reading of the catalog.
+func parseNames(now int64, reply []any) (store.Reading, error) {
+	list, ok := element(reply, 1)
+	if !ok || len(list)%2 != 0 {
+		return store.Reading{}, unavailable(errReply)
+	}
+	r := store.Reading{Now: now}
+	for i := 0; i < len(list); i += 2 {
+		name, score := text(list, i), parseScore(text(list, i+1))
+		if score < 0 {
+			r.Buried = append(r.Buried, store.Tombstone{ID: name, Reason: store.Left})
+			continue
+		}
+		if score < now {
+			r.Buried = append(r.Buried, store.Tombstone{ID: name, Reason: store.Expired})
+			continue
+		}
+		r.Records = append(r.Records, &store.Record{ID: name, Expires: score})
+		if r.Next == 0 || score < r.Next {
+			r.Next = score
+		}
+	}
+	r.Rev = strconv.Itoa(len(r.Records)) + "/" + strconv.FormatInt(now, 10)
+	return r, nil
+}

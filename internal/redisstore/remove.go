@@ -1,0 +1,59 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// Remove implements store.Store. It is tried again, as the same call, until
+// ctx ends or patience does.
+func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, error) {
+	if s.cluster && r.Group == "" {
+		return s.removeAnywhere(ctx, r)
+	}
+	mode := "any"
+	if r.Own {
+		mode = "own"
+	}
+	return s.remove(ctx, r.Group, r.ID, mode, r.Stamp)
+}
+
+// remove ends a record in a group, or wherever it is when group is "" (only on
+// a standalone server).
+func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64) (store.Removed, error) {
+	seq, give := s.nextSeq(), until(ctx)
+	for try := 0; ; try++ {
+		c := &call{script: removeScript}
+		base := s.keys.base(group)
+		c.keys = []string{base + ":h", base + ":z"}
+		if group == "" {
+			c.keys = []string{s.keys.names, s.keys.names}
+		}
+		if !s.cluster {
+			c.keys = append(c.keys, s.keys.names, s.keys.hints(id))
+		}
+		c.args = []any{s.cfg.Owner, seq, group, s.keys.prefix, id, s.clock.when(give), mode, stamp}
+		err := s.write(ctx, c)
+		if err == nil {
+			s.learn(c.reply)
+			switch text(c.reply, 2) {
+			case "ok", "none":
+				removed := store.Removed{Existed: text(c.reply, 2) == "ok", Group: text(c.reply, 3)}
+				s.setKnown(removed.Group, text(c.reply, 1))
+				if s.cluster && removed.Existed && text(c.reply, 4) == "" {
+					s.leaveCatalog(group)
+				}
+				return removed, nil
+			case "late":
+				err = unavailable(errLate)
+			default:
+				err = unavailable(errReply)
+			}
+		}
+		if !errors.Is(err, store.ErrUnavailable) || !passing(err) || !s.pause(ctx, give, try) {
+			return store.Removed{}, err
+		}
+	}
+}

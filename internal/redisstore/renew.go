@@ -1,0 +1,117 @@
+package redisstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// Renew implements store.Store: one script call per group, all in one round
+// trip, tried once; the heartbeat comes again by itself.
+func (s *Store) Renew(ctx context.Context, leases []store.GroupLeases) []store.Renewal {
+	answers := make([]store.Renewal, len(leases))
+	o := &renewOp{ctx: ctx, store: s, leases: leases, answers: answers, done: make(chan struct{})}
+	failed := func(err error) []store.Renewal {
+		answers := make([]store.Renewal, len(leases)) // the line may still write to the others
+		for i := range answers {
+			answers[i].Err = err
+		}
+		return answers
+	}
+	if !s.writes.Add(o) {
+		return failed(store.ErrClosed)
+	}
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		return failed(ctx.Err())
+	}
+	if s.cluster {
+		s.refreshCatalog(leases, answers)
+	}
+	return answers
+}
+
+type renewOp struct {
+	ctx     context.Context
+	store   *Store
+	leases  []store.GroupLeases
+	answers []store.Renewal
+	left    int
+	done    chan struct{}
+}
+
+func (o *renewOp) add(b *batch) {
+	s := o.store
+	if o.ctx.Err() != nil || len(o.leases) == 0 {
+		for i := range o.answers {
+			o.answers[i].Err = o.ctx.Err()
+		}
+		close(o.done)
+		return
+	}
+	o.left = len(o.leases)
+	deadline := s.clock.when(time.Now().Add(s.timeout))
+	for i, g := range o.leases {
+		base := s.keys.base(g.Group)
+		c := &call{script: renewScript, keys: []string{base + ":h", base + ":z"}}
+		if !s.cluster {
+			c.keys = append(c.keys, s.keys.names)
+		}
+		c.args = make([]any, 0, 6+2*len(g.Leases))
+		c.args = append(c.args, s.cfg.Owner, s.nextSeq(), g.Group, s.known(g.Group), g.TTL.Milliseconds(), deadline)
+		for _, l := range g.Leases {
+			c.args = append(c.args, l.ID, l.Stamp)
+		}
+		b.send(c, func() {
+			o.answers[i] = s.renewed(g, c)
+			if o.left--; o.left == 0 {
+				close(o.done)
+			}
+		})
+	}
+}
+
+func (s *Store) renewed(g store.GroupLeases, c *call) store.Renewal {
+	if c.err != nil {
+		return store.Renewal{Err: unavailable(c.err)}
+	}
+	s.learn(c.reply)
+	rev := text(c.reply, 1)
+	switch text(c.reply, 2) {
+	case "same":
+		s.setKnown(g.Group, rev)
+		return store.Renewal{}
+	case "late":
+		return store.Renewal{Err: unavailable(errLate)}
+	case "each":
+	default:
+		return store.Renewal{Err: unavailable(errReply)}
+	}
+	if len(c.reply) != 3+2*len(g.Leases) {
+		return store.Renewal{Err: unavailable(errReply)}
+	}
+	r := store.Renewal{Outcomes: make(map[string]store.Outcome), Overlays: make(map[string][]byte)}
+	for i, l := range g.Leases {
+		switch text(c.reply, 3+2*i) {
+		case "ok":
+			r.Overlays[l.ID] = nil
+			if overlay := text(c.reply, 4+2*i); overlay != "" {
+				r.Overlays[l.ID] = []byte(overlay)
+			}
+		case "superseded":
+			r.Outcomes[l.ID] = store.Superseded
+		case "buried":
+			r.Outcomes[l.ID] = store.Buried
+		default:
+			r.Outcomes[l.ID] = store.Lost
+		}
+	}
+	if len(r.Outcomes) == 0 {
+		s.setKnown(g.Group, rev)
+	} else {
+		s.setKnown(g.Group, "") // look again at the next beat
+	}
+	return r
+}

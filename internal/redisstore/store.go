@@ -1,0 +1,248 @@
+// Package redisstore keeps records in Redis. DESIGN.md describes its keys, and
+// what each promise rests on.
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/core/line"
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+const (
+	// patience bounds a call whose caller gave no deadline.
+	patience = 3 * time.Second
+	// requestTimeout bounds one request; Config.Beat may bring it down.
+	requestTimeout = time.Second
+	// closeTimeout bounds Close, which a client handed in may hold up.
+	closeTimeout = 4 * time.Second
+)
+
+var errReply = errors.New("unexpected reply to a script; is another program using these keys?")
+
+// Config configures a Store.
+type Config struct {
+	Client    redis.UniversalClient
+	Owned     func() error          // closes Client; nil when it is not ours to close
+	Follow    func(context.Context) // run with every beat, to stay with the primary; may be nil
+	Namespace string
+	Owner     string        // this registry's own id: letters and digits
+	Beat      time.Duration // how often the registry beats
+	Logger    *slog.Logger
+}
+
+// Store is a store.Store on Redis.
+type Store struct {
+	cfg     Config
+	client  redis.UniversalClient
+	cluster bool
+	keys    keyspace
+	timeout time.Duration
+
+	ctx    context.Context // ends with the store, and with it every request
+	cancel context.CancelFunc
+	seq    atomic.Uint64
+	clock  clock
+
+	reads  *line.Line[*readOp]
+	writes *line.Line[writeOp]
+	sub    *subscription
+
+	mu     sync.Mutex
+	revs   map[string]string // per group, as this owner's last write left it
+	closed bool
+	loops  sync.WaitGroup
+}
+
+// Open reaches the server once and returns a Store. The error wraps
+// store.ErrUnavailable, or ctx's when that ended.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	s := &Store{cfg: cfg, client: cfg.Client, keys: newKeyspace(cfg.Namespace), revs: make(map[string]string)}
+	client := cfg.Client
+	if own, ok := client.(*Client); ok {
+		client = own.UniversalClient
+	}
+	_, s.cluster = client.(*redis.ClusterClient)
+	s.timeout = requestTimeout
+	if cfg.Beat > 0 {
+		s.timeout = min(s.timeout, max(cfg.Beat, 50*time.Millisecond))
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.reads = line.New(s.sendReads)
+	s.writes = line.New(s.sendWrites)
+	s.sub = newSubscription(s)
+	if err := s.probe(ctx); err != nil {
+		s.cancel()
+		return nil, err
+	}
+	if cfg.Follow != nil && cfg.Beat > 0 {
+		s.loops.Add(1)
+		go s.follow()
+	}
+	return s, nil
+}
+
+// follow compares the connected primary with the Sentinels' word once per beat.
+func (s *Store) follow() {
+	defer s.loops.Done()
+	t := time.NewTicker(s.cfg.Beat)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			ctx, cancel := s.request()
+			s.cfg.Follow(ctx)
+			cancel()
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// probe runs a first script, on its own goroutine because a client may not obey its context.
+func (s *Store) probe(ctx context.Context) error {
+	c := &call{script: probeScript, keys: []string{s.keys.prefix + "probe"}}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		run(ctx, s.client, []*call{c})
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return unavailable(c.err)
+	}
+	s.learn(c.reply)
+	return nil
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", store.ErrUnavailable, err) }
+
+// learn takes Redis's time from a script's reply.
+func (s *Store) learn(reply []any) int64 {
+	now := parseScore(text(reply, 0))
+	s.clock.learn(now)
+	return now
+}
+
+// text returns an element of a reply, or "".
+func text(reply []any, i int) string {
+	if i >= len(reply) {
+		return ""
+	}
+	t, _ := reply[i].(string)
+	return t
+}
+
+func (s *Store) nextSeq() uint64 { return s.seq.Add(1) }
+
+func (s *Store) known(group string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revs[group]
+}
+
+func (s *Store) setKnown(group, rev string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if rev == "" {
+		delete(s.revs, group)
+		return
+	}
+	s.revs[group] = rev
+}
+
+// until is when a call stops trying.
+func until(ctx context.Context) time.Time {
+	limit := time.Now().Add(patience)
+	if d, ok := ctx.Deadline(); ok && d.Before(limit) {
+		return d
+	}
+	return limit
+}
+
+// pause waits a short while with jitter before a call is tried again; it
+// reports false when there is no time left for that.
+func (s *Store) pause(ctx context.Context, give time.Time, try int) bool {
+	d := time.Duration(20<<min(try, 4)) * time.Millisecond
+	d = d/2 + rand.N(d/2)
+	if time.Until(give) < d {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+// passing reports whether a call that failed so may succeed when tried again.
+// What the server said in plain words is final, but for a server on its way up or down.
+func passing(err error) bool {
+	var said redis.Error
+	if !errors.As(err, &said) {
+		return !errors.Is(err, errReply)
+	}
+	for _, prefix := range []string{"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "MOVED", "ASK", "NOREPLICAS"} {
+		if redis.HasErrorPrefix(err, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// request is the context of one request.
+func (s *Store) request() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.ctx, s.timeout)
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	closed := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	s.reads.Close()
+	s.writes.Close()
+	s.cancel()
+	var err error
+	if s.cfg.Owned != nil {
+		err = s.cfg.Owned()
+	}
+	done := make(chan struct{})
+	go func() {
+		s.sub.wait()
+		s.loops.Wait()
+		s.reads.Wait()
+		s.writes.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(closeTimeout):
+	}
+	return err
+}

@@ -1,0 +1,87 @@
+package redisstore
+
+import (
+	"context"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// writeOp is one entry of the line of writes, which are sent strictly one batch
+// after the other: a beat never overtakes a registration.
+type writeOp interface {
+	// add puts what it has to say into the batch.
+	add(b *batch)
+}
+
+// batch is what travels together.
+type batch struct {
+	store  *Store
+	calls  []*call
+	finish []func()
+	puts   map[string]*putCall // per group, so that registrations share a call
+}
+
+func (s *Store) sendWrites(ops []writeOp) {
+	b := &batch{store: s, puts: make(map[string]*putCall)}
+	for _, op := range ops {
+		op.add(b)
+	}
+	ctx, cancel := s.request()
+	defer cancel()
+	if len(b.calls) > 0 {
+		run(ctx, s.client, b.calls)
+	}
+	for _, f := range b.finish {
+		f()
+	}
+}
+
+func (b *batch) send(c *call, finish func()) {
+	b.calls = append(b.calls, c)
+	b.finish = append(b.finish, finish)
+}
+
+// single is a writeOp of one call of its own.
+type single struct {
+	ctx  context.Context
+	call *call
+	done chan struct{}
+}
+
+func (o *single) add(b *batch) {
+	if o.ctx.Err() != nil { // nobody waits any more
+		o.call.err = o.ctx.Err()
+		close(o.done)
+		return
+	}
+	b.send(o.call, func() { close(o.done) })
+}
+
+// write puts a call on the line and waits for it or for the context. An
+// abandoned call keeps its own copy of everything.
+func (s *Store) write(ctx context.Context, c *call) error {
+	o := &single{ctx: ctx, call: c, done: make(chan struct{})}
+	if !s.writes.Add(o) {
+		return store.ErrClosed
+	}
+	select {
+	case <-o.done:
+		if c.err == nil {
+			return nil
+		}
+		return s.failed(ctx, c.err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// failed words the error of a request for its caller.
+func (s *Store) failed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if s.ctx.Err() != nil {
+		return store.ErrClosed
+	}
+	return unavailable(err)
+}

@@ -1,0 +1,224 @@
+// Package store is the seam between the registry's logic and its backends.
+//
+// A backend keeps records: leased entries of a group, each with its owner's
+// payload and a small overlay that others may set. It knows nothing of
+// services, health or HTTP. A group is a service name; the group "" is the
+// catalog, whose records are the names of the groups with a live record.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors of a Store. Anything else that a Store returns is wrapped in one of
+// these or is the caller's own context error.
+var (
+	ErrClosed      = errors.New("registry is closed")
+	ErrUnavailable = errors.New("backend is unavailable")
+)
+
+// Catalog is the group whose records are the names of the live groups.
+const Catalog = ""
+
+// Store is a backend. All methods are safe for concurrent use. Methods with a
+// context return when it ends, whatever the backend does; what was sent by then
+// may still take effect before the deadline that goes with it.
+type Store interface {
+	// Put registers or heals records, and answers for each in the given order.
+	Put(ctx context.Context, puts []Put) []PutResult
+
+	// Renew extends leases. Groups that are not answered for carry an error.
+	Renew(ctx context.Context, leases []GroupLeases) []Renewal
+
+	// Remove ends a record and buries it.
+	Remove(ctx context.Context, removal Removal) (Removed, error)
+
+	// Read asks for the state of a group and calls done exactly once, from any
+	// goroutine, perhaps before Read returns. It starts after the call.
+	Read(group string, known Known, done func(Reading, error))
+
+	// Watch calls notify, in order and from one goroutine at a time, with what
+	// changes in the group, until stop is called. Messages may be lost.
+	Watch(group string, notify func(Notice)) (stop func())
+
+	// Close releases what the store started and waits for it.
+	Close() error
+}
+
+// Instant is a Store whose present state can be had at once, without a request.
+type Instant interface {
+	// Current returns the group's state, shared and immutable; the same pointer
+	// as long as nothing changes.
+	Current(group string) (*Reading, error)
+}
+
+// Record is one leased entry of a group.
+type Record struct {
+	ID      string
+	Owner   string        // the registry that wrote it
+	Seq     uint64        // the owner's number of that write
+	Stamp   int64         // when it was registered, backend's clock, µs since the epoch; unique within its group
+	TTL     time.Duration // 0: does not expire
+	Beat    time.Duration // how often its owner renews it
+	Expires int64         // backend's clock, µs since the epoch; 0: never
+	Payload []byte        // the owner's part
+	Overlay []byte        // the part that others set; nil when there is none
+
+	// Value is the decoded record, when whoever made the record has it at hand. Shared, read only.
+	Value any
+}
+
+// Before orders records: oldest first, ties (which only a loss of memory can make) by ID.
+func (r *Record) Before(o *Record) bool {
+	return r.Stamp < o.Stamp || r.Stamp == o.Stamp && r.ID < o.ID
+}
+
+// Reason says why a record ended.
+type Reason string
+
+// Reasons of a Tombstone.
+const (
+	Left    Reason = "left"    // deregistered
+	Expired Reason = "expired" // its lease ran out
+	Moved   Reason = "moved"   // its ID was registered under another group
+)
+
+// Tombstone is the evidence that a record ended.
+type Tombstone struct {
+	ID     string
+	Reason Reason
+	Stamp  int64
+	Owner  string
+}
+
+// Put asks for a record.
+type Put struct {
+	Group   string
+	From    string // the group in which this owner has the ID registered now, if another
+	ID      string
+	Fresh   bool  // the ID was generated for this call: nobody else can have it
+	Heal    bool  // restore a registration of Stamp, unless it was buried or superseded
+	Stamp   int64 // of the registration to heal
+	TTL     time.Duration
+	Beat    time.Duration
+	Payload []byte
+	Value   any
+	// Overlay to start with where the backend has none of this owner's.
+	Overlay []byte
+	// Reset drops the overlay that stands, instead of keeping it.
+	Reset bool
+}
+
+// Outcome of a Put or a lease in Renew.
+type Outcome uint8
+
+const (
+	// Done: it stands as asked.
+	Done Outcome = iota
+	// Lost: the backend does not hold it, or an older writing of the same owner; heal it.
+	Lost
+	// Superseded: a newer owner has the ID.
+	Superseded
+	// Buried: somebody deregistered it.
+	Buried
+)
+
+// PutResult answers a Put.
+type PutResult struct {
+	Outcome Outcome // Done, Superseded or Buried
+	Stamp   int64
+	Overlay []byte
+	Err     error
+}
+
+// Lease is what an owner holds.
+type Lease struct {
+	ID    string
+	Stamp int64
+}
+
+// GroupLeases are an owner's leases in one group, all of one TTL.
+type GroupLeases struct {
+	Group  string
+	TTL    time.Duration
+	Leases []Lease
+}
+
+// Renewal answers for one group: only what is not Done is named.
+type Renewal struct {
+	Outcomes map[string]Outcome
+	// Overlays as they stand, of the leases that were looked at one by one; nil
+	// when nothing in the group changed since the owner's last call.
+	Overlays map[string][]byte
+	Err      error
+}
+
+// Removal asks for the end of a record.
+type Removal struct {
+	Group string // "" when the caller does not know
+	ID    string
+	Own   bool  // the caller holds it, since Stamp: a newer owner's record stays
+	Stamp int64 // with Own
+}
+
+// Removed answers a Removal.
+type Removed struct {
+	Existed bool
+	Group   string
+}
+
+// Known is what a reader has of a group already.
+type Known struct {
+	Rev  string // "": nothing
+	Next int64  // the earliest expiry known, backend's clock; 0: none
+}
+
+// Kind says how a Reading is to be applied.
+type Kind uint8
+
+const (
+	// Full: Records are all that live. With an empty Rev the backend holds nothing on the group.
+	Full Kind = iota
+	// Same: nothing changed since Known.Rev but what Expired says.
+	Same
+	// Delta: Records and Buried are what changed since Known.Rev.
+	Delta
+)
+
+// Reading is the state of a group at one moment.
+type Reading struct {
+	Kind    Kind
+	Now     int64  // backend's clock, µs since the epoch
+	Rev     string // compared for equality only
+	Records []*Record
+	Buried  []Tombstone
+	// Expired names records that are part of Rev but past their expiry.
+	Expired []string
+	// Next is the earliest expiry of those that live; 0: none.
+	Next int64
+	// Bad names entries that could not be read.
+	Bad []string
+	// Ahead: an expiry lies further away than its TTL, so the backend's clock was set back.
+	Ahead bool
+
+	// Memo is for the reader of an Instant store: what it made of this Reading.
+	// Nil elsewhere.
+	Memo *Memo
+}
+
+// Notice is a pushed change.
+type Notice struct {
+	// Lost, when not empty, says that messages may have been missed: read again.
+	Lost string
+	// Prev is the revision that Reading, a Delta, follows.
+	Prev    string
+	Reading Reading
+}
+
+// Values of Notice.Lost.
+const (
+	Connected = "connected" // the subscription began, or began anew
+	Gap       = "gap"       // a message said less than a reader needs
+)

@@ -1,0 +1,119 @@
+package registry
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// AdvertiseAddr returns the host and port under which others reach a listener
+// with this address. A concrete IP is returned as it is. For a listener on all
+// addresses (":0", "0.0.0.0", "[::]") it is this machine's first IPv4 address
+// that is neither loopback nor link-local, in the order of its interfaces that
+// are up; else, unless the listener is for IPv4 only, the first such IPv6
+// address; else loopback. Where that choice is wrong, behind NAT or with
+// several networks, set ServiceInfo.Address yourself.
+//
+// An address that is not of TCP or UDP, or has no port, gives an error that
+// matches ErrInvalidService.
+func AdvertiseAddr(addr net.Addr) (host string, port int, err error) {
+	listening, err := addrPort(addr)
+	if err != nil {
+		return "", 0, err
+	}
+	ip := listening.Addr().Unmap()
+	if ip.IsUnspecified() {
+		ip = reachable(interfaceAddrs(), ip.Is4())
+	}
+	return ip.String(), int(listening.Port()), nil
+}
+
+func addrPort(addr net.Addr) (netip.AddrPort, error) {
+	var ap netip.AddrPort
+	switch a := addr.(type) {
+	case nil:
+		return ap, badService("Address", "there is no listener address")
+	case *net.TCPAddr:
+		ap = netAddrPort(a.IP, a.Zone, a.Port)
+	case *net.UDPAddr:
+		ap = netAddrPort(a.IP, a.Zone, a.Port)
+	default:
+		if n := a.Network(); !strings.HasPrefix(n, "tcp") && !strings.HasPrefix(n, "udp") {
+			return ap, badService("Address", fmt.Sprintf("a %q listener cannot be reached over the network: listen on TCP, or set Address and Port", n))
+		}
+		var err error
+		if ap, err = netip.ParseAddrPort(a.String()); err != nil {
+			return ap, badService("Address", fmt.Sprintf("the listener's address %q is not an IP and a port", a))
+		}
+	}
+	if !ap.IsValid() {
+		return ap, badService("Address", fmt.Sprintf("the listener's address %v is not an IP and a port", addr))
+	}
+	if ap.Port() == 0 {
+		return ap, badService("Port", fmt.Sprintf("the listener's address %v has no port", addr))
+	}
+	return ap, nil
+}
+
+// netAddrPort takes the missing IP of ":80" for all addresses.
+func netAddrPort(ip net.IP, zone string, port int) netip.AddrPort {
+	addr := netip.IPv6Unspecified()
+	if len(ip) > 0 {
+		var ok bool
+		if addr, ok = netip.AddrFromSlice(ip); !ok {
+			return netip.AddrPort{}
+		}
+		addr = addr.WithZone(zone)
+	}
+	return netip.AddrPortFrom(addr, uint16(port))
+}
+
+// reachable picks among a machine's addresses.
+func reachable(addrs []netip.Addr, only4 bool) netip.Addr {
+	for _, addr := range addrs {
+		if addr.Is4() && addr.IsGlobalUnicast() {
+			return addr
+		}
+	}
+	if only4 {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	loopback := netip.IPv6Loopback()
+	for _, addr := range addrs {
+		if addr.IsGlobalUnicast() {
+			return addr
+		}
+		if addr.Is4() && addr.IsLoopback() {
+			loopback = addr
+		}
+	}
+	return loopback
+}
+
+// interfaceAddrs lists the addresses of the interfaces that are up, by their
+// index. Those that cannot be read are left out.
+func interfaceAddrs() []netip.Addr {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	var all []netip.Addr
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, addr := range addrs {
+			if prefix, ok := addr.(*net.IPNet); ok {
+				if ip, ok := netip.AddrFromSlice(prefix.IP); ok {
+					all = append(all, ip.Unmap())
+				}
+			}
+		}
+	}
+	return all
+}

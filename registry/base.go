@@ -1,0 +1,212 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"iter"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rollcall-sd/rollcall/internal/bridge"
+	"github.com/rollcall-sd/rollcall/internal/core"
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// sealed keeps Backend to this package's implementations and what embeds them.
+type sealed interface {
+	backend()
+	engine() *core.Engine
+}
+
+// base is what the backends share: the public methods on an engine.
+type base struct{ core *core.Engine }
+
+func (b *base) backend()             {}
+func (b *base) engine() *core.Engine { return b.core }
+
+func init() {
+	bridge.Supersede = func(backend any, id string) bool {
+		s, ok := backend.(sealed)
+		return ok && s.engine().Supersede(id)
+	}
+}
+
+// newOwner makes the id by which a registry's own registrations are told from
+// everybody else's: 50 random bits.
+func newOwner() string {
+	var b [7]byte
+	rand.Read(b[:])
+	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))[:10]
+}
+
+// newEngine starts the logic on a store.
+func newEngine(s store.Store, owner string, ttl, beat time.Duration, logger *slog.Logger, o *Observer) *core.Engine {
+	return core.New(core.Config{
+		Store: s, Owner: owner, TTL: ttl, Beat: beat, Logger: logger, Hooks: o.hooks(), Decode: decodeRecord,
+	})
+}
+
+func decodeRecord(group string, r *store.Record) (any, error) {
+	if group == store.Catalog {
+		return r.ID, nil
+	}
+	s, err := decodeService(group, r.ID, r.Stamp, r.Payload)
+	if err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+// Register implements Registry.
+func (b *base) Register(ctx context.Context, service ServiceInfo) error {
+	fresh := service.ID == ""
+	if fresh {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return failed("register an instance of", service.Name, err)
+		}
+		service.ID = id.String()
+	}
+	return b.register(ctx, service, fresh)
+}
+
+func (b *base) register(ctx context.Context, service ServiceInfo, fresh bool) error {
+	if b.closed() {
+		return failed("register an instance of", service.Name, ErrClosed)
+	}
+	if err := validateService(service); err != nil {
+		return err
+	}
+	payload, err := encodeService(service)
+	if err != nil {
+		return err
+	}
+	// What others will decode, so that all see the same.
+	value, err := decodeService(service.Name, service.ID, 0, payload)
+	if err != nil {
+		return err
+	}
+	_, err = b.core.Register(ctx, core.Registering{
+		Group: service.Name, ID: service.ID, Fresh: fresh, Payload: payload, Value: &value, Reset: service.Status != "",
+	})
+	return failed("register an instance of", service.Name, err)
+}
+
+// Deregister implements Registry.
+func (b *base) Deregister(ctx context.Context, serviceID string) error {
+	if b.closed() {
+		return failed("deregister", serviceID, ErrClosed)
+	}
+	if err := validateID(serviceID); err != nil {
+		return err
+	}
+	_, err := b.core.Deregister(ctx, serviceID)
+	return failed("deregister", serviceID, err)
+}
+
+// Discover implements Registry.
+func (b *base) Discover(ctx context.Context, serviceName string) ([]ServiceInfo, error) {
+	s, err := b.read(ctx, "discover", serviceName)
+	if err != nil {
+		return nil, err
+	}
+	return cloneServices(s.Instances), nil
+}
+
+// Snapshot implements Backend.
+func (b *base) Snapshot(ctx context.Context, serviceName string) (Snapshot, error) {
+	return b.read(ctx, "read", serviceName)
+}
+
+func (b *base) read(ctx context.Context, call, serviceName string) (Snapshot, error) {
+	if b.closed() {
+		return Snapshot{}, failed(call, serviceName, ErrClosed)
+	}
+	if err := validateName("Name", serviceName); err != nil {
+		return Snapshot{}, err
+	}
+	view, err := b.core.Read(ctx, serviceName)
+	if err != nil {
+		return Snapshot{}, failed(call, serviceName, err)
+	}
+	return snapshotOf(serviceName, view), nil
+}
+
+// Instances implements Backend.
+func (b *base) Instances(ctx context.Context, serviceName string) ([]Instance, error) {
+	if b.closed() {
+		return nil, failed("list instances of", serviceName, ErrClosed)
+	}
+	if err := validateName("Name", serviceName); err != nil {
+		return nil, err
+	}
+	entries, err := b.core.ReadLeases(ctx, serviceName)
+	if err != nil {
+		return nil, failed("list instances of", serviceName, err)
+	}
+	out := make([]Instance, len(entries))
+	for i, e := range entries {
+		info, over := visible(e)
+		out[i] = Instance{ServiceInfo: info.clone(), Note: over.Note, Revision: e.Revision()}
+		if e.Expires > 0 {
+			out[i].ExpiresAt = time.UnixMicro(e.Expires).UTC()
+		}
+	}
+	return out, nil
+}
+
+// Services implements Backend.
+func (b *base) Services(ctx context.Context) ([]string, error) {
+	view, err := b.core.Read(ctx, store.Catalog)
+	if err != nil {
+		return nil, failed("list", "services", err)
+	}
+	return append([]string{}, namesOf(view)...), nil
+}
+
+// Watch implements Watcher.
+func (b *base) Watch(ctx context.Context, serviceName string) iter.Seq[Snapshot] {
+	return func(yield func(Snapshot) bool) {
+		if b.closed() {
+			yield(emptySnapshot(serviceName, failed("watch", serviceName, ErrClosed)))
+			return
+		}
+		if err := validateName("Name", serviceName); err != nil {
+			yield(emptySnapshot(serviceName, err))
+			return
+		}
+		for view := range b.core.Watch(ctx, serviceName) {
+			if !yield(snapshotOf(serviceName, view)) {
+				return
+			}
+		}
+	}
+}
+
+// WatchServices implements Backend.
+func (b *base) WatchServices(ctx context.Context) iter.Seq[Catalog] {
+	return func(yield func(Catalog) bool) {
+		if b.closed() {
+			yield(Catalog{Names: []string{}, Stale: failed("watch", "services", ErrClosed)})
+			return
+		}
+		for view := range b.core.Watch(ctx, store.Catalog) {
+			if !yield(Catalog{Names: namesOf(view), Revision: view.Revision, AsOf: view.AsOf, Stale: view.Stale}) {
+				return
+			}
+		}
+	}
+}
+
+func (b *base) closed() bool {
+	select {
+	case <-b.core.Closed():
+		return true
+	default:
+		return false
+	}
+}

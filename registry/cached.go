@@ -1,0 +1,327 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// CachedRegistry is a Backend whose Discover answers from memory: it watches
+// each service that it is asked for. While the backend is away, Discover
+// returns the last known list with a nil error, and Lookup's Stale says so.
+//
+// A process's own Register and Deregister through it are in its next Discover.
+// Everything else goes to the backend. It is safe for concurrent use.
+type CachedRegistry struct {
+	Backend
+	options cacheOptions
+	ctx     context.Context // ends with the cache
+	cancel  context.CancelFunc
+	loops   sync.WaitGroup
+
+	services atomic.Pointer[map[string]*cached] // replaced, never changed
+
+	mu     sync.Mutex // of those who replace it
+	closed bool
+}
+
+var _ Backend = (*CachedRegistry)(nil)
+
+type cacheOptions struct {
+	idle time.Duration
+	most int
+}
+
+// CacheOption configures a CachedRegistry.
+type CacheOption func(*cacheOptions)
+
+// Defaults of a CachedRegistry.
+const (
+	DefaultIdleTimeout = 10 * time.Minute
+	DefaultMaxServices = 10_000
+)
+
+// WithIdleTimeout stops watching a service that was not asked for during d.
+// Default: DefaultIdleTimeout; 0 or less: never.
+func WithIdleTimeout(d time.Duration) CacheOption {
+	return func(o *cacheOptions) { o.idle = d }
+}
+
+// WithMaxServices bounds how many services are watched at a time. For a service
+// beyond them Discover asks the backend, and Lookup stays not ready.
+// Default: DefaultMaxServices; 0 or less: no bound.
+func WithMaxServices(n int) CacheOption {
+	return func(o *cacheOptions) { o.most = n }
+}
+
+// NewCachedRegistry returns a cache on a backend, which it closes when it is closed.
+func NewCachedRegistry(backend Backend, options ...CacheOption) *CachedRegistry {
+	c := &CachedRegistry{Backend: backend, options: cacheOptions{idle: DefaultIdleTimeout, most: DefaultMaxServices}}
+	for _, o := range options {
+		o(&c.options)
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.services.Store(&map[string]*cached{})
+	if c.options.idle > 0 {
+		c.loops.Add(1)
+		go c.dropIdle()
+	}
+	return c
+}
+
+// cached is one watched service.
+type cached struct {
+	name   string
+	cancel context.CancelFunc
+	used   atomic.Bool // since dropIdle looked last
+	state  atomic.Pointer[cachedState]
+}
+
+// cachedState is what is known; changed is closed when something newer is.
+type cachedState struct {
+	Snapshot
+	known   bool // the backend has answered once
+	changed chan struct{}
+}
+
+// Lookup returns what is known of a service, without blocking and without
+// allocating. For a name not asked for before it starts the watch and returns
+// an empty snapshot whose Stale matches ErrNotReady.
+func (c *CachedRegistry) Lookup(serviceName string) Snapshot {
+	s := (*c.services.Load())[serviceName]
+	if s == nil {
+		var err error
+		if s, err = c.follow(serviceName); err != nil {
+			return emptySnapshot(serviceName, err)
+		}
+	}
+	s.use()
+	return s.state.Load().present()
+}
+
+func (s *cached) use() {
+	if !s.used.Load() {
+		s.used.Store(true)
+	}
+}
+
+func (s *cachedState) present() Snapshot {
+	snap := s.Snapshot
+	if snap.confirmed != nil {
+		snap.AsOf = snap.confirmed()
+	}
+	return snap
+}
+
+// follow starts watching a service, unless that runs already.
+func (c *CachedRegistry) follow(name string) (*cached, error) {
+	if err := validateName("Name", name); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, failed("look up", name, ErrClosed)
+	}
+	services := *c.services.Load()
+	if s := services[name]; s != nil {
+		return s, nil
+	}
+	if c.options.most > 0 && len(services) >= c.options.most {
+		return nil, fmt.Errorf("look up %q: %w: %d services are cached, the most that WithMaxServices allows", name, ErrNotReady, len(services))
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	s := &cached{name: name, cancel: cancel}
+	s.used.Store(true)
+	s.state.Store(&cachedState{Snapshot: emptySnapshot(name, failed("look up", name, ErrNotReady)), changed: make(chan struct{})})
+	more := maps.Clone(services)
+	more[name] = s
+	c.services.Store(&more)
+	c.loops.Add(1)
+	go func() {
+		defer c.loops.Done()
+		s.run(ctx, c.Backend)
+		c.forget(s)
+	}()
+	return s, nil
+}
+
+// run takes each state of the watch.
+func (s *cached) run(ctx context.Context, w Watcher) {
+	var last Snapshot
+	for snap := range w.Watch(ctx, s.name) {
+		last = snap
+		known := !snap.AsOf.IsZero()
+		if !known {
+			snap.Stale = errors.Join(failed("look up", s.name, ErrNotReady), snap.Stale)
+		}
+		s.set(&cachedState{Snapshot: snap, known: known})
+	}
+	if ctx.Err() == nil && last.Stale == nil {
+		last = s.state.Load().Snapshot
+		last.Stale = failed("watch", s.name, ErrClosed)
+		s.set(&cachedState{Snapshot: last})
+	}
+}
+
+func (s *cached) set(state *cachedState) {
+	state.changed = make(chan struct{})
+	close(s.state.Swap(state).changed)
+}
+
+// forget takes a service out of the cache, if it still is the one meant.
+func (c *CachedRegistry) forget(s *cached) {
+	s.cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	services := *c.services.Load()
+	if services[s.name] != s {
+		return
+	}
+	fewer := maps.Clone(services)
+	delete(fewer, s.name)
+	c.services.Store(&fewer)
+}
+
+func (c *CachedRegistry) dropIdle() {
+	defer c.loops.Done()
+	t := time.NewTicker(c.options.idle)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-c.ctx.Done():
+			return
+		}
+		for _, s := range *c.services.Load() {
+			if !s.used.Swap(false) {
+				c.forget(s)
+			}
+		}
+	}
+}
+
+// Discover answers from memory. It waits for the first state of a service, and
+// fails with ctx before there is one.
+func (c *CachedRegistry) Discover(ctx context.Context, serviceName string) ([]ServiceInfo, error) {
+	if err := ctx.Err(); err != nil && !c.isClosed() {
+		return nil, failed("discover", serviceName, err)
+	}
+	s := (*c.services.Load())[serviceName]
+	if s == nil || c.isClosed() {
+		var err error
+		if s, err = c.follow(serviceName); err != nil {
+			if errors.Is(err, ErrNotReady) {
+				return c.Backend.Discover(ctx, serviceName)
+			}
+			return nil, err
+		}
+	}
+	s.use()
+	for {
+		state := s.state.Load()
+		if state.known {
+			return cloneServices(state.Instances), nil
+		}
+		if errors.Is(state.Stale, ErrClosed) {
+			return nil, failed("discover", serviceName, ErrClosed)
+		}
+		select {
+		case <-state.changed:
+		case <-ctx.Done():
+			return nil, failed("discover", serviceName, ctx.Err())
+		case <-c.ctx.Done():
+			return nil, failed("discover", serviceName, ErrClosed)
+		}
+	}
+}
+
+func (c *CachedRegistry) isClosed() bool { return c.ctx.Err() != nil }
+
+// Register implements Registry.
+func (c *CachedRegistry) Register(ctx context.Context, service ServiceInfo) error {
+	fresh := service.ID == ""
+	if fresh {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return failed("register an instance of", service.Name, err)
+		}
+		service.ID = id.String()
+	}
+	if err := c.Backend.Register(ctx, service); err != nil {
+		return err
+	}
+	c.await(ctx, service.Name, service.ID, true)
+	return nil
+}
+
+// Deregister implements Registry.
+func (c *CachedRegistry) Deregister(ctx context.Context, serviceID string) error {
+	if err := c.Backend.Deregister(ctx, serviceID); err != nil {
+		return err
+	}
+	for name, s := range *c.services.Load() {
+		if s.lists(serviceID) {
+			c.await(ctx, name, serviceID, false)
+		}
+	}
+	return nil
+}
+
+// ownTimeout bounds the wait for one's own change to be seen by the cache.
+const ownTimeout = time.Second
+
+// await waits until the cache shows what this process just changed, if the service is cached.
+func (c *CachedRegistry) await(ctx context.Context, name, id string, there bool) {
+	s := (*c.services.Load())[name]
+	if s == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, ownTimeout)
+	defer cancel()
+	// Reading makes the watch see it, however late the push is.
+	now, err := c.Snapshot(ctx, name)
+	if err != nil {
+		return
+	}
+	for {
+		state := s.state.Load()
+		if state.Revision == now.Revision || s.lists(id) == there && !there {
+			return
+		}
+		select {
+		case <-state.changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lists reports whether an ID is shown.
+func (s *cached) lists(id string) bool {
+	state := s.state.Load()
+	has := func(i ServiceInfo) bool { return i.ID == id }
+	return slices.ContainsFunc(state.Instances, has) || slices.ContainsFunc(state.Others, has)
+}
+
+// Close ends the watches and closes the backend.
+func (c *CachedRegistry) Close() error {
+	c.mu.Lock()
+	closed := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	c.cancel()
+	c.loops.Wait()
+	c.services.Store(&map[string]*cached{})
+	return c.Backend.Close()
+}

@@ -1,0 +1,109 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rollcall-sd/rollcall/internal/core"
+)
+
+// Membership is one registration that Join made. It lasts until Leave, until
+// its registry closes, or until it is lost to another. It is safe for concurrent use.
+type Membership struct {
+	backend Backend
+	service ServiceInfo
+	forget  func()
+
+	mu   sync.Mutex
+	left bool
+	err  error
+	lost chan struct{}
+}
+
+// joinPauseMost bounds the pause between two tries to join.
+const joinPauseMost = 500 * time.Millisecond
+
+// Join registers a service instance and returns its membership, whose ID is
+// generated when service has none. It keeps trying while the backend is away;
+// ctx bounds the joining, not the membership. It fails with ctx's error, or at
+// once when the service is not acceptable or the backend is closed.
+func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membership, error) {
+	if service.ID == "" {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return nil, failed("join", service.Name, err)
+		}
+		service.ID = id.String()
+	}
+	m := &Membership{backend: backend, service: service.clone(), lost: make(chan struct{})}
+	for try := 0; ; try++ {
+		m.forget = backend.engine().OnLoss(service.ID, m.lose)
+		err := backend.Register(ctx, service)
+		if err == nil {
+			return m, nil
+		}
+		m.forget()
+		if ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
+			return nil, err
+		}
+		pause := min(joinPauseMost, 50*time.Millisecond<<min(try, 5))
+		t := time.NewTimer(pause/2 + rand.N(pause/2))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, fmt.Errorf("%w; last: %w", failed("join", service.Name, ctx.Err()), err)
+		}
+	}
+}
+
+// ID returns the instance's ID.
+func (m *Membership) ID() string { return m.service.ID }
+
+// Lost is closed when the registration was superseded by a newer owner of its
+// ID or deregistered by another. Leave does not close it.
+func (m *Membership) Lost() <-chan struct{} { return m.lost }
+
+// Err returns why the membership was lost, and nil while it was not: an error
+// that matches ErrSuperseded, or ErrNotFound when it was deregistered.
+func (m *Membership) Err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+func (m *Membership) lose(how core.Loss) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left || m.err != nil {
+		return
+	}
+	switch how {
+	case core.LossSuperseded:
+		m.err = fmt.Errorf("membership of %q in %q: %w", m.service.ID, m.service.Name, ErrSuperseded)
+	default:
+		m.err = fmt.Errorf("membership of %q in %q was deregistered: %w", m.service.ID, m.service.Name, ErrNotFound)
+	}
+	close(m.lost)
+}
+
+// Leave deregisters the instance. After a nil return nothing brings it back;
+// after an error its heartbeat has stopped nevertheless, and it goes with its
+// TTL. Leaving again, or after the membership was lost, does nothing.
+func (m *Membership) Leave(ctx context.Context) error {
+	m.mu.Lock()
+	gone := m.left || m.err != nil
+	m.left = true
+	m.mu.Unlock()
+	if gone {
+		return nil
+	}
+	m.forget()
+	return m.backend.Deregister(ctx, m.service.ID)
+}

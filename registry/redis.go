@@ -1,0 +1,108 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/redisstore"
+)
+
+// openTimeout bounds NewRedisRegistry's one call to the server.
+const openTimeout = 5 * time.Second
+
+// RedisRegistry implements Registry using Redis as the backend. It supports
+// TTL-based health checking and automatic heartbeats to keep services alive in
+// the registry.
+//
+// The first Register starts the registry's one heartbeat goroutine, which
+// serves all its instances, and the first watch its one subscription. What
+// Redis loses is registered again with the next heartbeat. It is a Backend and
+// safe for concurrent use.
+type RedisRegistry struct{ base }
+
+var _ Backend = (*RedisRegistry)(nil)
+
+// NewRedisRegistry creates a new Redis-backed registry with automatic heartbeats.
+//
+// It reaches the server once, within ctx or 5 s, and fails with an error that
+// matches ErrUnavailable if it can't, or ErrInvalidConfig if cfg is not
+// acceptable. ctx bounds this call only.
+func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegistry, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	for _, w := range cfg.warnings() {
+		cfg.Logger.Warn(w)
+	}
+	storeConfig := redisstore.Config{
+		Client: cfg.Client, Namespace: cfg.Namespace, Owner: newOwner(), Beat: cfg.HeartbeatInterval, Logger: cfg.Logger,
+	}
+	if cfg.Client == nil {
+		client, err := redisstore.Dial(cfg.clientConfig())
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
+		}
+		storeConfig.Client, storeConfig.Owned = client, client.Close
+		if cfg.MasterName != "" {
+			storeConfig.Follow = func(ctx context.Context) { _, _ = client.CheckPrimary(ctx) }
+		}
+	}
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	s, err := redisstore.Open(opening, storeConfig)
+	if err != nil {
+		if storeConfig.Owned != nil {
+			_ = storeConfig.Owned()
+		}
+		return nil, openFailed(ctx, cfg, err)
+	}
+	return &RedisRegistry{base{newEngine(s, storeConfig.Owner, cfg.TTL, cfg.HeartbeatInterval, cfg.Logger, cfg.Observer)}}, nil
+}
+
+// openFailed words the error of the first call to the server.
+func openFailed(ctx context.Context, cfg RedisRegistryConfig, err error) error {
+	if cfg.Client != nil && redis.HasErrorPrefix(err, "READONLY") {
+		return badConfig("Client", "reads from a replica; use a client of the primary")
+	}
+	if !errors.Is(err, ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return fmt.Errorf("open registry on %s: %w", cfg, err)
+}
+
+// Register registers a service instance in Redis with TTL and starts a
+// heartbeat goroutine: the first call starts the one that serves all of this
+// registry's instances.
+//
+// It takes one round trip. A Register that returns an error is not kept alive
+// but may show for one TTL.
+func (r *RedisRegistry) Register(ctx context.Context, service ServiceInfo) error {
+	return r.base.Register(ctx, service)
+}
+
+// Deregister removes a service instance from Redis and stops its heartbeat.
+// Once it has returned nil, nothing but a new Register brings the instance
+// back. The ID may be another process's: its owner's heartbeat then stops at
+// its next beat.
+func (r *RedisRegistry) Deregister(ctx context.Context, serviceID string) error {
+	return r.base.Deregister(ctx, serviceID)
+}
+
+// Discover returns all healthy instances of a service by name.
+// Only returns services that haven't expired (TTL still valid).
+//
+// It says what Redis holds at that moment, in one round trip when nothing
+// changed since the last call and in two otherwise.
+func (r *RedisRegistry) Discover(ctx context.Context, serviceName string) ([]ServiceInfo, error) {
+	return r.base.Discover(ctx, serviceName)
+}
+
+// Close stops all heartbeats and closes the Redis connection, unless that was
+// handed in as a client. It deregisters nothing: instances go with their TTL.
+// It returns within 5 s even if Redis hangs; a second Close returns nil.
+func (r *RedisRegistry) Close() error { return r.core.Close() }

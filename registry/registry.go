@@ -1,0 +1,122 @@
+package registry
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Registry provides service registration and discovery functionality.
+// Implementations must be safe for concurrent access.
+type Registry interface {
+	// Register registers a service instance with the registry.
+	// The service remains registered until explicitly deregistered or its TTL expires.
+	// Returns an error if registration fails.
+	//
+	// The context bounds this call, not the life of the registration. Registering
+	// an ID again replaces it, also under another service name; an identical
+	// registration of a live instance by its own owner is a renewal that changes
+	// nothing. Bad input is refused with an error that names the field and
+	// matches ErrInvalidService.
+	Register(ctx context.Context, service ServiceInfo) error
+
+	// Deregister removes a service instance from the registry.
+	// If the service is not found, this is a no-op.
+	// Returns an error if deregistration fails; the heartbeat has stopped nevertheless.
+	Deregister(ctx context.Context, serviceID string) error
+
+	// Discover returns all healthy instances of a service by name.
+	// Results are sorted by registration time (oldest first).
+	// Returns an empty slice if no instances are found: never nil, and never in
+	// place of an error. The result is the caller's own.
+	Discover(ctx context.Context, serviceName string) ([]ServiceInfo, error)
+
+	// Close closes the registry and releases any resources.
+	// After calling Close, the registry should not be used: every call returns an
+	// error that matches ErrClosed, but a second Close returns nil. Close
+	// deregisters nothing and returns within 5 s.
+	Close() error
+}
+
+// RegistryType represents the type of registry backend.
+type RegistryType string
+
+const (
+	// RegistryTypeLocal uses in-memory storage for development/testing.
+	RegistryTypeLocal RegistryType = "local"
+	// RegistryTypeRedis uses Redis for distributed service discovery.
+	RegistryTypeRedis RegistryType = "redis"
+)
+
+// Watcher is told when a service changes. It is safe for concurrent use.
+type Watcher interface {
+	// Watch yields the current state of a service at once (also when nobody
+	// offers it) and again after each change.
+	//
+	// It ends when ctx does, when the loop breaks or when the registry closes, and
+	// at no other time: while the backend is away it yields the last known state,
+	// marked Stale. A bad name or a closed registry yields one snapshot whose
+	// Stale says so, and ends. A slow reader is handed the newest state, not a
+	// backlog, and slows nobody else; a state counts as taken when the loop asks
+	// for the next.
+	Watch(ctx context.Context, serviceName string) iter.Seq[Snapshot]
+}
+
+// Backend is what Open, NewLocalRegistry, NewRedisRegistry and
+// NewCachedRegistry return: a Registry that can be watched. It may gain
+// methods; decorate it by embedding. All methods are safe for concurrent use.
+type Backend interface {
+	Registry
+	Watcher
+
+	// Snapshot is Discover without copies: authoritative and never stale, but
+	// shared, so read only. Unchanged services cost one round trip of constant size.
+	Snapshot(ctx context.Context, serviceName string) (Snapshot, error)
+
+	// Instances returns every live instance, whatever its status, oldest first.
+	Instances(ctx context.Context, serviceName string) ([]Instance, error)
+
+	// Services returns the names with a live instance, sorted.
+	Services(ctx context.Context) ([]string, error)
+
+	// WatchServices yields the names with a live instance at once and again after
+	// each change of that set, under the rules of Watch.
+	WatchServices(ctx context.Context) iter.Seq[Catalog]
+
+	sealed
+}
+
+// Snapshot is the state of one service at one moment.
+type Snapshot struct {
+	Service   string
+	Instances []ServiceInfo // those to call (passing and warning), oldest first, never nil; shared: read only
+	Others    []ServiceInfo // live but not to be called (critical, draining); shared: read only
+	Revision  uint64        // moves with every change of this service; compare for equality only
+	AsOf      time.Time     // reader's clock, when the backend last confirmed this state; moves without waking a watch
+	Stale     error         // nil while current; otherwise why this is only the last known state
+
+	confirmed func() time.Time // AsOf as of now, of a state that stands in a watch; may be nil
+}
+
+// Clone returns a deep copy, the caller's own.
+func (s Snapshot) Clone() Snapshot {
+	s.Instances = cloneServices(s.Instances)
+	s.Others = cloneServices(s.Others)
+	return s
+}
+
+// Catalog is the set of service names with a live instance at one moment.
+type Catalog struct {
+	Names    []string  // sorted, never nil; shared: read only
+	Revision uint64    // moves with every change of the set; compare for equality only
+	AsOf     time.Time // reader's clock, when the backend last confirmed this state; moves without waking a watch
+	Stale    error     // nil while current; otherwise why this is only the last known state
+}
+
+// Instance is one live instance with what the backend knows about its lease.
+type Instance struct {
+	ServiceInfo
+	Note      string    // why the status is what it is, as its setter put it
+	ExpiresAt time.Time // backend's clock; zero where registrations do not expire
+	Revision  uint64    // moves with every change of this instance; compare for equality only
+}

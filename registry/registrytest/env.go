@@ -1,0 +1,301 @@
+package registrytest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+const (
+	// patience bounds what must happen but has no promised time.
+	patience = 10 * time.Second
+	// slack is added to promised times for a busy test machine.
+	slack = 500 * time.Millisecond
+	// closeTime is how long Close may last.
+	closeTime = 5*time.Second + slack
+	// moment is how long a call may last once its context has ended.
+	moment = time.Second
+	// poll is the time between two looks.
+	poll = 10 * time.Millisecond
+)
+
+// env is what one check works with.
+type env struct {
+	testing.TB
+	h Harness
+	u Universe
+}
+
+func newEnv(tb testing.TB, h Harness) *env {
+	tb.Helper()
+	e := &env{TB: tb, h: h, u: h.New(tb)}
+	if e.u.Open == nil {
+		tb.Fatal("registrytest: Universe.Open is not set")
+	}
+	if h.Mute && e.u.Mute == nil {
+		tb.Fatal("registrytest: the harness declares Mute, but Universe.Mute is not set")
+	}
+	return e
+}
+
+// open opens a registry and holds it against what the harness declares.
+func (e *env) open() registry.Registry {
+	e.Helper()
+	r := e.u.Open(e.TB)
+	if r == nil {
+		e.Fatal("Universe.Open returned nil")
+	}
+	e.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			e.Errorf("Close at the end of the check: %v", err)
+		}
+	})
+	_, watches := r.(registry.Watcher)
+	if declared := e.h.powers()&push != 0; watches != declared {
+		e.Fatalf("%T implements registry.Watcher: %t; the harness declares Push: %t", r, watches, declared)
+	}
+	if _, full := r.(registry.Backend); full != e.h.Backend {
+		e.Fatalf("%T implements registry.Backend: %t; the harness declares Backend: %t", r, full, e.h.Backend)
+	}
+	return r
+}
+
+func (e *env) openBackend() registry.Backend {
+	e.Helper()
+	return e.open().(registry.Backend)
+}
+
+func (e *env) crash(r registry.Registry) {
+	e.Helper()
+	if e.u.Crash != nil {
+		e.u.Crash(r)
+	} else if err := r.Close(); err != nil {
+		e.Fatalf("Close: %v", err)
+	}
+}
+
+// call returns the context of one call.
+func (e *env) call() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(e.Context(), patience)
+}
+
+func (e *env) register(r registry.Registry, services ...registry.ServiceInfo) {
+	e.Helper()
+	for _, s := range services {
+		ctx, cancel := e.call()
+		err := r.Register(ctx, s)
+		cancel()
+		if err != nil {
+			e.Fatalf("Register(%q, ID %q): %v", s.Name, s.ID, err)
+		}
+	}
+}
+
+func (e *env) deregister(r registry.Registry, id string) {
+	e.Helper()
+	ctx, cancel := e.call()
+	defer cancel()
+	if err := r.Deregister(ctx, id); err != nil {
+		e.Fatalf("Deregister(%q): %v", id, err)
+	}
+}
+
+func (e *env) discover(r registry.Registry, name string) []registry.ServiceInfo {
+	e.Helper()
+	ctx, cancel := e.call()
+	defer cancel()
+	got, err := r.Discover(ctx, name)
+	if err != nil {
+		e.Fatalf("Discover(%q): %v", name, err)
+	}
+	if got == nil {
+		e.Fatalf("Discover(%q) returned nil: an empty list must not be nil", name)
+	}
+	return got
+}
+
+// one returns the only instance of a service.
+func (e *env) one(r registry.Registry, name string) registry.ServiceInfo {
+	e.Helper()
+	got := e.discover(r, name)
+	if len(got) != 1 {
+		e.Fatalf("Discover(%q) = %v, want one instance", name, ids(got))
+	}
+	return got[0]
+}
+
+// lists requires that Discover shows exactly these IDs, in this order.
+func (e *env) lists(r registry.Registry, name string, want ...string) {
+	e.Helper()
+	if got := ids(e.discover(r, name)); !slices.Equal(got, want) {
+		e.Fatalf("Discover(%q) = %v, want %v", name, got, want)
+	}
+}
+
+// peerLists is lists for what another registry wrote: at once, or for a cache
+// as soon as its watch must have seen it.
+func (e *env) peerLists(r registry.Registry, name string, want ...string) {
+	e.Helper()
+	e.within(e.lag(), func() error {
+		if got := ids(e.discover(r, name)); !slices.Equal(got, want) {
+			return fmt.Errorf("Discover(%q) = %v, want %v", name, got, want)
+		}
+		return nil
+	})
+}
+
+// lag is how far a registry may be behind what others wrote.
+func (e *env) lag() time.Duration {
+	if e.h.Cached {
+		return e.seen()
+	}
+	return 0
+}
+
+// seen is the time after which a change must show in every watch.
+func (e *env) seen() time.Duration { return e.h.Heartbeat + time.Second + slack }
+
+// gone is the time after which a crashed owner's instance must show nowhere.
+func (e *env) gone() time.Duration { return e.h.TTL + time.Second + slack/2 }
+
+// quiet is long enough for what must not happen to happen: three heartbeats.
+func (e *env) quiet() time.Duration {
+	if e.h.Bubble {
+		return max(3*e.h.Heartbeat, time.Minute)
+	}
+	return max(3*e.h.Heartbeat, 250*time.Millisecond)
+}
+
+// lifetimes is n TTLs, or a quiet time where nothing expires.
+func (e *env) lifetimes(n int) time.Duration {
+	if !e.h.Expiry {
+		return e.quiet()
+	}
+	return time.Duration(n) * e.h.TTL
+}
+
+// within requires that cond becomes nil in time. A last look that begins after
+// the time is up decides.
+func (e *env) within(d time.Duration, cond func() error) {
+	e.Helper()
+	deadline := time.Now().Add(d)
+	for {
+		last := !time.Now().Before(deadline)
+		err := cond()
+		if err == nil {
+			return
+		}
+		if last {
+			e.Fatalf("after %v: %v", d, err)
+		}
+		<-time.After(poll)
+	}
+}
+
+// throughout requires that cond stays nil all the time.
+func (e *env) throughout(d time.Duration, cond func() error) {
+	e.Helper()
+	every := max(poll, d/200)
+	for start := time.Now(); ; <-time.After(every) {
+		if err := cond(); err != nil {
+			e.Fatalf("after %v: %v", time.Since(start).Round(time.Millisecond), err)
+		}
+		if time.Since(start) >= d {
+			return
+		}
+	}
+}
+
+// returns requires that f ends in time and hands back what it returned.
+func (e *env) returns(d time.Duration, what string, f func() error) error {
+	e.Helper()
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(d):
+		e.Fatalf("%s has not returned after %v", what, d)
+		return nil
+	}
+}
+
+// instance returns a service with every field set.
+func instance(name, id string) registry.ServiceInfo {
+	return registry.ServiceInfo{
+		ID: id, Name: name, Version: "1.2.3", Address: "192.0.2.1", Port: 8080, HealthEndpoint: "/health/ready",
+		Metadata:   map[string]string{registry.MetadataZone: "eu-1", "empty": "", "名": "前"},
+		Tags:       []string{"blue", "canary"},
+		Weight:     3,
+		Extensions: map[string]string{"x": "y"},
+	}
+}
+
+// at returns instance with another port.
+func at(name, id string, port int) registry.ServiceInfo {
+	s := instance(name, id)
+	s.Port = port
+	return s
+}
+
+func ids(services []registry.ServiceInfo) []string {
+	out := make([]string, len(services))
+	for i, s := range services {
+		out[i] = s.ID
+	}
+	return out
+}
+
+// differs names the first field in which two services differ, RegisteredAt
+// aside: "" counts as passing, a weight of 0 as 1, an empty map as none.
+func differs(got, want registry.ServiceInfo) error {
+	status := func(s registry.ServiceInfo) registry.Status {
+		if s.Status == "" {
+			return registry.StatusPassing
+		}
+		return s.Status
+	}
+	for _, f := range []struct {
+		field     string
+		same      bool
+		got, want any
+	}{
+		{"ID", got.ID == want.ID, got.ID, want.ID},
+		{"Name", got.Name == want.Name, got.Name, want.Name},
+		{"Version", got.Version == want.Version, got.Version, want.Version},
+		{"Address", got.Address == want.Address, got.Address, want.Address},
+		{"Port", got.Port == want.Port, got.Port, want.Port},
+		{"HealthEndpoint", got.HealthEndpoint == want.HealthEndpoint, got.HealthEndpoint, want.HealthEndpoint},
+		{"Metadata", maps.Equal(got.Metadata, want.Metadata), got.Metadata, want.Metadata},
+		{"Tags", slices.Equal(got.Tags, want.Tags), got.Tags, want.Tags},
+		{"Weight", max(got.Weight, 1) == max(want.Weight, 1), got.Weight, want.Weight},
+		{"Status", status(got) == status(want), got.Status, want.Status},
+		{"Extensions", maps.Equal(got.Extensions, want.Extensions), got.Extensions, want.Extensions},
+	} {
+		if !f.same {
+			return fmt.Errorf("%s is %q, want %q", f.field, fmt.Sprint(f.got), fmt.Sprint(f.want))
+		}
+	}
+	return nil
+}
+
+// sameLists requires two lists to be equal, RegisteredAt included.
+func sameLists(got, want []registry.ServiceInfo) error {
+	if !slices.Equal(ids(got), ids(want)) {
+		return fmt.Errorf("IDs are %v, want %v", ids(got), ids(want))
+	}
+	for i := range got {
+		if err := differs(got[i], want[i]); err != nil {
+			return fmt.Errorf("instance %q: %w", want[i].ID, err)
+		}
+		if !got[i].RegisteredAt.Equal(want[i].RegisteredAt) {
+			return fmt.Errorf("instance %q: RegisteredAt is %v, want %v", want[i].ID, got[i].RegisteredAt, want[i].RegisteredAt)
+		}
+	}
+	return nil
+}

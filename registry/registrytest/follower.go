@@ -1,0 +1,170 @@
+package registrytest
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// follower reads a watch one state at a time: the loop asks for the next state
+// only when next is called. One goroutine may use it.
+type follower[T any] struct {
+	e        *env
+	cancel   context.CancelFunc // ends the watch's context
+	states   chan T
+	more     chan struct{}
+	leave    chan struct{} // closed: the loop breaks
+	done     chan struct{} // closed: the loop has ended
+	panicked any           // set before done is closed
+	held     bool          // the loop waits for more
+}
+
+func follow[T any](e *env, watch func(context.Context) iter.Seq[T]) *follower[T] {
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &follower[T]{
+		e: e, cancel: cancel,
+		states: make(chan T), more: make(chan struct{}), leave: make(chan struct{}), done: make(chan struct{}),
+	}
+	go f.loop(watch(ctx))
+	e.Cleanup(func() {
+		cancel()
+		f.stop()
+		if !f.ended(patience) {
+			e.Errorf("a watch whose context has ended is still running after %v", patience)
+		}
+	})
+	return f
+}
+
+func followService(e *env, r registry.Registry, name string) *follower[registry.Snapshot] {
+	return follow(e, func(ctx context.Context) iter.Seq[registry.Snapshot] { return r.(registry.Watcher).Watch(ctx, name) })
+}
+
+func (f *follower[T]) loop(states iter.Seq[T]) {
+	defer close(f.done)
+	defer func() { f.panicked = recover() }()
+	for s := range states {
+		select {
+		case f.states <- s:
+		case <-f.leave:
+			return
+		}
+		select {
+		case <-f.more:
+		case <-f.leave:
+			return
+		}
+	}
+}
+
+// stop makes the loop break out.
+func (f *follower[T]) stop() {
+	select {
+	case <-f.leave:
+	default:
+		close(f.leave)
+	}
+}
+
+// next asks for the next state and waits for it at most d. Without one it says
+// whether the watch has ended.
+func (f *follower[T]) next(d time.Duration) (state T, ok, ended bool) {
+	f.e.Helper()
+	if f.held {
+		f.held = false
+		select {
+		case <-f.leave: // the loop breaks instead
+		default:
+			f.more <- struct{}{}
+		}
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case state = <-f.states:
+		f.held = true
+		return state, true, false
+	case <-f.done:
+		if f.panicked != nil {
+			f.e.Fatalf("the watch panicked: %v", f.panicked)
+		}
+		return state, false, true
+	case <-timer.C:
+		return state, false, false
+	}
+}
+
+// first returns the state that the watch yields at once.
+func (f *follower[T]) first() T {
+	f.e.Helper()
+	s, ok, ended := f.next(f.e.seen())
+	if !ok {
+		f.e.Fatalf("the watch has yielded no first state after %v (ended: %t)", f.e.seen(), ended)
+	}
+	return s
+}
+
+// until reads on until a state satisfies cond.
+func (f *follower[T]) until(d time.Duration, cond func(T) error) T {
+	f.e.Helper()
+	deadline := time.Now().Add(d)
+	err := fmt.Errorf("no state came")
+	for {
+		s, ok, ended := f.next(max(0, time.Until(deadline)))
+		if ended {
+			f.e.Fatalf("the watch ended by itself; before: %v", err)
+		}
+		if !ok {
+			f.e.Fatalf("the watch does not show it after %v: %v", d, err)
+		}
+		if err = cond(s); err == nil {
+			return s
+		}
+	}
+}
+
+// silent requires that no state comes.
+func (f *follower[T]) silent(d time.Duration, why string) {
+	f.e.Helper()
+	s, ok, ended := f.next(d)
+	if ok {
+		f.e.Fatalf("the watch was woken %s: %+v", why, s)
+	}
+	if ended {
+		f.e.Fatal("the watch ended by itself")
+	}
+}
+
+// ended reads whatever still comes and reports whether the watch ends in time.
+func (f *follower[T]) ended(d time.Duration) bool {
+	f.e.Helper()
+	deadline := time.Now().Add(d)
+	for {
+		_, ok, ended := f.next(max(0, time.Until(deadline)))
+		if ended {
+			return true
+		}
+		if !ok {
+			return false
+		}
+	}
+}
+
+// showing is a condition: exactly these IDs, current, in a well-formed snapshot.
+func showing(want ...string) func(registry.Snapshot) error {
+	return func(s registry.Snapshot) error {
+		switch {
+		case s.Stale != nil:
+			return fmt.Errorf("the state is stale: %w", s.Stale)
+		case s.Instances == nil:
+			return fmt.Errorf("Instances is nil")
+		case !slices.Equal(ids(s.Instances), want):
+			return fmt.Errorf("Instances are %v, want %v", ids(s.Instances), want)
+		}
+		return nil
+	}
+}

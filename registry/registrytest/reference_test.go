@@ -1,0 +1,449 @@
+package registrytest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// world is the smallest universe that keeps every promise: one table under one
+// lock. fault names the promise that it breaks instead, if any.
+type world struct {
+	ttl, beat time.Duration // zero: nothing expires
+	fault     string
+
+	mu      sync.Mutex
+	records map[string]*record
+	buried  []*record         // removed, kept for what breaks finality
+	revs    map[string]uint64 // of services; "" is the catalog's
+	stamp   int64
+	changed chan struct{} // closed and replaced at each change
+	muted   bool
+}
+
+type record struct {
+	info    registry.ServiceInfo
+	stamp   int64
+	expires time.Time
+	rev     uint64
+}
+
+// ref is one registry on a world. The methods that seal a Backend come from the
+// nil one that it embeds and must not be called.
+type ref struct {
+	registry.Backend
+	w    *world
+	mine map[string]int64 // stamps of own registrations; guarded by w.mu
+	idle map[string]bool  // of those, the ones without a heartbeat
+	done chan struct{}
+	once sync.Once
+	wg   sync.WaitGroup
+}
+
+func newWorld(ttl, beat time.Duration, fault string) *world {
+	return &world{ttl: ttl, beat: beat, fault: fault, records: map[string]*record{}, revs: map[string]uint64{}, changed: make(chan struct{})}
+}
+
+func (w *world) open() *ref {
+	r := &ref{w: w, mine: map[string]int64{}, idle: map[string]bool{}, done: make(chan struct{})}
+	if w.ttl > 0 {
+		r.wg.Go(r.heartbeat)
+	}
+	return r
+}
+
+func (w *world) universe() Universe {
+	return Universe{Open: func(testing.TB) registry.Registry { return w.open() }, Mute: w.mute}
+}
+
+func (w *world) mute() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.muted = true
+	w.wake()
+}
+
+func (w *world) wake() { close(w.changed); w.changed = make(chan struct{}) }
+
+// touch marks a service as changed; names counts the services before.
+func (w *world) touch(name string, services int) {
+	w.revs[name]++
+	if services != len(w.names()) || w.fault == "catalog wakes" {
+		w.revs[""]++
+	}
+	if w.fault == "mixes case" || w.fault == "wakes others" {
+		for other := range w.revs {
+			w.revs[other]++
+		}
+	}
+	w.wake()
+}
+
+func (w *world) names() []string {
+	set := map[string]bool{}
+	for _, rec := range w.records {
+		set[rec.info.Name] = true
+	}
+	names := slices.AppendSeq(make([]string, 0, len(set)), maps.Keys(set))
+	slices.Sort(names)
+	return names
+}
+
+func (w *world) remove(id string) {
+	rec := w.records[id]
+	before := len(w.names())
+	delete(w.records, id)
+	w.buried = append(w.buried, rec)
+	w.touch(rec.info.Name, before)
+}
+
+func (w *world) prune() (next time.Time) {
+	for id, rec := range w.records {
+		switch {
+		case w.ttl == 0 || w.fault == "never expires":
+		case time.Now().After(rec.expires):
+			w.remove(id)
+		case next.IsZero() || rec.expires.Before(next):
+			next = rec.expires
+		}
+	}
+	return next
+}
+
+func (r *ref) heartbeat() {
+	ticker := time.NewTicker(r.w.beat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-r.done:
+			return
+		case <-ticker.C:
+			r.beat()
+		}
+	}
+}
+
+func (r *ref) beat() {
+	w := r.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.prune()
+	for id, stamp := range r.mine {
+		switch rec := w.records[id]; {
+		case r.idle[id] || w.muted || w.fault == "no heartbeat":
+		case rec != nil && rec.stamp == stamp:
+			rec.expires = time.Now().Add(w.ttl)
+			if w.fault == "heartbeats wake" {
+				w.touch(rec.info.Name, len(w.names()))
+			}
+			if w.fault == "beats move instances" {
+				rec.rev++
+			}
+		case rec == nil && w.fault == "heartbeat resurrects":
+			i := slices.IndexFunc(w.buried, func(b *record) bool { return b.stamp == stamp })
+			before := len(w.names())
+			w.records[id] = w.buried[i]
+			w.buried[i].expires = time.Now().Add(w.ttl)
+			w.touch(w.buried[i].info.Name, before)
+		case rec != nil && stamp < rec.stamp && w.fault == "heartbeat flips back":
+			i := slices.IndexFunc(w.buried, func(b *record) bool { return b.stamp == stamp })
+			w.buried = append(w.buried, rec)
+			w.records[id] = w.buried[i]
+			w.buried[i].expires = time.Now().Add(w.ttl)
+			w.touch(rec.info.Name, len(w.names()))
+		default:
+			r.idle[id] = w.fault != "heartbeat resurrects"
+		}
+	}
+}
+
+// enter locks the world for a call, or says why the call fails.
+func (r *ref) enter(ctx context.Context) error {
+	r.w.mu.Lock()
+	muted := r.w.muted
+	switch {
+	case r.closed():
+		r.w.mu.Unlock()
+		return registry.ErrClosed
+	case muted:
+		r.w.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-r.done:
+		}
+		return fmt.Errorf("%w: mute", registry.ErrUnavailable)
+	case ctx.Err() != nil:
+		r.w.mu.Unlock()
+		return ctx.Err()
+	}
+	r.w.prune()
+	return nil
+}
+
+func (r *ref) closed() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *ref) Register(ctx context.Context, s registry.ServiceInfo) error {
+	if err := valid(s); err != nil {
+		return err
+	}
+	if err := r.enter(ctx); err != nil {
+		return err
+	}
+	w := r.w
+	defer w.mu.Unlock()
+	s = own(s)
+	if s.ID == "" {
+		s.ID = uuid.NewString()
+	}
+	before := len(w.names())
+	old := w.records[s.ID]
+	if old != nil && old.stamp == r.mine[s.ID] {
+		if s.RegisteredAt = old.info.RegisteredAt; old.info.Name == s.Name && differs(old.info, s) == nil {
+			return nil
+		}
+	}
+	w.stamp = max(w.stamp+1, time.Now().UnixMicro())
+	s.RegisteredAt = time.UnixMicro(w.stamp)
+	w.records[s.ID] = &record{info: s, stamp: w.stamp, expires: time.Now().Add(w.ttl), rev: uint64(w.stamp)}
+	r.mine[s.ID] = w.stamp
+	delete(r.idle, s.ID)
+	if old != nil {
+		w.buried = append(w.buried, old)
+		if old.info.Name != s.Name {
+			w.touch(old.info.Name, -1)
+		}
+	}
+	w.touch(s.Name, before)
+	return nil
+}
+
+func (r *ref) Deregister(ctx context.Context, id string) error {
+	if err := text("ID", id, registry.MaxIDBytes); err != nil {
+		return err
+	}
+	if err := r.enter(ctx); err != nil {
+		r.w.mu.Lock()
+		r.idle[id] = r.w.fault != "failed Deregister keeps beating"
+		r.w.mu.Unlock()
+		return err
+	}
+	defer r.w.mu.Unlock()
+	stamp, owned := r.mine[id]
+	if rec := r.w.records[id]; rec != nil && (!owned || stamp == rec.stamp || r.w.fault == "earlier Deregister kills") {
+		r.w.remove(id)
+	}
+	if r.w.fault != "heartbeat resurrects" {
+		delete(r.mine, id)
+	}
+	return nil
+}
+
+// read returns the live records of a service, oldest first.
+func (r *ref) read(name string) []*record {
+	var live []*record
+	for _, rec := range r.w.records {
+		if rec.info.Name == name || r.w.fault == "mixes case" && strings.EqualFold(rec.info.Name, name) {
+			live = append(live, rec)
+		}
+	}
+	slices.SortFunc(live, func(a, b *record) int { return cmp.Compare(a.stamp, b.stamp) })
+	return live
+}
+
+func (r *ref) state(name string) registry.Snapshot {
+	s := registry.Snapshot{Service: name, Instances: []registry.ServiceInfo{}, Revision: r.w.revs[name], AsOf: time.Now()}
+	for _, rec := range r.read(name) {
+		if rec.info.Status == registry.StatusCritical || rec.info.Status == registry.StatusDraining {
+			s.Others = append(s.Others, own(rec.info))
+		} else {
+			s.Instances = append(s.Instances, own(rec.info))
+		}
+	}
+	return s
+}
+
+func (r *ref) Snapshot(ctx context.Context, name string) (registry.Snapshot, error) {
+	if err := named(name); err != nil {
+		return registry.Snapshot{}, err
+	}
+	if err := r.enter(ctx); err != nil {
+		return registry.Snapshot{}, err
+	}
+	defer r.w.mu.Unlock()
+	return r.state(name), nil
+}
+
+func (r *ref) Discover(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
+	s, err := r.Snapshot(ctx, name)
+	return s.Instances, err
+}
+
+func (r *ref) Instances(ctx context.Context, name string) ([]registry.Instance, error) {
+	if err := named(name); err != nil {
+		return nil, err
+	}
+	if err := r.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer r.w.mu.Unlock()
+	var all []registry.Instance
+	for _, rec := range r.read(name) {
+		all = append(all, registry.Instance{ServiceInfo: own(rec.info), ExpiresAt: rec.expires, Revision: rec.rev})
+		if r.w.ttl == 0 && r.w.fault != "expires all the same" {
+			all[len(all)-1].ExpiresAt = time.Time{}
+		}
+	}
+	return all, nil
+}
+
+func (r *ref) Services(ctx context.Context) ([]string, error) {
+	if err := r.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer r.w.mu.Unlock()
+	return r.w.names(), nil
+}
+
+func (r *ref) Watch(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
+	empty := registry.Snapshot{Service: name, Instances: []registry.ServiceInfo{}}
+	return func(yield func(registry.Snapshot) bool) {
+		if err := cmp.Or(named(name), r.closedErr()); err != nil {
+			empty.Stale = err
+			yield(empty)
+			return
+		}
+		watch(r, ctx, name, empty, func() registry.Snapshot { return r.state(name) },
+			func(s registry.Snapshot, err error) registry.Snapshot { s.Stale = err; return s }, yield)
+	}
+}
+
+func (r *ref) WatchServices(ctx context.Context) iter.Seq[registry.Catalog] {
+	return func(yield func(registry.Catalog) bool) {
+		if err := r.closedErr(); err != nil {
+			yield(registry.Catalog{Names: []string{}, Stale: err})
+			return
+		}
+		watch(r, ctx, "", registry.Catalog{Names: []string{}}, func() registry.Catalog {
+			return registry.Catalog{Names: r.w.names(), Revision: r.w.revs[""], AsOf: time.Now()}
+		}, func(c registry.Catalog, err error) registry.Catalog { c.Stale = err; return c }, yield)
+	}
+}
+
+func (r *ref) closedErr() error {
+	if r.closed() {
+		return registry.ErrClosed
+	}
+	return nil
+}
+
+// watch yields a state whenever its revision or its staleness moved.
+func watch[T any](r *ref, ctx context.Context, name string, last T, read func() T, mark func(T, error) T, yield func(T) bool) {
+	type version struct {
+		revision uint64
+		muted    bool
+	}
+	var taken *version
+	for ctx.Err() == nil && !r.closed() {
+		r.w.mu.Lock()
+		next := r.w.prune()
+		now := version{r.w.revs[name], r.w.muted}
+		changed := r.w.changed
+		fresh := taken == nil || *taken != now
+		switch {
+		case fresh && now.muted:
+			last = mark(last, registry.ErrUnavailable)
+		case fresh:
+			last = read()
+		}
+		r.w.mu.Unlock()
+		if fresh {
+			if taken = &now; !yield(last) {
+				return
+			}
+			continue
+		}
+		var expire <-chan time.Time
+		if !next.IsZero() {
+			expire = time.After(time.Until(next) + 1)
+		}
+		select {
+		case <-changed:
+		case <-expire:
+		case <-ctx.Done():
+		case <-r.done:
+		}
+	}
+}
+
+func (r *ref) Close() error {
+	r.once.Do(func() { close(r.done) })
+	r.wg.Wait()
+	return nil
+}
+
+func own(s registry.ServiceInfo) registry.ServiceInfo {
+	s.Metadata, s.Extensions, s.Tags = maps.Clone(s.Metadata), maps.Clone(s.Extensions), slices.Clone(s.Tags)
+	return s
+}
+
+func named(name string) error {
+	if name == "" {
+		return fmt.Errorf("%w: Name is empty", registry.ErrInvalidService)
+	}
+	return text("Name", name, registry.MaxNameBytes)
+}
+
+func text(field, value string, limit int) error {
+	if len(value) > limit || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
+		return fmt.Errorf("%w: %s %.20q", registry.ErrInvalidService, field, value)
+	}
+	return nil
+}
+
+func valid(s registry.ServiceInfo) error {
+	problems := []error{
+		named(s.Name), text("ID", s.ID, registry.MaxIDBytes), text("Version", s.Version, registry.MaxVersionBytes),
+		text("Address", s.Address, registry.MaxAddressBytes), text("HealthEndpoint", s.HealthEndpoint, registry.MaxHealthEndpointBytes),
+	}
+	wrong := func(field string, is bool) {
+		if is {
+			problems = append(problems, fmt.Errorf("%w: %s", registry.ErrInvalidService, field))
+		}
+	}
+	wrong("Address is empty", s.Address == "")
+	wrong("Port", s.Port < 1 || s.Port > 65535)
+	wrong("Weight", s.Weight > registry.MaxWeight)
+	wrong("Tags", len(s.Tags) > registry.MaxTags)
+	for _, tag := range s.Tags {
+		problems = append(problems, text("Tags", tag, registry.MaxTagBytes))
+	}
+	for field, pairs := range map[string]map[string]string{"Metadata": s.Metadata, "Extensions": s.Extensions} {
+		size := 0
+		for k, v := range pairs {
+			size += len(k) + len(v)
+			problems = append(problems, text(field, k, registry.MaxMetadataBytes), text(field, v, registry.MaxMetadataBytes))
+		}
+		wrong(field, len(pairs) > registry.MaxMetadataPairs || size > registry.MaxMetadataBytes)
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,122 @@
+package registry
+
+import (
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// ServiceInfo contains metadata about a registered service instance.
+// The library copies it on the way in and out: changing a value, its maps and
+// slices included, touches nobody else's. Texts are valid UTF-8 without control
+// characters; anything else, like anything over a limit, is refused.
+type ServiceInfo struct {
+	// ID is a unique identifier for this service instance.
+	// If empty during registration, one will be generated (a UUID).
+	// At most MaxIDBytes bytes.
+	ID string
+
+	// Name is the service name (e.g., "api-service", "worker-service").
+	// Multiple instances can share the same name. Required, at most MaxNameBytes bytes.
+	Name string
+
+	// Version is the service version (e.g., "1.0.0", "v2.3.1").
+	// Optional, at most MaxVersionBytes bytes.
+	Version string
+
+	// Address is the IP address or hostname where the service is reachable.
+	// Required, at most MaxAddressBytes bytes; an IPv6 address stands without brackets.
+	// It is not resolved or otherwise checked.
+	Address string
+
+	// Port is the primary port where the service listens, 1 to 65535.
+	Port int
+
+	// HealthEndpoint is the HTTP path for health checks (e.g., "/health/ready").
+	// Optional but recommended for automatic health monitoring.
+	// At most MaxHealthEndpointBytes bytes.
+	HealthEndpoint string
+
+	// Metadata contains additional key-value pairs for custom service information.
+	// This can include tags, environment, region, etc.
+	// At most MaxMetadataPairs pairs and, keys and values together, MaxMetadataBytes bytes.
+	// Keys and values may be empty; a nil and an empty map are the same.
+	Metadata map[string]string
+
+	// RegisteredAt is the timestamp when the service was registered.
+	// This is set automatically during registration, from the backend's clock in
+	// microseconds, and is unique within a service. What the caller puts here is ignored.
+	RegisteredAt time.Time
+
+	// Tags are labels to select by, in the order given. Optional, at most MaxTags
+	// tags of MaxTagBytes bytes each, none empty.
+	Tags []string
+
+	// Weight is the instance's share of requests relative to the others of its
+	// service; 0 means 1, at most MaxWeight, never negative.
+	Weight int
+
+	// Status is the instance's status; "" counts as StatusPassing.
+	Status Status
+
+	// Extensions is carried along for faces and tools; the library does not read it.
+	// At most MaxMetadataPairs pairs and, keys and values together, MaxMetadataBytes bytes.
+	Extensions map[string]string
+}
+
+// HostPort returns Address and Port as "host:port", an IPv6 address in brackets.
+func (s ServiceInfo) HostPort() string {
+	return net.JoinHostPort(s.Address, strconv.Itoa(s.Port))
+}
+
+// Status says whether an instance is to be called.
+type Status string
+
+const (
+	// StatusPassing: to be called.
+	StatusPassing Status = "passing"
+	// StatusWarning: to be called, but something is amiss.
+	StatusWarning Status = "warning"
+	// StatusCritical: alive, not to be called.
+	StatusCritical Status = "critical"
+	// StatusDraining: alive, on its way out, not to be called.
+	StatusDraining Status = "draining"
+)
+
+// callable reports whether instances of this status are to be called.
+func (s Status) callable() bool { return s != StatusCritical && s != StatusDraining }
+
+// MetadataZone is the Metadata key that names an instance's zone.
+const MetadataZone = "zone"
+
+// Limits of a ServiceInfo, in bytes of UTF-8 unless said otherwise.
+const (
+	MaxIDBytes             = 256
+	MaxNameBytes           = 256
+	MaxVersionBytes        = 256
+	MaxAddressBytes        = 256
+	MaxHealthEndpointBytes = 2048
+	MaxMetadataPairs       = 256
+	MaxMetadataBytes       = 64 << 10
+	MaxTags                = 128
+	MaxTagBytes            = 256
+	MaxWeight              = 1_000_000
+)
+
+// clone returns a deep copy.
+func (s ServiceInfo) clone() ServiceInfo {
+	s.Metadata = maps.Clone(s.Metadata)
+	s.Extensions = maps.Clone(s.Extensions)
+	s.Tags = slices.Clone(s.Tags)
+	return s
+}
+
+func cloneServices(services []ServiceInfo) []ServiceInfo {
+	out := make([]ServiceInfo, len(services))
+	for i := range services {
+		out[i] = services[i].clone()
+	}
+	return out
+}

@@ -1,0 +1,57 @@
+package registry
+
+import (
+	"slices"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/core"
+)
+
+// lists is what a face makes of a core.Content, once.
+type lists struct{ instances, others []ServiceInfo }
+
+func makeLists(c *core.Content) any {
+	l := &lists{instances: make([]ServiceInfo, 0, len(c.Entries)), others: []ServiceInfo{}}
+	for _, e := range c.Entries {
+		info, _ := visible(e)
+		if info.Status.callable() {
+			l.instances = append(l.instances, info)
+		} else {
+			l.others = append(l.others, info)
+		}
+	}
+	l.instances = slices.Clip(l.instances)
+	return l
+}
+
+// visible is an entry as users see it; its maps and slices are shared.
+func visible(e *core.Entry) (ServiceInfo, overlay) {
+	info := *e.Value.(*ServiceInfo)
+	info.RegisteredAt = time.UnixMicro(e.Stamp).UTC()
+	over := decodeOverlay(e.Overlay)
+	info.Status = over.status(info.Status)
+	return info, over
+}
+
+func snapshotOf(service string, view core.View) Snapshot {
+	l := view.Memo(makeLists).(*lists)
+	return Snapshot{
+		Service: service, Instances: l.instances, Others: l.others,
+		Revision: view.Revision, AsOf: view.AsOf, Stale: view.Stale, confirmed: view.Confirmed,
+	}
+}
+
+func emptySnapshot(service string, stale error) Snapshot {
+	return Snapshot{Service: service, Instances: []ServiceInfo{}, Others: []ServiceInfo{}, Stale: stale}
+}
+
+func makeNames(c *core.Content) any {
+	names := make([]string, len(c.Entries))
+	for i, e := range c.Entries {
+		names[i] = e.ID
+	}
+	slices.Sort(names)
+	return names
+}
+
+func namesOf(view core.View) []string { return view.Memo(makeNames).([]string) }

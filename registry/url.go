@@ -1,0 +1,379 @@
+package registry
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ParseURL reads a URL such as Open takes into a configuration of the Redis
+// registry. Its errors match ErrInvalidConfig, name the part of the URL and
+// never show a password.
+//
+//	redis://user:password@host:6379/0                     one server; /0 is the database
+//	redis+sentinel://host1:26379/mymaster?addr=host2      Sentinels; mymaster is the primary's name
+//	redis+cluster://host1:6379?addr=host2:6379            a Redis Cluster
+//
+// rediss, rediss+sentinel and rediss+cluster use TLS. User and password are
+// those of Redis; special characters in them are percent-encoded. Ports
+// default to 6379, those of Sentinels to 26379. Parameters, each at most once:
+//
+//	ttl, heartbeat         durations such as 30s
+//	namespace              see RedisRegistryConfig.Namespace
+//	addr                   one more Sentinel or node of the Cluster; may be repeated
+//	db                     database number, in place of the path
+//	password_file          file that holds the password; one newline at its end is cut
+//	sentinel_username, sentinel_password_file
+//	ca_file                PEM certificates to trust in place of the system's (TLS only)
+//	cert_file, key_file    PEM client certificate and its key (TLS only)
+//	server_name            name expected in the server's certificate (TLS only)
+//
+// Files must be regular files; they are read once, here.
+func ParseURL(rawURL string) (RedisRegistryConfig, error) {
+	c, err := parseURL(rawURL)
+	if err != nil {
+		return RedisRegistryConfig{}, err
+	}
+	if err := c.withDefaults().validate(); err != nil {
+		return RedisRegistryConfig{}, err
+	}
+	return c, nil
+}
+
+func parseURL(rawURL string) (RedisRegistryConfig, error) {
+	var c RedisRegistryConfig
+	u, err := splitURL(rawURL)
+	if err != nil {
+		return c, err
+	}
+	scheme, kind, _ := strings.Cut(u.Scheme, "+")
+	c.Username = u.User.Username()
+	c.Password, _ = u.User.Password()
+	params, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return c, badURL("parameters", "a percent-encoding is broken, or ; is used for &")
+	}
+	q := &urlParams{values: params}
+
+	switch kind {
+	case "":
+		err = c.setStandalone(u, q)
+	case "sentinel":
+		err = c.setSentinels(u, q)
+	case "cluster":
+		err = c.setCluster(u, q)
+	}
+	if err != nil {
+		return c, err
+	}
+	c.TTL = q.duration("ttl")
+	c.HeartbeatInterval = q.duration("heartbeat")
+	c.Namespace = q.text("namespace")
+	if path := q.text("password_file"); path != "" {
+		if c.Password != "" {
+			q.fail("password_file", "there is a password before the host already")
+		}
+		c.Password = q.secret("password_file", path)
+	}
+	if scheme == "rediss" {
+		c.TLSConfig = q.tlsConfig()
+	}
+	return c, q.finish()
+}
+
+// schemes are those that ParseURL takes.
+const schemes = "redis, rediss, redis+sentinel, rediss+sentinel, redis+cluster, rediss+cluster"
+
+// splitURL parses a URL. Nothing of the URL and nothing of net/url's errors,
+// which quote it, gets into an error: a password with unescaped special
+// characters may have become any part of it.
+func splitURL(rawURL string) (*url.URL, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, badURL("syntax", urlProblem(err))
+	}
+	switch u.Scheme {
+	case "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
+	case "local":
+		return nil, badURL("scheme", "local: has no Redis behind it; give it to Open, or call NewLocalRegistry")
+	default:
+		return nil, badURL("scheme", "is none of "+schemes)
+	}
+	_, rest, found := strings.Cut(rawURL, "://")
+	if !found || u.Opaque != "" {
+		return nil, badURL("syntax", "// is missing behind the scheme")
+	}
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 && strings.Contains(rest[end:], "@") {
+		return nil, badURL("syntax", "an @ stands behind the host: percent-encode special characters (@ is %40, / is %2F, ? is %3F, # is %23)")
+	}
+	if strings.Contains(rest, "#") {
+		return nil, badURL("fragment", "# has no meaning here: percent-encode it as %23")
+	}
+	return u, nil
+}
+
+func urlProblem(err error) string {
+	var escape url.EscapeError
+	var host url.InvalidHostError
+	switch {
+	case errors.As(err, &escape):
+		return "a percent-encoding is broken"
+	case errors.As(err, &host):
+		return "the host has characters that no host has"
+	default:
+		return "it is not a URL: check the port, and percent-encode special characters of user and password"
+	}
+}
+
+func (c *RedisRegistryConfig) setStandalone(u *url.URL, q *urlParams) error {
+	if u.Host != "" {
+		addr, err := hostPort(u, defaultRedisPort)
+		if err != nil {
+			return err
+		}
+		c.RedisAddr = addr
+	}
+	if len(q.values["addr"]) > 0 {
+		return badURL("addr", "several addresses want redis+cluster:// or redis+sentinel://")
+	}
+	path := strings.TrimPrefix(u.Path, "/")
+	if path == "" {
+		c.DB = q.number("db")
+		return nil
+	}
+	if q.values.Has("db") {
+		return badURL("db", "stands in the path already")
+	}
+	db, err := parseDB(path)
+	if err != nil {
+		return badURL("path", err.Error())
+	}
+	c.DB = db
+	return nil
+}
+
+func (c *RedisRegistryConfig) setSentinels(u *url.URL, q *urlParams) error {
+	addr, err := hostPort(u, defaultSentinelPort)
+	if err != nil {
+		return err
+	}
+	path := strings.TrimPrefix(u.EscapedPath(), "/")
+	if path == "" {
+		return badURL("path", "the primary's name is missing: redis+sentinel://host:26379/mymaster")
+	}
+	if strings.Contains(path, "/") {
+		return badURL("path", "is only the primary's name; the database goes into db=")
+	}
+	// The path has been unescaped once by the parser, so this cannot fail.
+	c.MasterName, _ = url.PathUnescape(path)
+	c.Addrs = q.addrs(addr, defaultSentinelPort)
+	c.DB = q.number("db")
+	c.SentinelUsername = q.text("sentinel_username")
+	if path := q.text("sentinel_password_file"); path != "" {
+		c.SentinelPassword = q.secret("sentinel_password_file", path)
+	}
+	return nil
+}
+
+func (c *RedisRegistryConfig) setCluster(u *url.URL, q *urlParams) error {
+	addr, err := hostPort(u, defaultRedisPort)
+	if err != nil {
+		return err
+	}
+	if u.Path != "" && u.Path != "/" {
+		return badURL("path", "a Cluster has none: its only database is 0")
+	}
+	c.Addrs = q.addrs(addr, defaultRedisPort)
+	c.DB = q.number("db")
+	return nil
+}
+
+func hostPort(u *url.URL, port string) (string, error) {
+	host := u.Hostname()
+	if host == "" {
+		return "", badURL("host", "is missing")
+	}
+	if u.Port() != "" {
+		port = u.Port()
+	}
+	addr := net.JoinHostPort(host, port)
+	if validateAddr("host", addr) != nil {
+		return "", badURL("host", "wants host:port with a port of 1-65535, an IPv6 address in brackets")
+	}
+	return addr, nil
+}
+
+func parseDB(text string) (int, error) {
+	db, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, errors.New("wants the number of a database, 0 or more")
+	}
+	return int(db), nil
+}
+
+// urlParams takes parameters one by one and keeps the first error.
+type urlParams struct {
+	values url.Values
+	err    error
+}
+
+func (q *urlParams) fail(name, problem string) {
+	if q.err == nil {
+		q.err = badURL(name, problem)
+	}
+}
+
+// text takes a parameter that may stand once and must then say something.
+func (q *urlParams) text(name string) string {
+	values, found := q.values[name]
+	delete(q.values, name)
+	switch {
+	case len(values) > 1:
+		q.fail(name, "is given more than once")
+	case found && values[0] == "":
+		q.fail(name, "is empty")
+	case found:
+		return values[0]
+	}
+	return ""
+}
+
+func (q *urlParams) duration(name string) time.Duration {
+	text := q.text(name)
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		q.fail(name, "wants a duration over 0, such as 30s")
+	}
+	return d
+}
+
+func (q *urlParams) number(name string) int {
+	text := q.text(name)
+	if text == "" {
+		return 0
+	}
+	n, err := parseDB(text)
+	if err != nil {
+		q.fail(name, err.Error())
+	}
+	return n
+}
+
+func (q *urlParams) addrs(first, port string) []string {
+	addrs := []string{first}
+	for _, addr := range q.values["addr"] {
+		addr = withPort(addr, port)
+		if validateAddr("addr", addr) != nil {
+			q.fail("addr", "wants host:port with a port of 1-65535, an IPv6 address in brackets")
+		}
+		addrs = append(addrs, addr)
+	}
+	delete(q.values, "addr")
+	return addrs
+}
+
+// secret reads a password; it returns nothing after an earlier error.
+func (q *urlParams) secret(name, path string) string {
+	text, hadNewline := strings.CutSuffix(string(q.file(name, path)), "\n")
+	if hadNewline {
+		text = strings.TrimSuffix(text, "\r")
+	}
+	if text == "" {
+		q.fail(name, path+" is empty")
+	}
+	return text
+}
+
+// maxFileBytes bounds the files named in a URL.
+const maxFileBytes = 1 << 20
+
+func (q *urlParams) file(name, path string) []byte {
+	if q.err != nil {
+		return nil
+	}
+	content, err := readRegular(path)
+	if err != nil {
+		q.fail(name, err.Error())
+	}
+	return content
+}
+
+// readRegular reads a regular file: others might block, or never end.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFileBytes {
+		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", path, maxFileBytes)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFileBytes))
+}
+
+func (q *urlParams) tlsConfig() *tls.Config {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: q.text("server_name")}
+	if path := q.text("ca_file"); path != "" {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(q.file("ca_file", path)) {
+			q.fail("ca_file", path+" holds no PEM certificate")
+		}
+	}
+	certPath, keyPath := q.text("cert_file"), q.text("key_file")
+	if certPath == "" && keyPath == "" {
+		return config
+	}
+	if certPath == "" || keyPath == "" {
+		q.fail("cert_file", "cert_file and key_file go together")
+		return config
+	}
+	cert, err := tls.X509KeyPair(q.file("cert_file", certPath), q.file("key_file", keyPath))
+	if err != nil {
+		q.fail("cert_file", fmt.Sprintf("%s and %s are not a certificate and its key: %v", certPath, keyPath, err))
+	}
+	config.Certificates = []tls.Certificate{cert}
+	return config
+}
+
+// parameterName is the shape of those names that an error may quote.
+var parameterName = regexp.MustCompile(`^[a-z_]{1,40}$`)
+
+// finish refuses what nobody took.
+func (q *urlParams) finish() error {
+	for name := range q.values {
+		switch name {
+		case "ca_file", "cert_file", "key_file", "server_name":
+			q.fail(name, "needs TLS: use rediss in place of redis")
+		case "sentinel_username", "sentinel_password_file":
+			q.fail(name, "needs redis+sentinel:// or rediss+sentinel://")
+		case "password", "sentinel_password":
+			q.fail(name, "is not taken from a parameter: use "+name+"_file")
+		default:
+			if !parameterName.MatchString(name) {
+				name = "one"
+			}
+			q.fail("parameters", name+" is unknown")
+		}
+	}
+	return q.err
+}
+
+func badURL(part, problem string) error {
+	return badConfig("URL: "+part, problem)
+}
