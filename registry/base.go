@@ -63,15 +63,28 @@ func decodeRecord(group string, r *store.Record) (any, error) {
 
 // Register implements Registry.
 func (b *base) Register(ctx context.Context, service ServiceInfo) error {
-	fresh := service.ID == ""
-	if fresh {
-		id, err := uuid.NewRandom()
-		if err != nil {
-			return failed("register an instance of", service.Name, err)
-		}
-		service.ID = id.String()
+	ctx, err := identify(ctx, &service)
+	if err != nil {
+		return err
 	}
-	return b.register(ctx, service, fresh)
+	return b.register(ctx, service, ctx.Value(freshID{}) == service.ID)
+}
+
+// freshID is the key of a context's value that says which ID was generated for
+// the call, wherever in a row of decorators that happened: nobody else has it.
+type freshID struct{}
+
+// identify generates the ID that a service lacks.
+func identify(ctx context.Context, service *ServiceInfo) (context.Context, error) {
+	if service.ID != "" {
+		return ctx, nil
+	}
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return ctx, failed("generate an ID for an instance of", service.Name, err)
+	}
+	service.ID = id.String()
+	return context.WithValue(ctx, freshID{}, service.ID), nil
 }
 
 func (b *base) register(ctx context.Context, service ServiceInfo, fresh bool) error {

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // CachedRegistry is a Backend whose Discover answers from memory: it watches
@@ -247,18 +244,15 @@ func (c *CachedRegistry) isClosed() bool { return c.ctx.Err() != nil }
 
 // Register implements Registry.
 func (c *CachedRegistry) Register(ctx context.Context, service ServiceInfo) error {
-	fresh := service.ID == ""
-	if fresh {
-		id, err := uuid.NewRandom()
-		if err != nil {
-			return failed("register an instance of", service.Name, err)
-		}
-		service.ID = id.String()
+	ctx, err := identify(ctx, &service)
+	if err != nil {
+		return err
 	}
 	if err := c.Backend.Register(ctx, service); err != nil {
 		return err
 	}
-	c.await(ctx, service.Name, service.ID, true)
+	c.await(ctx, service.Name, service.ID)
+	c.awaitWhereListed(ctx, service.ID, service.Name)
 	return nil
 }
 
@@ -267,19 +261,24 @@ func (c *CachedRegistry) Deregister(ctx context.Context, serviceID string) error
 	if err := c.Backend.Deregister(ctx, serviceID); err != nil {
 		return err
 	}
-	for name, s := range *c.services.Load() {
-		if s.lists(serviceID) {
-			c.await(ctx, name, serviceID, false)
-		}
-	}
+	c.awaitWhereListed(ctx, serviceID, "")
 	return nil
 }
 
 // ownTimeout bounds the wait for one's own change to be seen by the cache.
 const ownTimeout = time.Second
 
-// await waits until the cache shows what this process just changed, if the service is cached.
-func (c *CachedRegistry) await(ctx context.Context, name, id string, there bool) {
+// awaitWhereListed awaits an ID's end in the cached services that list it, but for one.
+func (c *CachedRegistry) awaitWhereListed(ctx context.Context, id, but string) {
+	for name, s := range *c.services.Load() {
+		if _, listed := s.state.Load().find(id); listed && name != but {
+			c.await(ctx, name, id)
+		}
+	}
+}
+
+// await waits until the cache shows of an ID what the backend says now, if the service is cached.
+func (c *CachedRegistry) await(ctx context.Context, name, id string) {
 	s := (*c.services.Load())[name]
 	if s == nil {
 		return
@@ -291,9 +290,11 @@ func (c *CachedRegistry) await(ctx context.Context, name, id string, there bool)
 	if err != nil {
 		return
 	}
+	want, there := find(now, id)
 	for {
 		state := s.state.Load()
-		if state.Revision == now.Revision || s.lists(id) == there && !there {
+		have, listed := state.find(id)
+		if listed == there && have.Equal(want) {
 			return
 		}
 		select {
@@ -304,11 +305,20 @@ func (c *CachedRegistry) await(ctx context.Context, name, id string, there bool)
 	}
 }
 
-// lists reports whether an ID is shown.
-func (s *cached) lists(id string) bool {
-	state := s.state.Load()
-	has := func(i ServiceInfo) bool { return i.ID == id }
-	return slices.ContainsFunc(state.Instances, has) || slices.ContainsFunc(state.Others, has)
+func (s *cachedState) find(id string) (registered time.Time, listed bool) {
+	return find(s.Snapshot, id)
+}
+
+// find returns when an instance that a snapshot lists was registered.
+func find(s Snapshot, id string) (registered time.Time, listed bool) {
+	for _, list := range [][]ServiceInfo{s.Instances, s.Others} {
+		for i := range list {
+			if list[i].ID == id {
+				return list[i].RegisteredAt, true
+			}
+		}
+	}
+	return time.Time{}, false
 }
 
 // Close ends the watches and closes the backend.

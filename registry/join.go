@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/rollcall-sd/rollcall/internal/core"
 )
 
@@ -34,12 +32,9 @@ const joinPauseMost = 500 * time.Millisecond
 // ctx bounds the joining, not the membership. It fails with ctx's error, or at
 // once when the service is not acceptable or the backend is closed.
 func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membership, error) {
-	if service.ID == "" {
-		id, err := uuid.NewRandom()
-		if err != nil {
-			return nil, failed("join", service.Name, err)
-		}
-		service.ID = id.String()
+	ctx, err := identify(ctx, &service)
+	if err != nil {
+		return nil, err
 	}
 	m := &Membership{backend: backend, service: service.clone(), lost: make(chan struct{})}
 	for try := 0; ; try++ {

@@ -50,7 +50,7 @@ func demoCommand(ctx context.Context, args []string, std streams) error {
 	case errors.Is(err, registry.ErrInvalidConfig):
 		return usageError{fmt.Errorf("--backend or $%s: %w", backendVariable, err), false}
 	case errors.Is(err, registry.ErrUnavailable):
-		return fmt.Errorf("%w; without --backend and $%s the demo runs in memory", err, backendVariable)
+		return fmt.Errorf("%w (without --backend and $%s the demo runs in memory)", err, backendVariable)
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -94,7 +95,8 @@ func exitCode(err error, name string, stderr io.Writer) int {
 		}
 		return exitUsage
 	default:
-		fmt.Fprintf(stderr, "rollcall %s: %v\n", name, err)
+		// Joined errors stand on a line each; one failure is one line.
+		fmt.Fprintf(stderr, "rollcall %s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
 		return exitFailed
 	}
 }

@@ -53,7 +53,7 @@ func TestCommandLine(t *testing.T) {
 		"unknown scheme":    {[]string{"demo", "--backend", "ftp://h"}, 2, "", "--backend"},
 		"bad URL":           {[]string{"demo", "--backend", "redis://:secret@[::1"}, 2, "", "--backend"},
 		"bad parameter":     {[]string{"demo", "--backend", "redis://:secret@h?nothing=1"}, 2, "", "nothing"},
-		"bad lease":         {[]string{"demo", "--backend", "redis://:secret@h?ttl=1ms"}, 2, "", "ttl"},
+		"bad lease":         {[]string{"demo", "--backend", "redis://:secret@h?ttl=1ms"}, 2, "", "TTL"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

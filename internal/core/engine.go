@@ -43,7 +43,8 @@ type Engine struct {
 	beating  bool
 	checking bool
 	owned    map[string]*registration
-	pending  map[string]int // registrations under way, by ID
+	former   map[string]*registration // superseded: deregistering them must not end the newer
+	pending  map[string]int           // registrations under way, by ID
 	lost     map[string]map[*lossListener]struct{}
 
 	groupsMu sync.Mutex
@@ -58,6 +59,7 @@ func New(cfg Config) *Engine {
 	e := &Engine{
 		cfg: cfg, store: cfg.Store,
 		owned:   make(map[string]*registration),
+		former:  make(map[string]*registration),
 		pending: make(map[string]int),
 		lost:    make(map[string]map[*lossListener]struct{}),
 		groups:  make(map[string]*group),

@@ -131,7 +131,7 @@ func (g *group) land(f *flight, r store.Reading, err error) {
 			}
 			gap = g.catchUp()
 		}
-		f.view = View{Content: g.truth.view(g.name), AsOf: f.start}
+		f.view = View{Content: g.truth.view(), AsOf: f.start}
 		if gap != "" && g.next == nil {
 			g.next = &flight{reason: gap, done: make(chan struct{})}
 		}
@@ -298,14 +298,14 @@ func (g *group) catchUp() (gap string) {
 }
 
 // view returns the content as of now, made once per change.
-func (t *truth) view(name string) *Content {
+func (t *truth) view() *Content {
 	if t.content == nil {
 		var but []string
 		for id := range t.expired {
 			but = append(but, id)
 		}
 		sort.Strings(but)
-		t.content = &Content{Group: name, Entries: t.sorted, Revision: number(t.rev, but...)}
+		t.content = &Content{Entries: t.sorted, Revision: number(t.rev, but...)}
 	}
 	return t.content
 }

@@ -7,6 +7,9 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
+// maxFormer bounds how many lost registrations are remembered.
+const maxFormer = 10_000
+
 // registration is what this engine keeps alive.
 type registration struct {
 	group   string
@@ -52,6 +55,7 @@ func (e *Engine) Register(ctx context.Context, r Registering) (stamp int64, err 
 		return 0, result.Err
 	}
 	// Of two calls at once the later stands, as in the store.
+	delete(e.former, r.ID)
 	if own := e.owned[r.ID]; own == nil || own.stamp <= result.Stamp {
 		e.owned[r.ID] = &registration{group: r.Group, id: r.ID, payload: r.Payload, value: r.Value,
 			overlay: result.Overlay, stamp: result.Stamp, put: time.Now()}
@@ -71,7 +75,11 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 	e.mu.Lock()
 	own := e.owned[id]
 	delete(e.owned, id)
+	former := e.former[id]
 	e.mu.Unlock()
+	if own == nil && former != nil {
+		own = former // which ends what is older only: the newer owner's stays
+	}
 	if own == nil {
 		if err := ctx.Err(); err != nil {
 			return "", err
@@ -146,6 +154,12 @@ func (e *Engine) drop(own *registration, how Loss) bool {
 	still := e.owned[own.id] == own
 	if still {
 		delete(e.owned, own.id)
+		if how == LossSuperseded {
+			if len(e.former) >= maxFormer {
+				clear(e.former)
+			}
+			e.former[own.id] = own
+		}
 	}
 	e.mu.Unlock()
 	if !still {

@@ -91,7 +91,7 @@ func (e *Engine) readInstant(name string) (View, error) {
 		return View{}, err
 	}
 	content := r.Memo.Get(func() any {
-		c := &Content{Group: name, Entries: make([]*Entry, len(r.Records)), Revision: number(r.Rev)}
+		c := &Content{Entries: make([]*Entry, len(r.Records)), Revision: number(r.Rev)}
 		for i, rec := range r.Records {
 			c.Entries[i] = &Entry{Record: rec, Value: rec.Value}
 		}

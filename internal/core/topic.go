@@ -219,7 +219,7 @@ func (t *topic) holds() []*held {
 // content is the truth with what is held.
 func (t *topic) content() *Content {
 	g := t.g
-	truth := g.truth.view(g.name)
+	truth := g.truth.view()
 	if len(t.held) == 0 {
 		return truth
 	}
@@ -231,7 +231,7 @@ func (t *topic) content() *Content {
 	}
 	slices.SortFunc(entries, compare)
 	slices.Sort(ids)
-	return &Content{Group: g.name, Entries: entries, Revision: number(g.truth.rev, append(ids, "held")...)}
+	return &Content{Entries: entries, Revision: number(g.truth.rev, append(ids, "held")...)}
 }
 
 // schedule sets the timer to the next moment at which to read on one's own: the

@@ -26,7 +26,6 @@ type View struct {
 // Content is the part of a View that only a change of the group moves. It is
 // immutable and shared.
 type Content struct {
-	Group    string
 	Entries  []*Entry // live, in order
 	Revision uint64   // compare for equality only
 	memo     store.Memo

@@ -2,6 +2,7 @@ package faultnet
 
 import (
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -67,7 +68,7 @@ func TestSubscriptionIsHeldAlone(t *testing.T) {
 	p.Subscriptions.Hold(ToClient)
 	publish(t, c, "one")
 	publish(t, c, "two")
-	if got, err := sub.ReceiveMessage(soon(t)); err == nil {
+	if got, err := sub.ReceiveTimeout(t.Context(), 100*time.Millisecond); err == nil {
 		t.Fatalf("got %v through a held line", got)
 	}
 	p.Subscriptions.Heal()

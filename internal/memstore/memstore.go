@@ -194,18 +194,29 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, err
 	return store.Removed{Existed: true, Group: group}, nil
 }
 
-// nothing is the state of a group without records.
-var nothing = &store.Reading{Memo: new(store.Memo)}
+// The states of a group without records and of an empty catalog, of which
+// readers make different things.
+var (
+	nothing = &store.Reading{Memo: new(store.Memo)}
+	nobody  = &store.Reading{Memo: new(store.Memo)}
+)
+
+func (s *Store) present(group string) *store.Reading {
+	if r := s.load(group); r != nil {
+		return r
+	}
+	if group == store.Catalog {
+		return nobody
+	}
+	return nothing
+}
 
 // Current implements store.Instant.
 func (s *Store) Current(group string) (*store.Reading, error) {
 	if s.closed.Load() {
 		return nil, store.ErrClosed
 	}
-	if r := s.load(group); r != nil {
-		return r, nil
-	}
-	return nothing, nil
+	return s.present(group), nil
 }
 
 // Read implements store.Store.
@@ -227,11 +238,7 @@ func (s *Store) Watch(group string, notify func(store.Notice)) (stop func()) {
 		s.watchers[group] = make(map[*watcher]struct{})
 	}
 	s.watchers[group][w] = struct{}{}
-	present := nothing
-	if r := s.load(group); r != nil {
-		present = r
-	}
-	notify(store.Notice{Reading: *present})
+	notify(store.Notice{Reading: *s.present(group)})
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

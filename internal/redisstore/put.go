@@ -167,7 +167,7 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 
 // errLate: Redis's clock was past the call's deadline, because the call was
 // held up or the clock was set forward. The reply said what time it is.
-var errLate = errors.New("Redis received the call after its deadline")
+var errLate = errors.New("the call reached Redis after its deadline")
 
 // from tells the script where to look for the ID's present registration.
 func from(p store.Put) string {

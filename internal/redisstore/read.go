@@ -2,7 +2,10 @@ package redisstore
 
 import (
 	"context"
+	"hash/fnv"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -230,6 +233,21 @@ func texts(list []any) []string {
 	return out
 }
 
+// revisionOf numbers a set of names.
+func revisionOf(records []*store.Record) string {
+	names := make([]string, len(records))
+	for i, r := range records {
+		names[i] = r.ID
+	}
+	slices.Sort(names)
+	h := fnv.New64a()
+	for _, n := range names {
+		h.Write([]byte(n))
+		h.Write([]byte{0})
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
 // parseNames makes a reading of the catalog.
 func parseNames(now int64, reply []any) (store.Reading, error) {
 	list, ok := element(reply, 1)
@@ -247,11 +265,12 @@ func parseNames(now int64, reply []any) (store.Reading, error) {
 			r.Buried = append(r.Buried, store.Tombstone{ID: name, Reason: store.Expired})
 			continue
 		}
-		r.Records = append(r.Records, &store.Record{ID: name, Expires: score})
+		left := time.Duration(score-now) * time.Microsecond
+		r.Records = append(r.Records, &store.Record{ID: name, Expires: score, TTL: left, Beat: left})
 		if r.Next == 0 || score < r.Next {
 			r.Next = score
 		}
 	}
-	r.Rev = strconv.Itoa(len(r.Records)) + "/" + strconv.FormatInt(now, 10)
+	r.Rev = revisionOf(r.Records)
 	return r, nil
 }

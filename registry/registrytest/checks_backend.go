@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -23,12 +24,9 @@ var backendChecks = []check{
 
 func (e *env) snapshot(b registry.Backend, name string) registry.Snapshot {
 	e.Helper()
-	ctx, cancel := e.call()
-	defer cancel()
-	s, err := b.Snapshot(ctx, name)
-	if err != nil {
-		e.Fatalf("Snapshot(%q): %v", name, err)
-	}
+	s := ask(e, fmt.Sprintf("Snapshot(%q)", name), func(ctx context.Context) (registry.Snapshot, error) {
+		return b.Snapshot(ctx, name)
+	})
 	if s.Stale != nil {
 		e.Fatalf("Snapshot(%q) is stale: %v", name, s.Stale)
 	}
@@ -37,13 +35,9 @@ func (e *env) snapshot(b registry.Backend, name string) registry.Snapshot {
 
 func (e *env) instances(b registry.Backend, name string) []registry.Instance {
 	e.Helper()
-	ctx, cancel := e.call()
-	defer cancel()
-	got, err := b.Instances(ctx, name)
-	if err != nil {
-		e.Fatalf("Instances(%q): %v", name, err)
-	}
-	return got
+	return ask(e, fmt.Sprintf("Instances(%q)", name), func(ctx context.Context) ([]registry.Instance, error) {
+		return b.Instances(ctx, name)
+	})
 }
 
 // instance returns the live instance of that ID.
@@ -59,13 +53,7 @@ func (e *env) instance(b registry.Backend, name, id string) registry.Instance {
 
 func (e *env) services(b registry.Backend) []string {
 	e.Helper()
-	ctx, cancel := e.call()
-	defer cancel()
-	got, err := b.Services(ctx)
-	if err != nil {
-		e.Fatalf("Services: %v", err)
-	}
-	return got
+	return ask(e, "Services", b.Services)
 }
 
 // registerStatuses registers one instance of each status, named after it.

@@ -4,6 +4,7 @@ import "regexp"
 
 var registerChecks = []check{
 	{name: "an empty ID is replaced by a UUID", run: generatedID},
+	{name: "a UUID is an ID like any other", run: ownUUID},
 	{name: "registering an ID again replaces the instance", run: replaces},
 	{name: "registering an ID under another name moves it", run: moves},
 	{name: "an identical registration is a renewal", run: renewal},
@@ -27,6 +28,29 @@ func generatedID(e *env) {
 	}
 	e.deregister(r, got[0].ID)
 	e.lists(r, "api", got[1].ID)
+}
+
+// someUUID looks generated, and is the caller's own.
+const someUUID = "6f1c3f0e-52ab-4c0e-9d55-0f6b6f1f2a3b"
+
+func ownUUID(e *env) {
+	r := e.open()
+	e.register(r, at("api", someUUID, 1), at("api", "", 1))
+	e.register(r, at("api", someUUID, 2))
+	got := e.discover(r, "api")
+	if len(got) != 2 || got[1].ID != someUUID || got[1].Port != 2 {
+		e.Fatalf("a UUID registered again does not replace its instance: %+v", got)
+	}
+	generated := got[0].ID
+	e.register(r, at("web", generated, 3))
+	e.lists(r, "api", someUUID)
+	e.lists(r, "web", generated)
+	e.deregister(r, generated)
+	e.deregister(r, someUUID)
+	e.lists(r, "api")
+	e.lists(r, "web")
+	e.register(r, at("api", someUUID, 4))
+	e.lists(r, "api", someUUID)
 }
 
 func replaces(e *env) {

@@ -92,8 +92,9 @@ func earlierLeavesAlone(e *env) {
 
 func deregisterByID(e *env) {
 	owner, operator := e.open(), e.open()
-	e.register(owner, instance("api", "a"), instance("api", "b"))
+	e.register(owner, instance("api", "a"), instance("api", someUUID), instance("api", "b"))
 	e.deregister(operator, "a")
+	e.deregister(operator, someUUID)
 	e.peerLists(owner, "api", "b")
 	e.peerLists(operator, "api", "b")
 	e.throughout(e.lifetimes(2), func() error {
@@ -105,15 +106,15 @@ func deregisterByID(e *env) {
 
 func foreignMove(e *env) {
 	earlier, later := e.open(), e.open()
-	e.register(earlier, instance("old", "a"), instance("old", "b"))
-	e.register(later, instance("new", "a"))
+	e.register(earlier, instance("old", "a"), instance("old", someUUID), instance("old", "b"))
+	e.register(later, instance("new", "a"), instance("new", someUUID))
 	for _, r := range []registry.Registry{earlier, later} {
-		e.peerLists(r, "new", "a")
+		e.peerLists(r, "new", "a", someUUID)
 		e.peerLists(r, "old", "b")
 	}
 	e.throughout(e.quiet(), func() error {
 		e.lists(later, "old", "b")
-		e.lists(later, "new", "a")
+		e.lists(later, "new", "a", someUUID)
 		return nil
 	})
 }

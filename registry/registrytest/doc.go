@@ -15,12 +15,12 @@
 //			New: func(tb testing.TB) registrytest.Universe {
 //				table := newTable(tb)
 //				return registrytest.Universe{
-//					Open: func(tb testing.TB) registry.Registry { return openOn(table, time.Second) },
+//					Open: func(tb testing.TB) registry.Registry { return openOn(table, 2*time.Second) },
 //				}
 //			},
 //			Shared: true, // two registries on one table see the same instances
 //			Expiry: true, // and lose those of a crashed one
-//			TTL:    time.Second, Heartbeat: 300 * time.Millisecond,
+//			TTL:    2 * time.Second, Heartbeat: 500 * time.Millisecond,
 //		})
 //	}
 //
@@ -31,7 +31,7 @@
 //
 // A harness in memory sets Bubble, and every check runs on the fake clock of
 // testing/synctest, which makes waiting free. On a real server a check waits by
-// looking again and again; with a TTL of 1 s the whole suite takes about 10 s.
+// looking again and again; with a TTL of 2 s the whole suite takes about 10 s.
 //
 // # You wrote a program that uses one
 //

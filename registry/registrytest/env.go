@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,7 +22,7 @@ const (
 	// moment is how long a call may last once its context has ended.
 	moment = time.Second
 	// poll is the time between two looks.
-	poll = 10 * time.Millisecond
+	poll = 20 * time.Millisecond
 )
 
 // env is what one check works with.
@@ -105,14 +106,29 @@ func (e *env) deregister(r registry.Registry, id string) {
 	}
 }
 
-func (e *env) discover(r registry.Registry, name string) []registry.ServiceInfo {
+// ask makes a read that must succeed. Unavailability breaks no promise by
+// itself, so on a busy machine a read gets more than one chance.
+func ask[T any](e *env, what string, read func(context.Context) (T, error)) T {
 	e.Helper()
 	ctx, cancel := e.call()
 	defer cancel()
-	got, err := r.Discover(ctx, name)
-	if err != nil {
-		e.Fatalf("Discover(%q): %v", name, err)
+	for {
+		got, err := read(ctx)
+		if err == nil {
+			return got
+		}
+		if !errors.Is(err, registry.ErrUnavailable) || ctx.Err() != nil {
+			e.Fatalf("%s: %v", what, err)
+		}
+		<-time.After(poll)
 	}
+}
+
+func (e *env) discover(r registry.Registry, name string) []registry.ServiceInfo {
+	e.Helper()
+	got := ask(e, fmt.Sprintf("Discover(%q)", name), func(ctx context.Context) ([]registry.ServiceInfo, error) {
+		return r.Discover(ctx, name)
+	})
 	if got == nil {
 		e.Fatalf("Discover(%q) returned nil: an empty list must not be nil", name)
 	}

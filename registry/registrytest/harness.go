@@ -39,7 +39,8 @@ type Harness struct {
 
 	// TTL and Heartbeat are what the registries were opened with. TTL is
 	// required with Expiry and must be zero without. An expiry check lasts up to
-	// five TTLs, so keep it short: 1 s is a good choice for a real server.
+	// five TTLs, so keep it short, but longer than a busy machine may stall the
+	// process: 2 s and 500 ms are a good choice for a real server.
 	// Heartbeat is also how often a watch verifies that it is up to date.
 	TTL, Heartbeat time.Duration
 

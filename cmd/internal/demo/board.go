@@ -162,11 +162,11 @@ func (b *board) listed() []registry.ServiceInfo {
 // await waits until done says so of the instance, at most for d. Its errors say
 // what was awaited, or why ctx ended.
 func (b *board) await(ctx context.Context, d time.Duration, id, what string, done func(row) bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("%s was not %s within %v", id, what, d))
-	defer cancel()
+	timeout := time.NewTimer(d)
+	defer timeout.Stop()
 	for {
 		b.mu.Lock()
-		ok, changed := done(*b.row(id)), b.changed
+		ok, changed, stale := done(*b.row(id)), b.changed, b.current.Stale
 		b.mu.Unlock()
 		if ok {
 			return nil
@@ -175,6 +175,11 @@ func (b *board) await(ctx context.Context, d time.Duration, id, what string, don
 		case <-changed:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-timeout.C:
+			if stale != nil {
+				return fmt.Errorf("%s was not %s within %v; the watch is stale: %w", id, what, d, stale)
+			}
+			return fmt.Errorf("%s was not %s within %v", id, what, d)
 		}
 	}
 }

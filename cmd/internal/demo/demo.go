@@ -51,7 +51,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("open %s: %w", target.name, err)
+		return fmt.Errorf("open %s: %w", target.name, reason(err))
 	}
 	defer func() { err = errors.Join(err, backend.Close()) }()
 
@@ -73,6 +73,18 @@ func Run(ctx context.Context, options Options) (err error) {
 		return nil
 	}
 	return err
+}
+
+// reason strips an unavailable backend's error of the configuration, which it
+// repeats in full: the demo names what it opens in its own words.
+func reason(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if !errors.Is(inner, registry.ErrUnavailable) || inner == registry.ErrUnavailable {
+			return err
+		}
+		err = inner
+	}
 }
 
 // logToBoard has the library's warnings shown as events, where they don't tear

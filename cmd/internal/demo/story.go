@@ -170,8 +170,8 @@ func (s *story) summary() string {
 	} else {
 		fmt.Fprintf(&out, "  redis-cli --scan --pattern '*%s*'\n"+
 			"      what is left of this run in Redis; it expires by itself\n", s.target.namespace)
-		out.WriteString("  run it again and stop Redis midway\n" +
-			"      the watch says so and keeps the last known list\n")
+		out.WriteString("  run it again and restart Redis midway\n" +
+			"      the watch says so, keeps the last known list, and all servers come back\n")
 	}
 	out.WriteString("  README.md\n      the ten lines that put Open, Serve and Watch into your own program\n")
 	return out.String()

@@ -1,7 +1,7 @@
 -- Part of the scripts that look for an ID across services, which only one
 -- standalone server can do in one step.
 
--- The base of the service in which id is live, or nil. Scans the catalog when
+-- The base of the service in which id is live, or nil. ids is its bucket of hints, or nil. Scans the catalog when
 -- the hint does not say and thorough is set.
 local function find(prefix, escape, names, ids, id, now, thorough)
   local function live(base)
@@ -9,7 +9,7 @@ local function find(prefix, escape, names, ids, id, now, thorough)
     return score and score >= now
   end
   local function base_of(service) return prefix .. '{' .. escape(service) .. '}' end
-  local service = hint_get(ids, id)
+  local service = ids and hint_get(ids, id)
   if service and live(base_of(service)) then return base_of(service), service end
   if not thorough then return nil end
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', names, num(now), '+inf')) do

@@ -98,7 +98,7 @@ local function put(i)
   end
   local there, stands, leave
   if not cur then
-    there, stands, leave = leave_other(id, from, ids or names, mode == 'h' and mine, own_nonce)
+    there, stands, leave = leave_other(id, from, ids, mode == 'h' and mine, own_nonce)
     if stands then return 'superseded', 0, '' end
   end
   local before = cur or tomb

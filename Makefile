@@ -1,0 +1,29 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup test fuzz soak demo fmt cover
+
+DURATION ?= 10m
+FUZZTIME ?= 30s
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: ## install what the tests need (as root or with CI set; else print the command)
+	@scripts/setup
+
+test: setup ## run all checks and tests
+	@scripts/test
+
+fuzz: setup ## run each fuzz target for FUZZTIME (30s)
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+soak: setup ## let random faults loose on real servers for DURATION (10m)
+	ROLLCALL_SOAK=$(DURATION) go test -race -count=1 -timeout 0 -v -run '^TestNemesis$$' ./faults
+
+demo: ## show it at work: servers come, die and leave, a watch tells
+	@go run ./cmd/rollcall demo
+
+fmt: ## format all Go files
+	@gofmt -l -w .
+
+cover: setup ## measure test coverage of all modules
+	@scripts/cover

@@ -1,0 +1,79 @@
+package registry_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+	"github.com/rollcall-sd/rollcall/registry/registrytest"
+)
+
+func TestLocalRegistryConforms(t *testing.T) {
+	registrytest.Run(t, registrytest.Harness{
+		Backend: true,
+		Bubble:  true,
+		New: func(testing.TB) registrytest.Universe {
+			return registrytest.Universe{Open: func(testing.TB) registry.Registry { return registry.NewLocalRegistry() }}
+		},
+	})
+}
+
+func TestCachedLocalRegistryConforms(t *testing.T) {
+	registrytest.Run(t, registrytest.Harness{
+		Backend: true,
+		Cached:  true,
+		Bubble:  true,
+		New: func(testing.TB) registrytest.Universe {
+			return registrytest.Universe{Open: func(testing.TB) registry.Registry {
+				return registry.NewCachedRegistry(registry.NewLocalRegistry())
+			}}
+		},
+	})
+}
+
+const (
+	testTTL  = time.Second
+	testBeat = 300 * time.Millisecond
+)
+
+// redisHarness is a harness on a real server, reached through a line that can fall mute.
+func redisHarness(t *testing.T, wrap func(registry.Backend) registry.Registry) registrytest.Harness {
+	server := testredis.Start(t)
+	return registrytest.Harness{
+		Backend: true, Shared: true, Expiry: true, Mute: true,
+		TTL: testTTL, Heartbeat: testBeat,
+		New: func(tb testing.TB) registrytest.Universe {
+			line := faultnet.New(tb, server.Addr())
+			namespace := uuid.NewString()
+			return registrytest.Universe{
+				Open: func(tb testing.TB) registry.Registry {
+					r, err := registry.NewRedisRegistry(context.Background(), registry.RedisRegistryConfig{
+						RedisAddr: line.Addr(), TTL: testTTL, HeartbeatInterval: testBeat, Namespace: namespace,
+						Logger: slog.New(slog.DiscardHandler),
+					})
+					if err != nil {
+						tb.Fatalf("open: %v", err)
+					}
+					return wrap(r)
+				},
+				Mute: func() { line.Hold() },
+			}
+		},
+	}
+}
+
+func TestRedisRegistryConforms(t *testing.T) {
+	registrytest.Run(t, redisHarness(t, func(b registry.Backend) registry.Registry { return b }))
+}
+
+func TestCachedRedisRegistryConforms(t *testing.T) {
+	h := redisHarness(t, func(b registry.Backend) registry.Registry { return registry.NewCachedRegistry(b) })
+	h.Cached = true
+	registrytest.Run(t, h)
+}
