@@ -48,6 +48,8 @@ type truth struct {
 	expired map[string]bool   // of those, the ones past their expiry
 	sorted  []*Entry          // those that live
 	content *Content          // nil until asked for
+	// distrust: the backend's clock was set back, so the expiries known are void.
+	distrust bool
 }
 
 // evidence says why records are gone: by ID, the reason and the latest stamp it covers.
@@ -111,6 +113,9 @@ func (g *group) join(reason string) *flight {
 func (g *group) take(f *flight) store.Known {
 	f.start = time.Now()
 	g.current = f
+	if g.truth.distrust {
+		return store.Known{}
+	}
 	return store.Known{Rev: g.truth.rev, Next: g.truth.next}
 }
 
@@ -273,6 +278,10 @@ const maxPushed = 256
 // maxJump is how far the backend's clock may run ahead of one's own before it counts as set.
 const maxJump = time.Second
 
+// maxBack is how far, in µs, an answer may lie before an earlier one without the
+// clock having been set back: pushes and replies come on different connections.
+const maxBack = 1_000_000
+
 // catchUp applies the pushes that follow the truth. It returns the reason to
 // read again when some do not. g.mu is held.
 func (g *group) catchUp() (gap string) {
@@ -434,7 +443,7 @@ func (t *truth) full(g *group, r *store.Reading) evidence {
 			same = same && e == old
 		}
 	}
-	t.rev, t.next, t.entries, t.expired = r.Rev, r.Next, entries, nil
+	t.rev, t.next, t.entries, t.expired, t.distrust = r.Rev, r.Next, entries, nil, false
 	if !same {
 		t.sort()
 	}

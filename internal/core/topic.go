@@ -72,7 +72,6 @@ func (e *Engine) watch(name string) *topic {
 	if first {
 		t = &topic{g: g, held: make(map[string]*held), ready: make(chan struct{})}
 		g.topic = t
-		g.truth = truth{} // what an earlier reader saw may be long ago
 	}
 	t.refs++
 	g.mu.Unlock()
@@ -115,6 +114,9 @@ func (t *topic) show(gone []*Entry, ev evidence, confirmed, at time.Time, jumped
 	g := t.g
 	blind := t.failures > 0 || jumped ||
 		!t.contact.IsZero() && g.e.cfg.Beat > 0 && g.e.instant == nil && at.Sub(t.contact) > g.e.cfg.Beat+time.Second
+	if t.contact.IsZero() {
+		gone = nil // what an earlier reader saw may be long ago
+	}
 	t.contact, t.failures, t.away, t.retry = at, 0, nil, time.Time{}
 	t.asOf.Store(&confirmed)
 	for _, e := range gone {

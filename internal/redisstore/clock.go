@@ -7,22 +7,48 @@ import (
 
 // clock estimates Redis's time from the last reply and the time since. The
 // estimate is never ahead, as long as Redis's clock is not set back.
+//
+// The nodes of a Cluster have clocks of their own, so there the estimate is per
+// service. A call that comes to a node with an unexpected clock is refused as
+// late, and repeated with the time that the refusal told.
 type clock struct {
+	perGroup bool
+
 	mu     sync.Mutex
+	latest tick
+	groups map[string]tick
+}
+
+// tick is what Redis's clock said at a local time.
+type tick struct {
 	micros int64
 	at     time.Time
 }
 
-func (c *clock) learn(micros int64) {
-	now := time.Now()
+// maxTicks bounds the services whose node's time is remembered.
+const maxTicks = 10_000
+
+func (c *clock) learn(group string, micros int64) {
+	t := tick{micros, time.Now()}
 	c.mu.Lock()
-	c.micros, c.at = micros, now
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	c.latest = t
+	if !c.perGroup || group == "" {
+		return
+	}
+	if c.groups == nil || len(c.groups) >= maxTicks {
+		c.groups = make(map[string]tick)
+	}
+	c.groups[group] = t
 }
 
 // when returns Redis's time at the local time t.
-func (c *clock) when(t time.Time) int64 {
+func (c *clock) when(group string, t time.Time) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.micros + t.Sub(c.at).Microseconds()
+	last, ok := c.groups[group]
+	if !ok {
+		last = c.latest
+	}
+	return last.micros + t.Sub(last.at).Microseconds()
 }

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -260,6 +261,34 @@ func (s *Store) catalog(lengths map[string]time.Duration) {
 		args = append(args, name, d.Milliseconds())
 	}
 	s.tell(&call{script: catalogScript, keys: []string{s.keys.names}, args: args})
+}
+
+// verify takes the services without a live instance out of a reading of the
+// catalog, which on a Cluster lags behind them. Without evidence of why they are
+// gone, a watch keeps them a while.
+func (s *Store) verify(ctx context.Context, r *store.Reading) error {
+	if len(r.Records) == 0 {
+		return nil
+	}
+	pipe := s.client.Pipeline()
+	live := make([]*redis.IntCmd, len(r.Records))
+	for i, rec := range r.Records {
+		live[i] = pipe.ZCount(ctx, s.keys.base(rec.ID)+":z", strconv.FormatInt(r.Now, 10), "(+inf")
+	}
+	_, _ = pipe.Exec(ctx) // each command carries its own error
+	kept := r.Records[:0]
+	for i, rec := range r.Records {
+		n, err := live[i].Result()
+		switch {
+		case err != nil:
+			return unavailable(err)
+		case n > 0:
+			kept = append(kept, rec)
+		}
+	}
+	r.Records = kept
+	r.Rev = revisionOf(kept)
+	return nil
 }
 
 // leaveCatalog tells the catalog that a service's last instance left.

@@ -68,7 +68,7 @@ func (o *putOp) add(b *batch) {
 		reset = "1"
 	}
 	c.args = append(c.args, o.seq, o.put.ID, mode, o.put.Stamp, o.put.TTL.Milliseconds(), o.put.Beat.Milliseconds(),
-		o.put.Payload, o.put.Overlay, reset, s.clock.when(o.give), o.from)
+		o.put.Payload, o.put.Overlay, reset, s.clock.when(o.put.Group, o.give), o.from)
 }
 
 func (s *Store) finishPuts(c *putCall) {
@@ -76,7 +76,7 @@ func (s *Store) finishPuts(c *putCall) {
 		c.err = errReply
 	}
 	if c.err == nil {
-		s.learn(c.reply)
+		s.learn(c.ops[0].put.Group, c.reply)
 		s.setKnown(c.ops[0].put.Group, text(c.reply, 1))
 	}
 	for i, o := range c.ops {

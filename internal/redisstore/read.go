@@ -57,11 +57,13 @@ func (s *Store) sendReads(ops []*readOp) {
 			o.done(store.Reading{}, s.failed(context.Background(), o.call.err))
 			continue
 		}
-		now := s.learn(o.call.reply)
+		now := s.learn(o.group, o.call.reply)
 		var r store.Reading
 		var err error
 		if o.group == store.Catalog {
-			r, err = parseNames(now, o.call.reply)
+			if r, err = parseNames(now, o.call.reply); err == nil && s.cluster {
+				err = s.verify(ctx, &r)
+			}
 		} else {
 			r, err = parseReading(now, o.call.reply)
 		}
@@ -93,7 +95,7 @@ func (s *Store) sendChecks(ctx context.Context, ops, ask []*readOp) []*readOp {
 	_, _ = pipe.Exec(ctx) // each command carries its own error
 	now, err := clock.Result()
 	if err == nil {
-		s.clock.learn(now.UnixMicro())
+		s.clock.learn("", now.UnixMicro())
 	}
 	for _, o := range checked {
 		rev, revErr := o.rev.Result()
@@ -165,8 +167,13 @@ func addChange(r *store.Reading, item []any) {
 
 // addRecord takes a record that is part of the revision, live or past its expiry.
 func addRecord(r *store.Reading, rec *store.Record) {
-	if rec.Expires > r.Now+rec.TTL.Microseconds()+ahead {
+	if most := r.Now + rec.TTL.Microseconds(); rec.Expires > most+ahead {
+		// As tidy is going to have it.
 		r.Ahead = true
+		rec.Expires = most
+		if r.Next == 0 || most < r.Next {
+			r.Next = most
+		}
 	}
 	r.Records = append(r.Records, rec)
 }

@@ -34,10 +34,10 @@ func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64)
 		if !s.cluster {
 			c.keys = append(c.keys, s.keys.names, s.keys.hints(id))
 		}
-		c.args = []any{s.cfg.Owner, seq, group, s.keys.prefix, id, s.clock.when(give), mode, stamp}
+		c.args = []any{s.cfg.Owner, seq, group, s.keys.prefix, id, s.clock.when(group, give), mode, stamp}
 		err := s.write(ctx, c)
 		if err == nil {
-			s.learn(c.reply)
+			s.learn(group, c.reply)
 			switch text(c.reply, 2) {
 			case "ok", "none":
 				removed := store.Removed{Existed: text(c.reply, 2) == "ok", Group: text(c.reply, 3)}

@@ -52,7 +52,7 @@ func (o *renewOp) add(b *batch) {
 		return
 	}
 	o.left = len(o.leases)
-	deadline := s.clock.when(time.Now().Add(s.timeout))
+	end := time.Now().Add(s.timeout)
 	for i, g := range o.leases {
 		base := s.keys.base(g.Group)
 		c := &call{script: renewScript, keys: []string{base + ":h", base + ":z"}}
@@ -60,7 +60,7 @@ func (o *renewOp) add(b *batch) {
 			c.keys = append(c.keys, s.keys.names)
 		}
 		c.args = make([]any, 0, 6+2*len(g.Leases))
-		c.args = append(c.args, s.cfg.Owner, s.nextSeq(), g.Group, s.known(g.Group), g.TTL.Milliseconds(), deadline)
+		c.args = append(c.args, s.cfg.Owner, s.nextSeq(), g.Group, s.known(g.Group), g.TTL.Milliseconds(), s.clock.when(g.Group, end))
 		for _, l := range g.Leases {
 			c.args = append(c.args, l.ID, l.Stamp)
 		}
@@ -77,7 +77,7 @@ func (s *Store) renewed(g store.GroupLeases, c *call) store.Renewal {
 	if c.err != nil {
 		return store.Renewal{Err: unavailable(c.err)}
 	}
-	s.learn(c.reply)
+	s.learn(g.Group, c.reply)
 	rev := text(c.reply, 1)
 	switch text(c.reply, 2) {
 	case "same":

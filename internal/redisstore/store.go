@@ -67,11 +67,8 @@ type Store struct {
 // store.ErrUnavailable, or ctx's when that ended.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, client: cfg.Client, keys: newKeyspace(cfg.Namespace), revs: make(map[string]string)}
-	client := cfg.Client
-	if own, ok := client.(*Client); ok {
-		client = own.UniversalClient
-	}
-	_, s.cluster = client.(*redis.ClusterClient)
+	s.cluster = IsCluster(cfg.Client)
+	s.clock.perGroup = s.cluster
 	s.timeout = requestTimeout
 	if cfg.Beat > 0 {
 		s.timeout = min(s.timeout, max(cfg.Beat, 50*time.Millisecond))
@@ -127,16 +124,16 @@ func (s *Store) probe(ctx context.Context) error {
 		}
 		return unavailable(c.err)
 	}
-	s.learn(c.reply)
+	s.learn("", c.reply)
 	return nil
 }
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", store.ErrUnavailable, err) }
 
-// learn takes Redis's time from a script's reply.
-func (s *Store) learn(reply []any) int64 {
+// learn takes Redis's time from the reply of a script on a group.
+func (s *Store) learn(group string, reply []any) int64 {
 	now := parseScore(text(reply, 0))
-	s.clock.learn(now)
+	s.clock.learn(group, now)
 	return now
 }
 

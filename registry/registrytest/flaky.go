@@ -16,10 +16,9 @@ import (
 // slow backend (Slow), a competing owner (Supersede). Without a command it is
 // the backend that it wraps. It is safe for concurrent use.
 //
-// A command holds for calls made through the Flaky and for watches begun through
-// it, from before the command on. Join, Serve and NewCachedRegistry talk to the
-// wrapped backend itself: for troubles between a cache and its reader, put the
-// Flaky around the CachedRegistry.
+// A command holds for the calls and watches made through the Flaky, also for
+// those begun before, and so for Join, Serve and NewCachedRegistry on it. The
+// heartbeats of what is registered go on in the wrapped backend.
 type Flaky struct {
 	registry.Backend
 
@@ -59,7 +58,7 @@ func (f *Flaky) Back() {
 	f.command(func() { f.away, f.stale = nil, nil })
 }
 
-// Slow makes each call begun from now on take d longer, or until its context
+// Slow makes each call that begins from now on take d longer, or until its context
 // ends; 0 ends that. Watches and Close are not slowed.
 func (f *Flaky) Slow(d time.Duration) {
 	f.command(func() { f.delay = d })
@@ -167,7 +166,13 @@ func (f *Flaky) Watch(ctx context.Context, serviceName string) iter.Seq[registry
 			return f.Backend.Watch(ctx, serviceName)
 		},
 		nothing: registry.Snapshot{Service: serviceName, Instances: []registry.ServiceInfo{}},
-		stale:   func(s *registry.Snapshot) *error { return &s.Stale },
+		stale:   func(s registry.Snapshot) error { return s.Stale },
+		mark: func(s registry.Snapshot, err error) registry.Snapshot {
+			// Field by field: what keeps AsOf moving must not come along.
+			return registry.Snapshot{
+				Service: s.Service, Instances: s.Instances, Others: s.Others, Revision: s.Revision, AsOf: s.AsOf, Stale: err,
+			}
+		},
 	}.seq(ctx)
 }
 
@@ -177,7 +182,8 @@ func (f *Flaky) WatchServices(ctx context.Context) iter.Seq[registry.Catalog] {
 		f:       f,
 		states:  f.Backend.WatchServices,
 		nothing: registry.Catalog{Names: []string{}},
-		stale:   func(c *registry.Catalog) *error { return &c.Stale },
+		stale:   func(c registry.Catalog) error { return c.Stale },
+		mark:    func(c registry.Catalog, err error) registry.Catalog { c.Stale = err; return c },
 	}.seq(ctx)
 }
 

@@ -200,3 +200,42 @@ func TestFlakySupersedeTellsTheMembership(t *testing.T) {
 		}
 	})
 }
+
+func TestFlakyJoinGoesOnTryingWhileAway(t *testing.T) {
+	inBubble(t, func(e *env, f *Flaky) {
+		f.Away(errCable)
+		joined := make(chan error, 1)
+		go func() {
+			_, err := registry.Join(e.Context(), f, instance("web", "w"))
+			joined <- err
+		}()
+		select {
+		case err := <-joined:
+			e.Fatalf("Join returned while away: %v", err)
+		case <-time.After(time.Minute):
+		}
+		f.Back()
+		if err := e.returns(patience, "Join", func() error { return <-joined }); err != nil {
+			e.Fatal(err)
+		}
+		e.lists(f, "web", "w")
+	})
+}
+
+func TestFlakyUnderACacheMakesItStale(t *testing.T) {
+	inBubble(t, func(e *env, f *Flaky) {
+		c := registry.NewCachedRegistry(f)
+		e.Cleanup(func() { _ = c.Close() })
+		e.lists(c, "api", "a")
+		f.Away(errCable)
+		e.within(e.seen(), func() error { return staleWith(errCable, "a")(c.Lookup("api")) })
+		e.lists(c, "api", "a")
+		before := c.Lookup("api").AsOf
+		<-time.After(time.Minute)
+		if after := c.Lookup("api").AsOf; !after.Equal(before) {
+			e.Errorf("AsOf moved from %v to %v while away", before, after)
+		}
+		f.Back()
+		e.within(e.seen(), func() error { return showing("a")(c.Lookup("api")) })
+	})
+}

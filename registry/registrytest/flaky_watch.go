@@ -15,7 +15,8 @@ type flakyWatch[T any] struct {
 	f       *Flaky
 	states  func(context.Context) iter.Seq[T]
 	nothing T // the state of which nothing is known
-	stale   func(*T) *error
+	stale   func(T) error
+	mark    func(T, error) T // the state, stale because of err
 }
 
 // newest is the slot between the backend's watch and the reader.
@@ -78,7 +79,7 @@ func (w flakyWatch[T]) run(ctx context.Context, slot *newest[T], ended <-chan st
 			return
 		case blind != nil && (first || blind != told):
 			told = blind
-			*w.stale(&known) = blind.err
+			known = w.mark(known, blind.err)
 		case blind == nil && (n > taken || told != nil):
 			known, taken, told = state, n, nil
 		default:
@@ -101,6 +102,6 @@ func (w flakyWatch[T]) run(ctx context.Context, slot *newest[T], ended <-chan st
 
 // final reports whether a watch ends with this state.
 func (w flakyWatch[T]) final(state T) bool {
-	err := *w.stale(&state)
+	err := w.stale(state)
 	return errors.Is(err, registry.ErrInvalidService) || errors.Is(err, registry.ErrClosed)
 }

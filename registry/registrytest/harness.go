@@ -134,9 +134,10 @@ func allChecks() []check {
 }
 
 // Run tests that the registries of h keep every promise of package registry,
-// one subtest for each promise, named after it. Up to eight run at a time, whatever
-// -parallel says, because most of them wait; Run returns when all have ended. One line of the log says which powers the
-// harness does not declare and how many checks that leaves out.
+// one subtest for each promise, named after it. Up to eight run at a time,
+// whatever -parallel says, because most of them wait; Run returns when all have
+// ended. One line of the log says which powers the harness does not declare and
+// how many checks that leaves out.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	if err := h.validate(); err != nil {

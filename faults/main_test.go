@@ -1,0 +1,18 @@
+// Package faults shows what the registry promises on real servers, in real
+// processes and in real time: one scenario a file. There is nothing but tests in it.
+package faults
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(ownerEnv) != "" {
+		beOwner()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -1,0 +1,81 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// Redis is killed, stays away for longer than the TTL, and comes back empty.
+//
+// Promise 3, comes back: same ID, same RegisteredAt, same data.
+// Promise 7, no false empty: watches and cached lookups hold what they know,
+// marked Stale; Discover says what Redis holds, first in part, then in full.
+// Promise 2, gone after a crash: who died meanwhile goes in time.
+func TestRedisRestartedEmpty(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	a, b, doomed, reader := open(t, server.Addr()), open(t, server.Addr()), open(t, server.Addr()), open(t, server.Addr())
+	cache := registry.NewCachedRegistry(open(t, server.Addr()))
+	t.Cleanup(func() { cache.Close() })
+
+	register(t, a, "web", "a1", "a2")
+	register(t, b, "web", "b1")
+	want := discover(t, reader, "web")
+	register(t, doomed, "web", "d1")
+	all := discover(t, reader, "web")
+	watch := follow(t, reader, "web")
+	watch.await(t, time.Now(), backBy, "the start", shows(all))
+	if got := discover(t, cache, "web"); same(got, all) != nil {
+		t.Fatalf("cache: %v", same(got, all))
+	}
+
+	server.Kill()
+	killed := time.Now()
+	if err := doomed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	figure(t, "restart empty: stale shown", watch.await(t, killed, backBy, "staleness", stale))
+
+	// A watch begun now is told at once that nothing is known.
+	asked := time.Now()
+	blind := follow(t, reader, "other")
+	figure(t, "watch begun while away", blind.await(t, asked, time.Second, "an empty stale state",
+		func(s registry.Snapshot) bool { return s.Stale != nil && s.Instances != nil && len(s.Instances) == 0 }))
+
+	for time.Since(killed) < ttl+500*time.Millisecond {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		list, err := reader.Discover(ctx, "web")
+		cancel()
+		if err == nil {
+			t.Fatalf("Discover without a server answered %s", stamped(list))
+		}
+		if !errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Discover without a server: %v", err)
+		}
+		if got, err := cache.Discover(t.Context(), "web"); err != nil || same(got, all) != nil {
+			t.Fatalf("cached Discover without a server: %s, %v", stamped(got), err)
+		}
+		if cache.Lookup("web").Stale == nil && time.Since(killed) > backBy {
+			t.Fatal("Lookup does not say that the server is away")
+		}
+		pause(t, 20*time.Millisecond)
+	}
+
+	server.Restart()
+	back := time.Now()
+	figure(t, "restart empty: all back", eventually(t, back, backBy, "Discover in full", lists(reader, "web", want)))
+	figure(t, "restart empty: watch current without the dead", watch.await(t, back, heldFor, "the dead one's end", shows(want)))
+	watch.hold(t, killed, "a1", "a2", "b1")
+	eventually(t, back, heldFor+backBy, "the cache's list", lists(cache, "web", want))
+	eventually(t, back, heldFor+backBy, "the other watch", func() error {
+		if frames, _ := blind.seen(); frames[len(frames)-1].Stale != nil {
+			return frames[len(frames)-1].Stale
+		}
+		return nil
+	})
+}

@@ -1,0 +1,310 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// slack is what the contract adds to a TTL or a heartbeat.
+const slack = time.Second
+
+// config is a registry's on a server, in a namespace of the test's own.
+func config(t testing.TB, s *testredis.Server, ttl, beat time.Duration) registry.RedisRegistryConfig {
+	return registry.RedisRegistryConfig{
+		RedisAddr: s.Addr(), TTL: ttl, HeartbeatInterval: beat, Namespace: t.Name(), Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// open opens a registry that is closed when the test ends.
+func open(t testing.TB, cfg registry.RedisRegistryConfig) *registry.RedisRegistry {
+	t.Helper()
+	r, err := registry.NewRedisRegistry(context.Background(), cfg)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// service is a valid registration.
+func service(name, id string) registry.ServiceInfo {
+	return registry.ServiceInfo{Name: name, ID: id, Address: "127.0.0.1", Port: 8080}
+}
+
+// register registers service(name, id) for each id.
+func register(t testing.TB, r registry.Registry, name string, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		if err := r.Register(context.Background(), service(name, id)); err != nil {
+			t.Fatalf("register %q in %q: %v", id, name, err)
+		}
+	}
+}
+
+// discover returns what Discover says, within a second.
+func discover(r registry.Registry, name string) ([]registry.ServiceInfo, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return r.Discover(ctx, name)
+}
+
+// registered returns an instance as Discover shows it.
+func registered(t testing.TB, r registry.Registry, name, id string) registry.ServiceInfo {
+	t.Helper()
+	all, err := discover(r, name)
+	if err != nil {
+		t.Fatalf("discover %q: %v", name, err)
+	}
+	for _, s := range all {
+		if s.ID == id {
+			return s
+		}
+	}
+	t.Fatalf("%q is not in %q, only %q", id, name, idsOf(all))
+	return registry.ServiceInfo{}
+}
+
+func idsOf(services []registry.ServiceInfo) []string {
+	out := make([]string, len(services))
+	for i, s := range services {
+		out[i] = s.ID
+	}
+	slices.Sort(out)
+	return out
+}
+
+// discovers fails unless Discover shows exactly these ids.
+func discovers(r registry.Registry, name string, ids ...string) func() error {
+	want := slices.Sorted(slices.Values(ids))
+	return func() error {
+		all, err := discover(r, name)
+		if err != nil {
+			return err
+		}
+		if got := idsOf(all); !slices.Equal(got, want) {
+			return fmt.Errorf("Discover(%q) shows %s, want %s", name, brief(got), brief(want))
+		}
+		return nil
+	}
+}
+
+// brief shortens long lists.
+func brief(ids []string) string {
+	if len(ids) > 20 {
+		return fmt.Sprintf("%d instances", len(ids))
+	}
+	return fmt.Sprintf("%q", ids)
+}
+
+// within polls until check returns nil and fails the test when that is later
+// than limit after since. It returns how long after since it was.
+func within(t testing.TB, since time.Time, limit time.Duration, what string, check func() error) time.Duration {
+	t.Helper()
+	for {
+		err := check()
+		took := time.Since(since)
+		if err == nil && took <= limit {
+			return took
+		}
+		if took > limit {
+			t.Fatalf("%s: not within %s but %s: %v", what, limit, took.Round(time.Millisecond), err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// throughout fails the test when check fails at any time before the end.
+func throughout(t testing.TB, until time.Time, what string, check func() error) {
+	t.Helper()
+	for time.Now().Before(until) {
+		if err := check(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// figure reports a measurement, for the collector of the worst of several runs.
+func figure(t testing.TB, what string, d time.Duration) {
+	t.Helper()
+	t.Logf("figure: %s %s", what, d.Round(time.Millisecond))
+}
+
+// worst keeps the largest of several measurements.
+type worst struct {
+	mu sync.Mutex
+	d  time.Duration
+}
+
+func (w *worst) add(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.d = max(w.d, d)
+}
+
+func (w *worst) get() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.d
+}
+
+// sight is a snapshot that a watch was handed, and when.
+type sight struct {
+	at   time.Time
+	snap registry.Snapshot
+}
+
+// sights records a watch that runs in the background.
+type sights struct {
+	service string
+	mu      sync.Mutex
+	all     []sight
+	ended   bool
+}
+
+// watch watches a service until the test ends. It returns when the first
+// snapshot is there.
+func watch(t testing.TB, w registry.Watcher, name string) *sights {
+	t.Helper()
+	s := &sights{service: name}
+	ctx, cancel := context.WithCancel(context.Background())
+	first, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for snap := range w.Watch(ctx, name) {
+			s.mu.Lock()
+			s.all = append(s.all, sight{time.Now(), snap})
+			if len(s.all) == 1 {
+				close(first)
+			}
+			s.mu.Unlock()
+		}
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	select {
+	case <-first:
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatalf("the watch of %q yielded nothing within 5 s", name)
+	}
+	return s
+}
+
+// last returns the newest snapshot.
+func (s *sights) last() registry.Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.all) == 0 {
+		return registry.Snapshot{Service: s.service, Stale: errors.New("nothing was seen")}
+	}
+	return s.all[len(s.all)-1].snap
+}
+
+// since returns what was seen from a moment on, and what stood at that moment.
+func (s *sights) since(from time.Time) []sight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := 0
+	for i, seen := range s.all {
+		if !seen.at.After(from) {
+			first = i
+		}
+	}
+	return slices.Clone(s.all[first:])
+}
+
+// shows fails unless the newest snapshot is current and has exactly these ids.
+func (s *sights) shows(ids ...string) func() error {
+	want := slices.Sorted(slices.Values(ids))
+	return func() error {
+		s.mu.Lock()
+		ended := s.ended
+		s.mu.Unlock()
+		snap := s.last()
+		switch got := idsOf(snap.Instances); {
+		case ended:
+			return fmt.Errorf("the watch of %q has ended", s.service)
+		case snap.Stale != nil:
+			return fmt.Errorf("the watch of %q shows %s, stale: %w", s.service, brief(got), snap.Stale)
+		case !slices.Equal(got, want):
+			return fmt.Errorf("the watch of %q shows %s, want %s", s.service, brief(got), brief(want))
+		}
+		return nil
+	}
+}
+
+// kept fails the test if any snapshot since a moment lacks one of the ids:
+// nothing may be dropped without evidence.
+func (s *sights) kept(t testing.TB, from time.Time, ids ...string) {
+	t.Helper()
+	for _, seen := range s.since(from) {
+		have := idsOf(seen.snap.Instances)
+		for _, id := range ids {
+			if _, ok := slices.BinarySearch(have, id); !ok {
+				t.Fatalf("false empty: the watch of %q lacked %q %s after the fault began: %s, stale: %v", s.service, id,
+					seen.at.Sub(from).Round(time.Millisecond), brief(have), seen.snap.Stale)
+			}
+		}
+	}
+}
+
+// never fails the test if any snapshot after a moment has the id.
+func (s *sights) never(t testing.TB, from time.Time, id string) {
+	t.Helper()
+	for _, seen := range s.since(from) {
+		if seen.at.After(from) && slices.Contains(idsOf(seen.snap.Instances), id) {
+			t.Fatalf("the watch of %q showed %q again %s after it went", s.service, id, seen.at.Sub(from).Round(time.Millisecond))
+		}
+	}
+}
+
+// logs is a logger's output, for tests of what is said.
+type logs struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logs) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, nil))
+}
+
+// lines returns the lines that have all of the parts.
+func (l *logs) lines(parts ...string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []string
+next:
+	for line := range strings.Lines(l.text.String()) {
+		for _, part := range parts {
+			if !strings.Contains(line, part) {
+				continue next
+			}
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func without(list []registry.ServiceInfo, id string) []registry.ServiceInfo {
+	return slices.DeleteFunc(slices.Clone(list), func(s registry.ServiceInfo) bool { return s.ID == id })
+}
