@@ -14,23 +14,23 @@ import (
 func TestFlushAll(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
-	a, b, reader := open(t, server.Addr()), open(t, server.Addr()), open(t, server.Addr())
+	a, b, reader := member(t, server), member(t, server), member(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
 	register(t, b, "db", "b2")
-	want, wantDB := discover(t, reader, "web"), discover(t, reader, "db")
-	watch := follow(t, reader, "web")
-	watch.await(t, time.Now(), backBy, "the start", shows(want))
+	want, wantDB := present(t, reader, "web"), present(t, reader, "db")
+	web := watch(t, reader, "web")
+	web.await(t, time.Now(), backBy, "the start", is(want))
 	began := time.Now()
 	for range 3 {
 		flush(t, server)
 		at := time.Now()
-		took := eventually(t, at, backBy, "web in Discover", lists(reader, "web", want))
-		took = max(took, eventually(t, at, backBy, "db in Discover", lists(reader, "db", wantDB)))
+		took := within(t, at, backBy, "web in Discover", lists(reader, "web", want))
+		took = max(took, within(t, at, backBy, "db in Discover", lists(reader, "db", wantDB)))
 		figure(t, "FLUSHALL: all back", took)
-		watch.await(t, at, 2*backBy, "a current state", shows(want))
+		web.await(t, at, 2*backBy, "a current state", is(want))
 	}
-	watch.hold(t, began, "a1", "a2", "b1")
+	web.kept(t, began, "a1", "a2", "b1")
 	names, err := reader.Services(t.Context())
 	if err != nil || len(names) != 2 {
 		t.Fatalf("services: %q, %v", names, err)
@@ -44,23 +44,23 @@ func TestFlushAll(t *testing.T) {
 func TestFlushAllWhenOwnersDie(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
-	a, reader := open(t, server.Addr()), open(t, server.Addr())
+	a, reader := member(t, server), member(t, server)
 	register(t, a, "web", "a1")
-	doomed := startOwner(t, server.Addr(), service("web", "d1"), service("lonely", "d2"))
-	web, lonely := follow(t, reader, "web"), follow(t, reader, "lonely")
+	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "d1"}, [2]string{"lonely", "d2"}))
+	web, lonely := watch(t, reader, "web"), watch(t, reader, "lonely")
 	web.await(t, time.Now(), backBy, "the start", with("a1", "d1"))
 	lonely.await(t, time.Now(), backBy, "the start", with("d2"))
-	want := without(discover(t, reader, "web"), "d1")
+	want := without(present(t, reader, "web"), "d1")
 
 	began := time.Now()
 	doomed.kill()
 	flush(t, server)
 	at := time.Now()
-	figure(t, "FLUSHALL: living back", eventually(t, at, backBy, "the living in Discover", lists(reader, "web", want)))
-	figure(t, "FLUSHALL: dead of a living service gone", web.await(t, at, heldFor, "the dead one's end", shows(want)))
+	figure(t, "FLUSHALL: living back", within(t, at, backBy, "the living in Discover", lists(reader, "web", want)))
+	figure(t, "FLUSHALL: dead of a living service gone", web.await(t, at, heldFor, "the dead one's end", is(want)))
 	figure(t, "FLUSHALL: true zero seen", lonely.await(t, at, heldFor, "a true zero",
 		func(s registry.Snapshot) bool { return s.Stale == nil && len(s.Instances) == 0 }))
-	web.hold(t, began, "a1")
+	web.kept(t, began, "a1")
 }
 
 func flush(t testing.TB, s *testredis.Server) {

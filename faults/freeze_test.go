@@ -17,38 +17,38 @@ import (
 func TestRedisFrozenPastTheTTL(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
-	a, b, reader := open(t, server.Addr()), open(t, server.Addr()), open(t, server.Addr())
+	a, b, reader := member(t, server), member(t, server), member(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
-	doomed := startOwner(t, server.Addr(), service("web", "d1"), service("lonely", "d2"))
-	all := discover(t, reader, "web")
+	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "d1"}, [2]string{"lonely", "d2"}))
+	all := present(t, reader, "web")
 	want := without(all, "d1")
 	// A watch in an owner's process, and one in a process that only reads.
-	watches := []*film{follow(t, reader, "web"), follow(t, a, "web")}
-	lonely := follow(t, reader, "lonely")
+	watches := []*sights{watch(t, reader, "web"), watch(t, a, "web")}
+	lonely := watch(t, reader, "lonely")
 	for _, w := range watches {
-		w.await(t, time.Now(), backBy, "the start", shows(all))
+		w.await(t, time.Now(), backBy, "the start", is(all))
 	}
 	lonely.await(t, time.Now(), backBy, "the start", with("d2"))
 
 	began := time.Now()
 	server.Freeze()
 	for _, w := range watches {
-		figure(t, "freeze: stale shown", w.await(t, began, backBy, "staleness", stale))
+		figure(t, "freeze: stale shown", w.await(t, began, backBy, "staleness", isStale))
 	}
 	doomed.kill()
-	pause(t, time.Until(began.Add(ttl+time.Second)))
+	time.Sleep(time.Until(began.Add(shortTTL + time.Second)))
 	server.Thaw()
 	thawed := time.Now()
-	figure(t, "freeze: all back", eventually(t, thawed, backBy, "the living in Discover", lists(reader, "web", want)))
+	figure(t, "freeze: all back", within(t, thawed, backBy, "the living in Discover", lists(reader, "web", want)))
 	for _, w := range watches {
-		figure(t, "freeze: the dead gone", w.await(t, thawed, heldFor, "the dead one's end", shows(want)))
+		figure(t, "freeze: the dead gone", w.await(t, thawed, heldFor, "the dead one's end", is(want)))
 	}
 	figure(t, "freeze: true zero seen", lonely.await(t, thawed, heldFor, "a true zero",
 		func(s registry.Snapshot) bool { return s.Stale == nil && len(s.Instances) == 0 }))
-	pause(t, 2*beat)
+	time.Sleep(2 * shortBeat)
 	for _, w := range watches {
-		w.hold(t, began, "a1", "a2", "b1")
+		w.kept(t, began, "a1", "a2", "b1")
 	}
 }
 
@@ -59,20 +59,20 @@ func TestRedisFrozenPastTheTTL(t *testing.T) {
 func TestRedisFrozenAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
-	a, reader := open(t, server.Addr()), open(t, server.Addr())
+	a, reader := member(t, server), member(t, server)
 	register(t, a, "web", "a1", "a2")
-	want := discover(t, reader, "web")
-	watch := follow(t, reader, "web")
-	watch.await(t, time.Now(), backBy, "the start", shows(want))
+	want := present(t, reader, "web")
+	web := watch(t, reader, "web")
+	web.await(t, time.Now(), backBy, "the start", is(want))
 	began := time.Now()
-	for _, d := range []time.Duration{ttl - 200*time.Millisecond, ttl, ttl + 200*time.Millisecond} {
+	for _, d := range []time.Duration{shortTTL - 200*time.Millisecond, shortTTL, shortTTL + 200*time.Millisecond} {
 		server.Freeze()
-		pause(t, d)
+		time.Sleep(d)
 		server.Thaw()
-		pause(t, 150*time.Millisecond)
+		time.Sleep(150 * time.Millisecond)
 	}
 	thawed := time.Now()
-	figure(t, "freeze again and again: all back", eventually(t, thawed, backBy, "all in Discover", lists(reader, "web", want)))
-	watch.await(t, thawed, backBy, "a current state", shows(want))
-	watch.hold(t, began, "a1", "a2")
+	figure(t, "freeze again and again: all back", within(t, thawed, backBy, "all in Discover", lists(reader, "web", want)))
+	web.await(t, thawed, backBy, "a current state", is(want))
+	web.kept(t, began, "a1", "a2")
 }

@@ -15,38 +15,38 @@ import (
 // died meanwhile goes in time.
 func TestRedisRestartedFromItsAppendOnlyFile(t *testing.T) {
 	t.Parallel()
-	for name, away := range map[string]time.Duration{"soon": 300 * time.Millisecond, "after the TTL": ttl + 500*time.Millisecond} {
+	for name, away := range map[string]time.Duration{"soon": 300 * time.Millisecond, "after the TTL": shortTTL + 500*time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := testredis.Start(t, testredis.WithAppendOnly())
-			a, b, doomed, reader := open(t, server.Addr()), open(t, server.Addr()), open(t, server.Addr()), open(t, server.Addr())
+			a, b, doomed, reader := member(t, server), member(t, server), member(t, server), member(t, server)
 			register(t, a, "web", "a1", "left")
 			register(t, b, "web", "b1")
 			if err := a.Deregister(t.Context(), "left"); err != nil {
 				t.Fatal(err)
 			}
-			want := discover(t, reader, "web")
+			want := present(t, reader, "web")
 			register(t, doomed, "web", "d1")
-			all := discover(t, reader, "web")
-			watch := follow(t, reader, "web")
-			watch.await(t, time.Now(), backBy, "the start", shows(all))
+			all := present(t, reader, "web")
+			web := watch(t, reader, "web")
+			web.await(t, time.Now(), backBy, "the start", is(all))
 
 			server.Kill()
 			killed := time.Now()
 			if err := doomed.Close(); err != nil {
 				t.Fatal(err)
 			}
-			pause(t, away)
+			time.Sleep(away)
 			server.Restart()
 			back := time.Now()
-			figure(t, "restart from AOF "+name+": all back", eventually(t, back, backBy, "the living in Discover", func() error {
-				return same(without(discover(t, reader, "web"), "d1"), want)
+			figure(t, "restart from AOF "+name+": all back", within(t, back, backBy, "the living in Discover", func() error {
+				return same(without(present(t, reader, "web"), "d1"), want)
 			}))
 			// Its lease may have been renewed right before the kill.
 			limit := max(heldFor, killed.Add(goneBy).Sub(back))
-			figure(t, "restart from AOF "+name+": the dead gone", watch.await(t, back, limit, "the dead one's end", shows(want)))
-			eventually(t, back, limit, "Discover without the dead", lists(reader, "web", want))
-			watch.hold(t, killed, "a1", "b1")
+			figure(t, "restart from AOF "+name+": the dead gone", web.await(t, back, limit, "the dead one's end", is(want)))
+			within(t, back, limit, "Discover without the dead", lists(reader, "web", want))
+			web.kept(t, killed, "a1", "b1")
 		})
 	}
 }

@@ -19,18 +19,18 @@ import (
 func TestRedisRestartedEmpty(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
-	a, b, doomed, reader := open(t, server.Addr()), open(t, server.Addr()), open(t, server.Addr()), open(t, server.Addr())
-	cache := registry.NewCachedRegistry(open(t, server.Addr()))
+	a, b, doomed, reader := member(t, server), member(t, server), member(t, server), member(t, server)
+	cache := registry.NewCachedRegistry(member(t, server))
 	t.Cleanup(func() { cache.Close() })
 
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
-	want := discover(t, reader, "web")
+	want := present(t, reader, "web")
 	register(t, doomed, "web", "d1")
-	all := discover(t, reader, "web")
-	watch := follow(t, reader, "web")
-	watch.await(t, time.Now(), backBy, "the start", shows(all))
-	if got := discover(t, cache, "web"); same(got, all) != nil {
+	all := present(t, reader, "web")
+	web := watch(t, reader, "web")
+	web.await(t, time.Now(), backBy, "the start", is(all))
+	if got := present(t, cache, "web"); same(got, all) != nil {
 		t.Fatalf("cache: %v", same(got, all))
 	}
 
@@ -39,15 +39,15 @@ func TestRedisRestartedEmpty(t *testing.T) {
 	if err := doomed.Close(); err != nil {
 		t.Fatal(err)
 	}
-	figure(t, "restart empty: stale shown", watch.await(t, killed, backBy, "staleness", stale))
+	figure(t, "restart empty: stale shown", web.await(t, killed, backBy, "staleness", isStale))
 
 	// A watch begun now is told at once that nothing is known.
 	asked := time.Now()
-	blind := follow(t, reader, "other")
+	blind := watch(t, reader, "other")
 	figure(t, "watch begun while away", blind.await(t, asked, time.Second, "an empty stale state",
 		func(s registry.Snapshot) bool { return s.Stale != nil && s.Instances != nil && len(s.Instances) == 0 }))
 
-	for time.Since(killed) < ttl+500*time.Millisecond {
+	for time.Since(killed) < shortTTL+500*time.Millisecond {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		list, err := reader.Discover(ctx, "web")
 		cancel()
@@ -63,19 +63,14 @@ func TestRedisRestartedEmpty(t *testing.T) {
 		if cache.Lookup("web").Stale == nil && time.Since(killed) > backBy {
 			t.Fatal("Lookup does not say that the server is away")
 		}
-		pause(t, 20*time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 
 	server.Restart()
 	back := time.Now()
-	figure(t, "restart empty: all back", eventually(t, back, backBy, "Discover in full", lists(reader, "web", want)))
-	figure(t, "restart empty: watch current without the dead", watch.await(t, back, heldFor, "the dead one's end", shows(want)))
-	watch.hold(t, killed, "a1", "a2", "b1")
-	eventually(t, back, heldFor+backBy, "the cache's list", lists(cache, "web", want))
-	eventually(t, back, heldFor+backBy, "the other watch", func() error {
-		if frames, _ := blind.seen(); frames[len(frames)-1].Stale != nil {
-			return frames[len(frames)-1].Stale
-		}
-		return nil
-	})
+	figure(t, "restart empty: all back", within(t, back, backBy, "Discover in full", lists(reader, "web", want)))
+	figure(t, "restart empty: watch current without the dead", web.await(t, back, heldFor, "the dead one's end", is(want)))
+	web.kept(t, killed, "a1", "a2", "b1")
+	within(t, back, heldFor+backBy, "the cache's list", lists(cache, "web", want))
+	within(t, back, heldFor+backBy, "the other watch is current", blind.shows())
 }

@@ -13,22 +13,22 @@ import (
 func TestScriptFlush(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
-	a, reader := open(t, server.Addr()), open(t, server.Addr())
+	a, reader := member(t, server), member(t, server)
 	admin := server.Client(t)
 	register(t, a, "web", "a1", "a2")
-	want := discover(t, reader, "web")
-	watch := follow(t, reader, "web")
-	watch.await(t, time.Now(), backBy, "the start", shows(want))
+	want := present(t, reader, "web")
+	web := watch(t, reader, "web")
+	web.await(t, time.Now(), backBy, "the start", is(want))
 
 	began := time.Now()
-	for i := 0; time.Since(began) < 2*ttl; i++ {
+	for i := 0; time.Since(began) < 2*shortTTL; i++ {
 		if err := admin.ScriptFlush(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if i%5 == 0 {
 			register(t, a, "other", "o")
-			if got := discover(t, reader, "other"); !has(got, "o") {
-				t.Fatalf("registered, and not there: %s", stamped(got))
+			if err := discovers(reader, "other", "o")(); err != nil {
+				t.Fatal(err)
 			}
 			if err := a.Deregister(t.Context(), "o"); err != nil {
 				t.Fatal(err)
@@ -37,9 +37,9 @@ func TestScriptFlush(t *testing.T) {
 		if err := lists(reader, "web", want)(); err != nil {
 			t.Fatal(err)
 		}
-		pause(t, 20*time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
-	if frames, _ := watch.seen(); len(frames) != 1 {
-		t.Fatalf("the watch was woken:\n%s", watch.tell(began.Add(-time.Hour)))
+	if seen := web.since(began); len(seen) != 1 {
+		t.Fatalf("the watch was woken:\n%s", web.tell(began))
 	}
 }

@@ -304,7 +304,3 @@ next:
 	}
 	return out
 }
-
-func without(list []registry.ServiceInfo, id string) []registry.ServiceInfo {
-	return slices.DeleteFunc(slices.Clone(list), func(s registry.ServiceInfo) bool { return s.ID == id })
-}

@@ -103,9 +103,11 @@ func (b *base) register(ctx context.Context, service ServiceInfo, fresh bool) er
 	if err != nil {
 		return err
 	}
-	_, err = b.core.Register(ctx, core.Registering{
-		Group: service.Name, ID: service.ID, Fresh: fresh, Payload: payload, Value: &value, Reset: service.Status != "",
-	})
+	registering := core.Registering{Group: service.Name, ID: service.ID, Fresh: fresh, Payload: payload, Value: &value}
+	if service.Status != "" {
+		registering.Reset = []string{memberHealth, memberNote}
+	}
+	_, err = b.core.Register(ctx, registering)
 	return failed("register an instance of", service.Name, err)
 }
 

@@ -38,8 +38,8 @@ func TestCachedLocalRegistryConforms(t *testing.T) {
 }
 
 const (
-	testTTL  = time.Second
-	testBeat = 300 * time.Millisecond
+	testTTL  = 2 * time.Second
+	testBeat = 500 * time.Millisecond
 )
 
 // redisHarness is a harness on a real server, reached through a line that can fall mute.

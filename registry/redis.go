@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -72,7 +73,20 @@ func openFailed(ctx context.Context, cfg RedisRegistryConfig, err error) error {
 	if !errors.Is(err, ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return fmt.Errorf("open registry on %s: %w", cfg, err)
+	return fmt.Errorf("open registry on %s: %w; check that it runs there and lets this user in", cfg.server(), err)
+}
+
+// server names what a configuration leads to.
+func (c RedisRegistryConfig) server() string {
+	switch addrs := strings.Join(c.Addrs, ", "); {
+	case c.Client != nil:
+		return "the client handed in"
+	case c.MasterName != "":
+		return "Redis primary " + c.MasterName + " of the Sentinels at " + addrs
+	case len(c.Addrs) > 0:
+		return "the Redis Cluster at " + addrs
+	}
+	return "Redis at " + c.RedisAddr
 }
 
 // Register registers a service instance in Redis with TTL and starts a

@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -57,13 +58,19 @@ type window struct {
 	own bool // on that client's line, not at the server
 }
 
+// line is the line that a client uses: "o1" for "o1.2", the second client on it.
+func line(client string) string {
+	name, _, _ := strings.Cut(client, ".")
+	return name
+}
+
 // windows returns what was wrong for a client, oldest first. A name that no
 // client has asks for the server alone.
 func (h *History) windows(client string) []window {
 	var out []window
 	for _, f := range h.Faults {
 		e := effects[f.Kind]
-		if (f.Client == "" || f.Client == client) && (e.reach || e.loss) {
+		if (f.Client == "" || f.Client == line(client)) && (e.reach || e.loss) {
 			out = append(out, window{f.Start, f.End, e, f.Client != ""})
 		}
 	}

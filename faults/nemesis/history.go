@@ -80,7 +80,7 @@ type Told struct {
 // Fault is something that went wrong, for everybody or on one client's line.
 type Fault struct {
 	Kind       FaultKind
-	Client     string `json:",omitempty"` // "": the server
+	Client     string `json:",omitempty"` // whose line; "": the server
 	Start, End Moment
 }
 
@@ -128,8 +128,10 @@ func (h *History) Close(c *Client, crashed bool, end func()) {
 func (h *History) Called(c Call) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c.End = h.Now()
-	h.Calls = append(h.Calls, c)
+	if h.End == 0 {
+		c.End = h.Now()
+		h.Calls = append(h.Calls, c)
+	}
 }
 
 // Begin notes that a watch begins.
@@ -145,28 +147,36 @@ func (h *History) Begin(client, service string) *Watch {
 func (h *History) Yielded(w *Watch, shown []Shown, stale string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	w.Yields = append(w.Yields, Yield{At: h.Now(), Shown: shown, Stale: stale})
+	if h.End == 0 {
+		w.Yields = append(w.Yields, Yield{At: h.Now(), Shown: shown, Stale: stale})
+	}
 }
 
 // Stop notes that a watch is told to end.
 func (h *History) Stop(w *Watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	w.Stopping = h.Now()
+	if h.End == 0 {
+		w.Stopping = h.Now()
+	}
 }
 
 // Over notes that a watch has ended.
 func (h *History) Over(w *Watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	w.Ended = h.Now()
+	if h.End == 0 {
+		w.Ended = h.Now()
+	}
 }
 
 // Tell notes that a client says it lost an ID.
 func (h *History) Tell(client, id string, removed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.Tolds = append(h.Tolds, Told{Client: client, ID: id, At: h.Now(), Removed: removed})
+	if h.End == 0 {
+		h.Tolds = append(h.Tolds, Told{Client: client, ID: id, At: h.Now(), Removed: removed})
+	}
 }
 
 // Suffer runs a fault from its beginning to its end and notes both.
@@ -180,18 +190,20 @@ func (h *History) Suffer(kind FaultKind, client string, fault func()) {
 func (h *History) Suffered(f Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.Faults = append(h.Faults, f)
+	if h.End == 0 {
+		h.Faults = append(h.Faults, f)
+	}
 }
 
-// Finish ends the history and puts it in order.
+// Finish ends the history and puts it in order. What comes later is not part of it.
 func (h *History) Finish() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.End = h.Now()
-	h.order()
+	h.sort()
 }
 
-func (h *History) order() {
+func (h *History) sort() {
 	slices.SortStableFunc(h.Calls, func(a, b Call) int { return int(a.Start - b.Start) })
 	slices.SortStableFunc(h.Faults, func(a, b Fault) int { return int(a.Start - b.Start) })
 }

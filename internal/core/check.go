@@ -30,6 +30,8 @@ func (e *Engine) checkAll() {
 		groups = append(groups, g)
 	}
 	e.groupsMu.Unlock()
+	attending, _ := e.store.(store.Attending)
+	var attendances []store.Attendance
 	for _, g := range groups {
 		g.mu.Lock()
 		t := g.topic
@@ -40,6 +42,9 @@ func (e *Engine) checkAll() {
 		silent := t.unpushed != ""
 		t.unpushed = ""
 		at := t.asOf.Load()
+		if attending != nil && g.name != store.Catalog {
+			attendances = append(attendances, store.Attendance{Group: g.name, TTL: e.cfg.TTL, Taken: t.taken})
+		}
 		g.mu.Unlock()
 		if silent {
 			if r, ok := e.store.(resubscriber); ok {
@@ -50,6 +55,9 @@ func (e *Engine) checkAll() {
 			e.cfg.Hooks.SnapshotAge(g.name, time.Since(*at))
 		}
 		g.join(resyncCheck)
+	}
+	if attending != nil {
+		e.attend(attending, attendances)
 	}
 }
 

@@ -28,7 +28,7 @@ type Registering struct {
 	Fresh   bool // the ID was generated for this call
 	Payload []byte
 	Value   any
-	Reset   bool // drop the status that others set, instead of keeping it
+	Reset   []string // members of the overlay to take out
 }
 
 // Register registers and keeps the registration alive from then on. It returns

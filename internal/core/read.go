@@ -109,11 +109,14 @@ func (e *Engine) Watch(ctx context.Context, name string) iter.Seq[View] {
 		}
 		t := e.watch(name)
 		defer e.unwatch(t)
+		r := t.join()
+		defer t.part(r)
 		s := t.first(ctx)
 		for s != nil {
 			if !yield(s.view(t)) {
 				return
 			}
+			t.took(r, s.serial)
 			select {
 			case <-s.changed:
 			case <-ctx.Done():

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -27,14 +28,21 @@ type topic struct {
 	held     map[string]*held
 	contact  time.Time // when the backend last answered
 	failures int       // reads failed since
+	failed   time.Time // when the last of them did
 	away     error     // why, once that shows
 	retry    time.Time // when to read again while it fails
 	unpushed string    // a revision that a check found and no push announced
 	timer    *time.Timer
+
+	serial     uint64 // of the latest state shown
+	readers    map[*reader]struct{}
+	milestones []*milestone // ascending
+	taken      string       // the latest revision known to be taken by all readers
 }
 
 // shown is one state that watchers are handed. changed is closed when a newer stands.
 type shown struct {
+	serial  uint64
 	content *Content
 	stale   error
 	changed chan struct{}
@@ -60,8 +68,13 @@ const slowFailure = 300 * time.Millisecond
 
 var errHeld = errors.New("the backend lost instances or could not be watched; their owners have not registered again yet")
 
-// grace is how long an owner may take to register again.
-func (e *Entry) grace() time.Duration { return max(e.TTL, e.Beat+time.Second) }
+// heldUntil is when an owner has had the time to register again, if the backend
+// answers since a moment between since and at. The read that then shows the end
+// takes a little, too.
+func (e *Entry) heldUntil(since, at time.Time) time.Time {
+	const read = 100 * time.Millisecond
+	return maxTime(since.Add(max(e.TTL, e.Beat+time.Second)-read), at.Add(e.Beat+retryMost-read))
+}
 
 // watch returns the group's topic, shared by all watchers, for release by unwatch.
 func (e *Engine) watch(name string) *topic {
@@ -70,7 +83,7 @@ func (e *Engine) watch(name string) *topic {
 	t := g.topic
 	first := t == nil
 	if first {
-		t = &topic{g: g, held: make(map[string]*held), ready: make(chan struct{})}
+		t = &topic{g: g, held: make(map[string]*held), readers: make(map[*reader]struct{}), ready: make(chan struct{})}
 		g.topic = t
 	}
 	t.refs++
@@ -82,10 +95,31 @@ func (e *Engine) watch(name string) *topic {
 		g.mu.Unlock()
 		if e.instant == nil {
 			e.check()
-			g.join(resyncStart)
+			if a, ok := e.store.(store.Attending); ok && name != store.Catalog {
+				// Nobody reads a state before whoever drains can know of it: the line of
+				// the first read waits for this one's answer.
+				e.attendFirst(a, g)
+			} else {
+				g.join(resyncStart)
+			}
 		}
 	}
 	return t
+}
+
+// attendFirst takes the lease as a watcher, then reads. When the backend is
+// away it reads all the same, which then says so.
+func (e *Engine) attendFirst(a store.Attending, g *group) {
+	if !e.enter() {
+		return
+	}
+	go func() {
+		defer e.leave()
+		ctx, cancel := context.WithTimeout(e.ctx, attendFirstTimeout)
+		defer cancel()
+		_ = a.Attend(ctx, []store.Attendance{{Group: g.name, TTL: e.cfg.TTL}})
+		g.join(resyncStart)
+	}()
 }
 
 // unwatch gives back what watch returned.
@@ -99,6 +133,9 @@ func (e *Engine) unwatch(t *topic) {
 		stop = t.stop
 		if t.timer != nil {
 			t.timer.Stop()
+		}
+		if a, ok := e.store.(store.Attending); ok && g.name != store.Catalog {
+			e.attend(a, []store.Attendance{{Group: g.name}})
 		}
 	}
 	g.mu.Unlock()
@@ -117,6 +154,13 @@ func (t *topic) show(gone []*Entry, ev evidence, confirmed, at time.Time, jumped
 	if t.contact.IsZero() {
 		gone = nil // what an earlier reader saw may be long ago
 	}
+	since := at // no later than that the backend lost what is missing, or answers again
+	switch {
+	case t.failures > 0:
+		since = t.failed
+	case !blind && !t.contact.IsZero():
+		since = t.contact
+	}
 	t.contact, t.failures, t.away, t.retry = at, 0, nil, time.Time{}
 	t.asOf.Store(&confirmed)
 	for _, e := range gone {
@@ -129,10 +173,10 @@ func (t *topic) show(gone []*Entry, ev evidence, confirmed, at time.Time, jumped
 		reason, proven := ev.covers(e)
 		switch {
 		case !proven:
-			t.held[e.ID] = &held{entry: e, until: at.Add(e.grace()), loss: true}
+			t.held[e.ID] = &held{entry: e, until: e.heldUntil(since, at), loss: true}
 		case reason != store.Expired:
 		case blind:
-			t.held[e.ID] = &held{entry: e, until: at.Add(e.grace()), loss: true}
+			t.held[e.ID] = &held{entry: e, until: e.heldUntil(since, at), loss: true}
 		default:
 			t.held[e.ID] = &held{entry: e, until: at.Add(doubt)}
 		}
@@ -148,7 +192,7 @@ func (t *topic) show(gone []*Entry, ev evidence, confirmed, at time.Time, jumped
 		}
 		if blind {
 			// The time that owners have begins anew.
-			h.loss, h.until = true, maxTime(h.until, at.Add(h.entry.grace()))
+			h.loss, h.until = true, maxTime(h.until, h.entry.heldUntil(since, at))
 			continue
 		}
 		if read && !at.Before(h.until) {
@@ -169,6 +213,7 @@ func maxTime(a, b time.Time) time.Time {
 // lostSight notes a failed read.
 func (t *topic) lostSight(err error) {
 	t.failures++
+	t.failed = time.Now()
 	f := t.g.current
 	if t.failures > 1 || f == nil || time.Since(f.start) > slowFailure {
 		t.away = err
@@ -193,19 +238,27 @@ func (t *topic) publish() {
 		return // nothing is known yet, and it is being tried again
 	}
 	content := t.content()
+	// Somebody may be waiting, wherever, for what is marked to be taken.
+	if slices.ContainsFunc(content.Entries, (*Entry).marked) {
+		defer t.whenTaken()
+	}
 	if old != nil && sameStale(old.stale, stale) {
 		if old.content == content || slices.Equal(old.content.Entries, content.Entries) &&
 			(len(t.held) > 0 || old.content.Revision == content.Revision) {
 			return
 		}
 	}
-	t.cur.Store(&shown{content: content, stale: stale, changed: make(chan struct{})})
+	t.serial++
+	t.cur.Store(&shown{serial: t.serial, content: content, stale: stale, changed: make(chan struct{})})
 	if old == nil {
 		close(t.ready)
 	} else {
 		close(old.changed)
 	}
 }
+
+// marked reports whether somebody has set something of the record.
+func (e *Entry) marked() bool { return len(e.Overlay) > 0 }
 
 // sameStale: that staleness lasts is no change, whatever its latest reason.
 func sameStale(a, b error) bool { return (a == nil) == (b == nil) }

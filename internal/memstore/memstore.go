@@ -60,7 +60,7 @@ func (s *Store) alive(ctx context.Context) error {
 
 func (s *Store) put(p store.Put) store.PutResult {
 	old := s.find(p.Group, p.ID)
-	if old != nil && bytes.Equal(old.Payload, p.Payload) && !p.Reset {
+	if old != nil && bytes.Equal(old.Payload, p.Payload) && (p.Reset == nil || old.Overlay == nil) {
 		return store.PutResult{Stamp: old.Stamp, Overlay: old.Overlay}
 	}
 	s.stamp = max(time.Now().UnixMicro(), s.stamp+1)
@@ -72,8 +72,11 @@ func (s *Store) put(p store.Put) store.PutResult {
 	}
 	s.revs++
 	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.revs, Stamp: s.stamp, Payload: p.Payload, Value: p.Value, Overlay: p.Overlay}
-	if old != nil && !p.Reset {
+	if old != nil {
 		r.Overlay = old.Overlay
+		for _, name := range p.Reset {
+			r.Overlay = merge(r.Overlay, map[string]string{name: ""})
+		}
 	}
 	s.where[p.ID] = p.Group
 	// The new name shows it before the old one stops.

@@ -199,26 +199,33 @@ func waitFor[T any](ctx context.Context, s *Store, f func() (T, error)) (T, erro
 
 // removeAnywhere ends a record of which only the ID is known.
 func (s *Store) removeAnywhere(ctx context.Context, r store.Removal) (store.Removed, error) {
-	group := ""
-	if !generated(r.ID) {
-		pipe := s.client.Pipeline()
-		hint := pipe.HGet(ctx, s.keys.hints(r.ID), r.ID)
-		if err := s.exec(ctx, pipe); err != nil {
-			return store.Removed{}, err
-		}
-		group, _ = hinted(hint.Val())
-	}
-	if group != "" {
-		removed, err := s.remove(ctx, group, r.ID, "any", 0)
-		if err != nil || removed.Existed {
-			return removed, err
-		}
-	}
-	group, err := s.scan(ctx, r.ID, group)
+	group, err := s.locate(ctx, r.ID)
 	if err != nil || group == "" {
 		return store.Removed{}, err
 	}
 	return s.remove(ctx, group, r.ID, "any", 0)
+}
+
+// locate finds the service in which an ID is live, "" when there is none.
+func (s *Store) locate(ctx context.Context, id string) (group string, err error) {
+	if !generated(id) {
+		pipe := s.client.Pipeline()
+		hint := pipe.HGet(ctx, s.keys.hints(id), id)
+		if err := s.exec(ctx, pipe); err != nil {
+			return "", err
+		}
+		if group, ok := hinted(hint.Val()); ok {
+			pipe := s.client.Pipeline()
+			score := pipe.ZScore(ctx, s.keys.base(group)+":z", id)
+			if err := s.exec(ctx, pipe); err != nil {
+				return "", err
+			}
+			if score.Val() > 0 {
+				return group, nil
+			}
+		}
+	}
+	return s.scan(ctx, id, "")
 }
 
 // tell puts a call on the line for which nobody waits. What it says, the next

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
@@ -17,7 +18,7 @@ type putOp struct {
 	ctx  context.Context
 	put  store.Put
 	seq  uint64
-	give time.Time // the deadline that travels with it
+	give time.Time // when the call stops trying
 	from string
 	done chan struct{}
 
@@ -60,15 +61,12 @@ func (o *putOp) add(b *batch) {
 		}
 		c.keys = append(c.keys, hints)
 	}
-	mode, reset := "n", "0"
+	mode := "n"
 	if o.put.Heal {
 		mode = "h"
 	}
-	if o.put.Reset {
-		reset = "1"
-	}
 	c.args = append(c.args, o.seq, o.put.ID, mode, o.put.Stamp, o.put.TTL.Milliseconds(), o.put.Beat.Milliseconds(),
-		o.put.Payload, o.put.Overlay, reset, s.clock.when(o.put.Group, o.give), o.from)
+		o.put.Payload, o.put.Overlay, strings.Join(o.put.Reset, " "), s.deadline(o.put.Group, o.give), o.from)
 }
 
 func (s *Store) finishPuts(c *putCall) {

@@ -25,16 +25,8 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, err
 func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64) (store.Removed, error) {
 	seq, give := s.nextSeq(), until(ctx)
 	for try := 0; ; try++ {
-		c := &call{script: removeScript}
-		base := s.keys.base(group)
-		c.keys = []string{base + ":h", base + ":z"}
-		if group == "" {
-			c.keys = []string{s.keys.names, s.keys.names}
-		}
-		if !s.cluster {
-			c.keys = append(c.keys, s.keys.names, s.keys.hints(id))
-		}
-		c.args = []any{s.cfg.Owner, seq, group, s.keys.prefix, id, s.clock.when(group, give), mode, stamp}
+		c := &call{script: removeScript, keys: s.ofInstance(group, id)}
+		c.args = []any{s.cfg.Owner, seq, group, s.keys.prefix, id, s.deadline(group, give), mode, stamp}
 		err := s.write(ctx, c)
 		if err == nil {
 			s.learn(group, c.reply)
@@ -56,4 +48,18 @@ func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64)
 			return store.Removed{}, err
 		}
 	}
+}
+
+// ofInstance are the keys of a script on one instance, in a group or, when
+// group is "" (only on a standalone server), wherever it is.
+func (s *Store) ofInstance(group, id string) []string {
+	base := s.keys.base(group)
+	keys := []string{base + ":h", base + ":z"}
+	if group == "" {
+		keys = []string{s.keys.names, s.keys.names}
+	}
+	if !s.cluster {
+		keys = append(keys, s.keys.names, s.keys.hints(id))
+	}
+	return keys
 }

@@ -37,6 +37,9 @@ var (
 	namesScript   = load("common", "names")
 	catalogScript = load("common", "catalog")
 	tidyScript    = load("common", "tidy")
+	markScript    = load("common", "find", "mark")
+	attendScript  = load("common", "attend")
+	behindScript  = load("common", "behind")
 	probeScript   = load("common", "probe")
 )
 

@@ -208,6 +208,15 @@ func passing(err error) bool {
 	return false
 }
 
+// deadline is the latest time of Redis's clock at which a request that is sent
+// now may run: nobody waits for it any longer. A call that goes on is sent anew.
+func (s *Store) deadline(group string, give time.Time) int64 {
+	if limit := time.Now().Add(s.timeout); limit.Before(give) {
+		give = limit
+	}
+	return s.clock.when(group, give)
+}
+
 // request is the context of one request.
 func (s *Store) request() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.timeout)

@@ -35,6 +35,9 @@ type Store interface {
 	// Remove ends a record and buries it.
 	Remove(ctx context.Context, removal Removal) (Removed, error)
 
+	// Mark sets parts of a record's overlay, whoever owns it.
+	Mark(ctx context.Context, mark Mark) (Marked, error)
+
 	// Read asks for the state of a group and calls done exactly once, from any
 	// goroutine, perhaps before Read returns. It starts after the call.
 	Read(group string, known Known, done func(Reading, error))
@@ -107,8 +110,8 @@ type Put struct {
 	Value   any
 	// Overlay to start with where the backend has none of this owner's.
 	Overlay []byte
-	// Reset drops the overlay that stands, instead of keeping it.
-	Reset bool
+	// Reset takes members out of the overlay that stands, which is kept otherwise.
+	Reset []string
 }
 
 // Outcome of a Put or a lease in Renew.
@@ -167,6 +170,41 @@ type Removal struct {
 type Removed struct {
 	Existed bool
 	Group   string
+}
+
+// Mark asks for parts of a record's overlay, which is a JSON object, to be set.
+type Mark struct {
+	Group string // "" when the caller does not know
+	ID    string
+	Set   map[string]string // JSON by member name; "" takes the member out
+}
+
+// Marked answers a Mark.
+type Marked struct {
+	Existed bool
+	Changed bool
+	Group   string
+	Rev     string // of the group, after it
+	Overlay []byte
+}
+
+// Attending is a Store that other processes watch, too: each watching process
+// holds a lease as a watcher, and says which revision its readers have taken.
+type Attending interface {
+	// Attend renews this process's leases as a watcher. Nobody waits for longer
+	// than ctx; a lease that is not renewed ends by itself.
+	Attend(ctx context.Context, attendances []Attendance) error
+
+	// Behind counts the processes that watch a group and whose readers have not
+	// taken rev, or what came later.
+	Behind(ctx context.Context, group, rev string) (int, error)
+}
+
+// Attendance is what one process says as a watcher of a group.
+type Attendance struct {
+	Group string
+	TTL   time.Duration // 0: it watches no more
+	Taken string        // the last revision that all its readers have taken
 }
 
 // Known is what a reader has of a group already.

@@ -202,3 +202,27 @@ func (f *Flaky) blind() (*trouble, <-chan struct{}) {
 	}
 	return f.stale, f.changed
 }
+
+// SetStatus implements registry.Backend.
+func (f *Flaky) SetStatus(ctx context.Context, serviceID string, status registry.Status, note string) error {
+	if err := f.enter(ctx); err != nil {
+		return err
+	}
+	return f.Backend.SetStatus(ctx, serviceID, status, note)
+}
+
+// Drain implements registry.Backend.
+func (f *Flaky) Drain(ctx context.Context, serviceID string) error {
+	if err := f.enter(ctx); err != nil {
+		return err
+	}
+	return f.Backend.Drain(ctx, serviceID)
+}
+
+// Undrain implements registry.Backend.
+func (f *Flaky) Undrain(ctx context.Context, serviceID string) error {
+	if err := f.enter(ctx); err != nil {
+		return err
+	}
+	return f.Backend.Undrain(ctx, serviceID)
+}

@@ -93,6 +93,28 @@ local function bury(s, id, reason, stamp, owner, flag, keep_for, nonce)
   note(s, id, '-' .. id .. '\n' .. tomb, nonce)
 end
 
+-- Sets members of an overlay, a JSON object, to JSON values, or takes them out
+-- where the value is ''. Returns the overlay, or false when nothing is left.
+local function overlay_set(s, id, overlay, members)
+  local ok, o = pcall(cjson.decode, overlay or '{}')
+  if not ok or type(o) ~= 'table' then o = {} end
+  for name, value in pairs(members) do
+    if value == '' then o[name] = nil else o[name] = cjson.decode(value) end
+  end
+  if not next(o) then
+    redis.call('HDEL', s.h, '~' .. id)
+    return false
+  end
+  -- In order, so that equal overlays are equal texts.
+  local names, parts = {}, {}
+  for name in pairs(o) do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do parts[i] = cjson.encode(name) .. ':' .. cjson.encode(o[name]) end
+  local text = '{' .. table.concat(parts, ',') .. '}'
+  redis.call('HSET', s.h, '~' .. id, text)
+  return text
+end
+
 -- After Redis's clock was set back no lease may last longer than its TTL.
 local function clamp(s)
   local live = redis.call('ZRANGEBYSCORE', s.z, num(s.now), '(+inf', 'WITHSCORES')

@@ -3,7 +3,7 @@
 --       names in its place when the ID needs no hint]
 -- ARGV  owner service prefix count, then 11 per record:
 --       seq, id, mode n (register) or h (heal), stamp, ttl ms, beat ms, payload, overlay,
---       reset 1 or 0, deadline, from (=service in which this owner has it now, - none,
+--       members of the overlay to take out (separated by spaces), deadline, from (=service in which this owner has it now, - none,
 --       ? to look for it, ! to look for it thoroughly)
 -- Answers {now, rev, then per record: outcome, stamp, overlay}.
 -- Outcomes: ok, late (nothing was done), superseded, buried.
@@ -85,7 +85,7 @@ local function put(i)
     return 'ok', (cur or tomb or {stamp = 1}).stamp - 1, ''
   end
   local same = cur and cur.owner == owner and cur.payload == payload
-    and num(cur.ttl) == ttl and num(cur.beat) == beat and reset == '0'
+    and num(cur.ttl) == ttl and num(cur.beat) == beat and (reset == '' or not redis.call('HGET', s.h, '~' .. id))
   if same and (mode == 'n' or cur.stamp == stamp) then
     redis.call('ZADD', s.z, num(now + ttl * 1000), id)
     if ids then hint_set(ids, now, id, service) end
@@ -109,9 +109,13 @@ local function put(i)
   local flag = '0'
   if before and (before.flag == '1' or before.owner ~= owner) then flag = '1' end
   local kept = redis.call('HGET', s.h, '~' .. id)
-  if kept and (reset == '1' or not cur or cur.owner ~= owner) then
+  if kept and (not cur or cur.owner ~= owner) then
     redis.call('HDEL', s.h, '~' .. id)
     kept = false
+  elseif kept and reset ~= '' then
+    local members = {}
+    for name in string.gmatch(reset, '%S+') do members[name] = '' end
+    kept = overlay_set(s, id, kept, members)
   end
   if not kept and overlay ~= '' then
     redis.call('HSET', s.h, '~' .. id, overlay)

@@ -1,0 +1,77 @@
+package bench
+
+import (
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/bench/measure"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// registering makes a variant that registers new instances, a hundred of a
+// service, on an empty server. op does one; workers do n of them together.
+func registering(w *world, name string, workers int, open func() (op func(registry.ServiceInfo) error, done func())) measure.Variant {
+	return measure.Variant{Name: name, Run: func(n int) time.Duration {
+		if workers > 1 {
+			n *= workers
+		}
+		all := make([]registry.ServiceInfo, n)
+		for i := range all {
+			all[i] = instance("s" + strconv.Itoa(i/100))
+		}
+		op, done := open()
+		start := time.Now()
+		measure.Together(n, workers, func(_, i int) { w.check(op(all[i])) })
+		took := time.Since(start)
+		done()
+		w.check(w.client.FlushAll(ctx).Err())
+		return took / time.Duration(workers)
+	}}
+}
+
+func registers(b testing.TB) (goals []measure.Goal) {
+	w := newWorld(b)
+	ours := func() (func(registry.ServiceInfo) error, func()) {
+		r := w.open()
+		return func(s registry.ServiceInfo) error { return r.Register(ctx, s) }, func() { w.check(r.Close()) }
+	}
+	naive := func() (func(registry.ServiceInfo) error, func()) {
+		return func(s registry.ServiceInfo) error { return w.naive.Register(ctx, s) }, func() {}
+	}
+	var keys atomic.Int64
+	value := make([]byte, payloadBytes)
+	set := func() (func(registry.ServiceInfo) error, func()) {
+		return func(registry.ServiceInfo) error {
+			return w.client.Set(ctx, "set:"+strconv.FormatInt(keys.Add(1), 10), value, longTTL).Err()
+		}, func() {}
+	}
+	for _, c := range []struct {
+		name    string
+		workers int
+		least   float64
+	}{{"Register, serial", 1, 2}, {"Register, 64 goroutines", workers, 2.5}} {
+		r := measure.Interleave(13, 80*time.Millisecond,
+			registering(w, "ours", c.workers, ours), registering(w, "naive", c.workers, naive), registering(w, "set", c.workers, set))
+		goals = append(goals,
+			measure.Goal{Name: c.name, Unit: "x naive", AtLeast: c.least, Got: r.Ratio("naive", "ours")},
+			measure.Goal{Name: "limit: a bare SET", Unit: "x naive", Got: r.Ratio("naive", "set")})
+	}
+	const start = 1000
+	once := func(v measure.Variant) measure.Variant {
+		return measure.Variant{Name: v.Name, Run: func(n int) (took time.Duration) {
+			for range n {
+				took += v.Run(1)
+			}
+			return took
+		}}
+	}
+	r := measure.Interleave(9, 50*time.Millisecond,
+		once(registering(w, "ours", start, ours)),
+		once(measure.Variant{Name: "naive", Run: func(int) time.Duration { return registering(w, "", 1, naive).Run(start) / start }}),
+		once(registering(w, "naive at once", start, naive)))
+	return in("Register", append(goals,
+		measure.Goal{Name: "1,000 at start-up", Unit: "x naive, one by one", AtLeast: 15, Got: r.Ratio("naive", "ours")},
+		measure.Goal{Name: "1,000 at start-up", Unit: "x naive, all at once", Got: r.Ratio("naive at once", "ours")}))
+}

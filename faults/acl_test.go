@@ -1,0 +1,135 @@
+package faults
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// appRights are what a user of the library needs.
+const appRights = "~rollcall:* &rollcall:* -@all +evalsha +eval +hget +time +subscribe +unsubscribe +ping " +
+	"+hset +hdel +hmget +hgetall +hlen +del +zadd +zrem +zscore +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore " +
+	"+pexpireat +publish"
+
+// The user loses a right and gets it back, in less than the TTL and in more.
+//
+// Promise 1 and 3: nobody is lost in less; all are back, the same, after more.
+// Promise 7: a watch whose own right was taken holds what it knows, marked Stale.
+func TestUserLosesARight(t *testing.T) {
+	t.Parallel()
+	for name, loss := range map[string]struct {
+		take, give string
+		away       time.Duration
+	}{
+		"scripts, briefly":     {"-evalsha -eval", "+evalsha +eval", shortTTL / 3},
+		"scripts, past TTL":    {"-evalsha -eval", "+evalsha +eval", shortTTL + 500*time.Millisecond},
+		"a command in scripts": {"-zadd", "+zadd", shortTTL + 500*time.Millisecond},
+		"all keys":             {"resetkeys", "~rollcall:*", shortTTL + 500*time.Millisecond},
+		"everything":           {"-@all", strings.TrimPrefix(appRights, "~rollcall:* &rollcall:* "), shortTTL + 500*time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, admin, app := withUser(t)
+			owner, reader := member(t, server, app), member(t, server, app)
+			register(t, owner, "web", "a1", "a2")
+			want := present(t, reader, "web")
+			seen := watch(t, reader, "web")
+			began := time.Now()
+			seen.await(t, began, backBy, "the start", is(want))
+
+			setUser(t, admin, loss.take)
+			taken := time.Now()
+			err := owner.Register(t.Context(), service("other", "o"))
+			if !errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "ermission") {
+				t.Fatalf("register without the right: %v", err)
+			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Fatalf("the error shows the password: %v", err)
+			}
+			time.Sleep(time.Until(taken.Add(loss.away)))
+			setUser(t, admin, loss.give)
+			given := time.Now()
+			figure(t, "right lost ("+name+"): back", within(t, given, backBy, "all in Discover", lists(reader, "web", want)))
+			register(t, owner, "other", "o")
+			figure(t, "right lost ("+name+"): watch current", seen.await(t, given, 2*backBy, "a current state", is(want)))
+			if name != "a command in scripts" { // a reader that has its rights sees what expires
+				seen.kept(t, began, "a1", "a2")
+			}
+		})
+	}
+}
+
+// The reader alone loses every right: it is blind.
+//
+// Promise 7, no false empty: Stale within one heartbeat + 1 s, and nothing is dropped.
+func TestReaderLosesItsRights(t *testing.T) {
+	t.Parallel()
+	server, admin, app := withUser(t)
+	owner, reader := member(t, server), member(t, server, app)
+	register(t, owner, "web", "a1", "a2")
+	want := present(t, reader, "web")
+	seen := watch(t, reader, "web")
+	began := time.Now()
+	seen.await(t, began, backBy, "the start", is(want))
+	setUser(t, admin, "-@all")
+	taken := time.Now()
+	figure(t, "reader's rights lost: stale shown", seen.await(t, taken, backBy, "staleness", isStale))
+	if list, err := reader.Discover(t.Context(), "web"); !errors.Is(err, registry.ErrUnavailable) {
+		t.Fatalf("discover without a right: %s, %v", stamped(list), err)
+	}
+	time.Sleep(time.Until(taken.Add(shortTTL + 500*time.Millisecond)))
+	register(t, owner, "web", "a3")
+	setUser(t, admin, strings.TrimPrefix(appRights, "~rollcall:* &rollcall:* "))
+	given := time.Now()
+	figure(t, "reader's rights lost: current again", seen.await(t, given, backBy, "a current state",
+		func(s registry.Snapshot) bool { return s.Stale == nil && with("a1", "a2", "a3")(s) }))
+	seen.kept(t, began, "a1", "a2")
+}
+
+// The user may not subscribe any more: changes are still seen, by the timed check.
+//
+// Promise 8: a watch never dies silently.
+func TestUserMayNotSubscribe(t *testing.T) {
+	t.Parallel()
+	server, admin, app := withUser(t)
+	reader, writer := member(t, server, app), member(t, server)
+	seen := watch(t, reader, "web")
+	began := time.Now()
+	setUser(t, admin, "resetchannels")
+	c := &churn{t: t, writer: writer, seen: seen}
+	for n := range 6 {
+		c.change(n)
+	}
+	figure(t, "no right to subscribe: change seen", c.worst.get())
+	setUser(t, admin, "&rollcall:*")
+	for n := 6; n < 12; n++ {
+		c.change(n)
+	}
+	seen.kept(t, began)
+}
+
+// withUser starts a server with a user app that has just the rights it needs.
+func withUser(t *testing.T) (*testredis.Server, *redis.Client, func(*registry.RedisRegistryConfig)) {
+	t.Helper()
+	server := testredis.Start(t, testredis.WithACLFile("user app on >secret "+appRights))
+	return server, server.Client(t), func(cfg *registry.RedisRegistryConfig) {
+		cfg.Username, cfg.Password = "app", "secret"
+	}
+}
+
+func setUser(t testing.TB, admin *redis.Client, rules string) {
+	t.Helper()
+	args := []any{"ACL", "SETUSER", "app"}
+	for _, r := range strings.Fields(rules) {
+		args = append(args, r)
+	}
+	if err := admin.Do(t.Context(), args...).Err(); err != nil {
+		t.Fatalf("ACL SETUSER app %s: %v", rules, err)
+	}
+}

@@ -1,0 +1,143 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// A slow line, but faster than a request's timeout.
+//
+// Promise 1, kept alive; promise 7: nobody notices.
+func TestLineDelays(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	line := faultnet.New(t, server.Addr())
+	owner, reader := member(t, server, through(line.Addr())), member(t, server, through(line.Addr()))
+	register(t, owner, "web", "a1")
+	want := present(t, reader, "web")
+	seen := watch(t, reader, "web")
+	began := time.Now()
+	seen.await(t, began, backBy, "the start", is(want))
+	line.Delay(faultnet.ToServer, 80*time.Millisecond)
+	line.Delay(faultnet.ToClient, 80*time.Millisecond)
+	for n := 0; time.Since(began) < 2*shortTTL; n++ {
+		if err := lists(reader, "web", want)(); err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprint("o", n)
+		register(t, owner, "other", id)
+		if err := owner.Deregister(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen.kept(t, began, "a1")
+	for _, s := range seen.since(began) {
+		if s.snap.Stale != nil {
+			t.Fatalf("stale on a line that works:\n%s", seen.tell(began))
+		}
+	}
+}
+
+// A line that loses requests, and one that loses replies: what was asked for was
+// then carried out.
+//
+// Promise 3, comes back; promise 5: nobody is superseded by himself; promise 7.
+func TestLineDrops(t *testing.T) {
+	t.Parallel()
+	for name, dir := range map[string]faultnet.Direction{"requests": faultnet.ToServer, "replies": faultnet.ToClient} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := testredis.Start(t)
+			line := faultnet.New(t, server.Addr())
+			owner, reader := member(t, server, through(line.Addr())), member(t, server, through(line.Addr()))
+			direct := member(t, server)
+			m, err := registry.Join(t.Context(), owner, service("web", "a1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := present(t, direct, "web")
+			seen := watch(t, reader, "web")
+			seen.await(t, time.Now(), backBy, "the start", is(want))
+
+			began := time.Now()
+			line.Drop(dir)
+			err = owner.Register(soon(t, 250*time.Millisecond), service("other", "o"))
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("register on a line that loses %s: %v", name, err)
+			}
+			list, err := reader.Discover(soon(t, 250*time.Millisecond), "web")
+			if err == nil {
+				t.Fatalf("discover on a line that loses %s: %s", name, stamped(list))
+			}
+			figure(t, "line loses "+name+": stale shown", seen.await(t, began, backBy, "staleness", isStale))
+			time.Sleep(time.Until(began.Add(shortTTL + 500*time.Millisecond)))
+			line.Heal()
+			healed := time.Now()
+			figure(t, "line loses "+name+": back", within(t, healed, backBy, "all in Discover", lists(direct, "web", want)))
+			figure(t, "line loses "+name+": watch current", seen.await(t, healed, 2*backBy, "a current state", is(want)))
+			register(t, owner, "other", "o")
+			if err := discovers(direct, "other", "o")(); err != nil {
+				t.Fatal(err)
+			}
+			seen.kept(t, began, "a1")
+			select {
+			case <-m.Lost():
+				t.Fatalf("lost to nobody: %v", m.Err())
+			default:
+			}
+		})
+	}
+}
+
+// The line ends before, in the middle of and after the reply to each call, which
+// was carried out: the call is tried again and succeeds, once.
+//
+// Promise 5: nobody is superseded by himself; an error is never an empty list.
+func TestLineEndsInTheMiddleOfAReply(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	line := faultnet.New(t, server.Addr())
+	writer := member(t, server)
+	for n := range 20 {
+		register(t, writer, "web", fmt.Sprint("a", n))
+	}
+	want := present(t, writer, "web")
+	steady := member(t, server, through(line.Addr()))
+	for _, after := range []int{0, 1, 2, 7, 30, 150, 1000, 4000} {
+		owner := member(t, server, through(line.Addr()))
+		line.CutReplyAfter(after)
+		if got, err := owner.Discover(t.Context(), "web"); err != nil || same(got, want) != nil {
+			t.Fatalf("discover, reply cut after %d bytes: %v, %v", after, err, same(got, want))
+		}
+		line.CutReplyAfter(after)
+		if got, err := steady.Discover(t.Context(), "web"); err != nil || same(got, want) != nil {
+			t.Fatalf("discover anew, reply cut after %d bytes: %v, %v", after, err, same(got, want))
+		}
+		line.CutReplyAfter(after)
+		m, err := registry.Join(t.Context(), owner, service("other", "o"))
+		if err != nil {
+			t.Fatalf("register, reply cut after %d bytes: %v", after, err)
+		}
+		if err := discovers(writer, "other", "o")(); err != nil {
+			t.Fatal(err)
+		}
+		line.CutReplyAfter(after)
+		if err := m.Leave(t.Context()); err != nil {
+			t.Fatalf("deregister, reply cut after %d bytes: %v", after, err)
+		}
+		if err := discovers(writer, "other")(); err != nil {
+			t.Fatal(err)
+		}
+		if m.Err() != nil {
+			t.Fatalf("lost to nobody: %v", m.Err())
+		}
+		line.Heal()
+	}
+}

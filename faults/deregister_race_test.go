@@ -1,0 +1,87 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+// A thousand times an instance is deregistered while heartbeats, every 10 ms,
+// renew it and heal what FLUSHALL took.
+//
+// Promise 4, final: once Deregister has returned nil, only a new Register brings
+// the instance back.
+func TestDeregisterRacesHeartbeatsAndHealing(t *testing.T) {
+	t.Parallel()
+	const rounds, workers = 1000, 8
+	server := testredis.Start(t)
+	cfg := config(t, server, 300*time.Millisecond, 10*time.Millisecond)
+	owner, reader := open(t, cfg), open(t, cfg)
+	web := watch(t, reader, "web")
+	register(t, owner, "web", "stays")
+
+	ctx, stop := context.WithCancel(t.Context())
+	flusher := server.Client(t)
+	var flushes atomic.Int32
+	var flushing, working sync.WaitGroup
+	flushing.Go(func() {
+		for ctx.Err() == nil {
+			if flusher.FlushAll(ctx).Err() == nil {
+				flushes.Add(1)
+			}
+			time.Sleep(rand.N(25 * time.Millisecond))
+		}
+	})
+	var done atomic.Int32
+	resurrections := make(chan error, workers)
+	for w := range workers {
+		id := fmt.Sprintf("goes-%d", w)
+		working.Go(func() {
+			for done.Add(1) <= rounds {
+				if err := owner.Register(ctx, service("web", id)); err != nil {
+					resurrections <- err
+					return
+				}
+				time.Sleep(rand.N(20 * time.Millisecond))
+				if err := owner.Deregister(ctx, id); err != nil {
+					resurrections <- err
+					return
+				}
+				at := time.Now()
+				for range 4 {
+					all, err := reader.Discover(ctx, "web")
+					if err == nil && slices.Contains(idsOf(all), id) {
+						err = fmt.Errorf("%q shows again %s after Deregister returned nil", id, time.Since(at))
+					}
+					if err != nil {
+						resurrections <- err
+						return
+					}
+					time.Sleep(rand.N(10 * time.Millisecond))
+				}
+			}
+		})
+	}
+	working.Wait()
+	stop()
+	flushing.Wait()
+	close(resurrections)
+	for err := range resurrections {
+		t.Error(err)
+	}
+	if t.Failed() {
+		return
+	}
+	t.Logf("%d rounds through %d FLUSHALLs", rounds, flushes.Load())
+	at := time.Now()
+	within(t, at, 10*time.Millisecond+slack, "the one that stays is back", discovers(reader, "web", "stays"))
+	throughout(t, at.Add(slack), "the others stay gone", discovers(reader, "web", "stays"))
+	within(t, at, 2*slack+cfg.TTL, "the watch agrees", web.shows("stays"))
+}

@@ -1,0 +1,139 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// ways in which a caller gives up on a call.
+var givesUp = map[string]func(t *testing.T) context.Context{
+	"by deadline": func(t *testing.T) context.Context { return soon(t, 150*time.Millisecond) },
+	"by hand": func(t *testing.T) context.Context {
+		ctx, cancel := context.WithCancel(t.Context())
+		timer := time.AfterFunc(150*time.Millisecond, cancel)
+		t.Cleanup(func() { timer.Stop(); cancel() })
+		return ctx
+	},
+}
+
+// The bytes of a Register that its caller gave up are delivered when a partition
+// heals, after another owner registered the ID.
+//
+// Promise 5: a registration whose caller gave up long ago supersedes nobody.
+func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
+	t.Parallel()
+	for name, give := range givesUp {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := testredis.Start(t)
+			line := faultnet.New(t, server.Addr())
+			gone, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
+			register(t, gone, "web", "warm") // so that connection and scripts are there
+
+			line.Hold(faultnet.ToServer)
+			late := service("web", "x")
+			late.Address = "10.9.9.9"
+			err := gone.Register(give(t), late)
+			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+				t.Fatalf("register on a held line: %v", err)
+			}
+			m, err := registry.Join(t.Context(), owner, service("web", "x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := registered(t, reader, "web", "x")
+			time.Sleep(2 * shortBeat) // longer than any request of the library's waits
+			line.Heal()
+			throughout(t, time.Now().Add(shortTTL+shortBeat), "the owner's registration stands", func() error {
+				list, err := discover(reader, "web")
+				if err != nil {
+					return err
+				}
+				return same(without(list, "warm"), []registry.ServiceInfo{want})
+			})
+			if m.Err() != nil {
+				t.Fatalf("superseded by a call that was given up: %v", m.Err())
+			}
+		})
+	}
+}
+
+// The same of a Deregister: the owner's own, after which another took the ID, and
+// an operator's by ID alone, after which the owner registered anew.
+//
+// Promise 5: the newest owner wins.
+func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
+	t.Parallel()
+	for name, give := range givesUp {
+		for _, own := range []bool{true, false} {
+			who := map[bool]string{true: "own", false: "operator's"}[own]
+			t.Run(who+" "+name, func(t *testing.T) {
+				t.Parallel()
+				server := testredis.Start(t)
+				line := faultnet.New(t, server.Addr())
+				gone, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
+				register(t, gone, "web", "warm")
+				if own {
+					register(t, gone, "web", "x")
+				} else {
+					register(t, owner, "web", "x")
+				}
+				line.Hold(faultnet.ToServer)
+				if err := gone.Deregister(give(t), "x"); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+					t.Fatalf("deregister on a held line: %v", err)
+				}
+				newer := service("web", "x")
+				newer.Version = "v2"
+				m, err := registry.Join(t.Context(), owner, newer)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := registered(t, reader, "web", "x")
+				time.Sleep(2 * shortBeat)
+				line.Heal()
+				throughout(t, time.Now().Add(shortTTL+shortBeat), "the newer registration stands", func() error {
+					list, err := discover(reader, "web")
+					if err != nil {
+						return err
+					}
+					return same(without(list, "warm"), []registry.ServiceInfo{want})
+				})
+				if m.Err() != nil {
+					t.Fatalf("ended by a call that was given up: %v", m.Err())
+				}
+			})
+		}
+	}
+}
+
+// An operator's Deregister took effect but its answer was lost; until it is tried
+// again the owner registers anew.
+//
+// Promise 5: a call that is sent twice takes effect once.
+func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	line := faultnet.New(t, server.Addr())
+	operator, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
+	register(t, operator, "web", "warm")
+	register(t, owner, "web", "x")
+	line.Drop(faultnet.ToClient)
+	done := make(chan error, 1)
+	go func() { done <- operator.Deregister(soon(t, 3*time.Second), "x") }()
+	within(t, time.Now(), time.Second, "it takes effect", discovers(reader, "web", "warm"))
+	register(t, owner, "web", "x")
+	want := registered(t, reader, "web", "x")
+	line.Heal()
+	if err := <-done; err != nil {
+		t.Fatalf("deregister: %v", err)
+	}
+	throughout(t, time.Now().Add(2*shortBeat), "the newer registration stands", func() error {
+		return same([]registry.ServiceInfo{registered(t, reader, "web", "x")}, []registry.ServiceInfo{want})
+	})
+}

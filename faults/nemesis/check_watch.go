@@ -1,0 +1,209 @@
+package nemesis
+
+import "time"
+
+// watch checks what one watch handed out.
+func (c *checker) watch(w *Watch) {
+	client := c.clients[w.Client]
+	windows := c.windows(w.Client)
+	over := c.End
+	if w.Stopping > 0 {
+		over = w.Stopping
+	}
+	if client.Ended > 0 {
+		over = min(over, client.Ending)
+	}
+	if w.Ended > 0 && w.Ended < over {
+		c.violated(WatchAlive, w.Client+w.Service, "", w.Ended, "the watch of %s by %s ended by itself", w.Service, w.Client)
+		over = w.Ended
+	}
+	if len(w.Yields) == 0 {
+		if first := after(w.Begun, w.Begun+client.Beat+second, windows, client.Beat+second); first < over {
+			c.violated(WatchAlive, w.Client+w.Service, "", first, "the watch of %s by %s never yielded anything", w.Service, w.Client)
+		}
+		return
+	}
+	for i, y := range w.Yields {
+		until := over
+		if i+1 < len(w.Yields) {
+			until = w.Yields[i+1].At
+		}
+		if y.At > over {
+			break
+		}
+		c.state(w, client, windows, y, span{y.At, min(until, over)})
+		if i > 0 {
+			c.dropped(w, w.Yields[i-1], y)
+		}
+	}
+	c.darkness(w, client, windows, over)
+	c.missed(w, client, windows, over)
+	c.converged(w, client, over)
+}
+
+// state checks what a watch showed in error while a yield was its newest.
+func (c *checker) state(w *Watch, client *Client, windows []window, y Yield, held span) {
+	ids := map[string]bool{}
+	for _, s := range y.Shown {
+		r := c.tokens[s.Token]
+		if s.Broken || r == nil || r.call.ID != s.ID || r.call.Service != w.Service || ids[s.ID] {
+			c.violated(AtomicReads, s.Token, s.ID, y.At, "the watch of %s by %s shows %+v, which nobody registered so, or twice", w.Service, w.Client, s)
+			continue
+		}
+		ids[s.ID] = true
+		if r.end == never {
+			continue
+		}
+		if limit := c.seenGone(r, client, windows); held.to > limit {
+			c.violated(r.cause, s.Token+" shown", s.ID, max(limit, held.from), "the watch of %s by %s still shows %s, which had to be gone at %v and from this watch at %v: %s",
+				w.Service, w.Client, s.Token, r.end, limit, r.why())
+		}
+	}
+}
+
+// seenGone is when a watch has to show that a registration is over.
+func (c *checker) seenGone(r *registration, client *Client, windows []window) Moment {
+	most := max(r.grace(), client.Beat+second)
+	if r.cause == Gone {
+		from := r.ending
+		if r.failed {
+			from = r.call.Start
+		}
+		return after(from, r.end, windows, most)
+	}
+	return after(r.ending, r.end+client.Beat+second, windows, most)
+}
+
+// dropped checks that what a yield no longer shows was ended by something.
+func (c *checker) dropped(w *Watch, before, now Yield) {
+	shown := map[string]bool{}
+	for _, s := range now.Shown {
+		shown[s.Token] = true
+	}
+	for _, s := range before.Shown {
+		r := c.tokens[s.Token]
+		if r == nil || shown[s.Token] || r.ending <= now.At || touched(r.excused, now.At, now.At) {
+			continue
+		}
+		c.violated(NoFalse, s.Token+" dropped", s.ID, now.At, "the watch of %s by %s dropped %s at %v, which nothing had ended (stale: %q)",
+			w.Service, w.Client, s.Token, now.At, now.Stale)
+	}
+}
+
+// missed checks that a watch shows what it has to.
+func (c *checker) missed(w *Watch, client *Client, windows []window, over Moment) {
+	sees := client.Beat + second
+	for _, token := range c.sorted() {
+		r := c.tokens[token]
+		if r.call.Service != w.Service {
+			continue
+		}
+		visible := without(r.must, span{0, w.Begun})
+		for _, b := range windows {
+			visible = without(visible, span{b.from, b.to + 1})
+		}
+		for _, v := range visible {
+			v.from += sees
+			v.to = min(v.to, over)
+			if v.empty() {
+				continue
+			}
+			if at, missing := w.lacks(token, v); missing {
+				c.violated(WatchAlive, token+" missed", r.call.ID, at, "the watch of %s by %s lacks %s from %v on, registered by %s at %v",
+					w.Service, w.Client, token, at, r.client.Name, r.call.End)
+			}
+		}
+	}
+}
+
+// lacks returns the first moment of a span at which a watch's newest state
+// did not show a registration.
+func (w *Watch) lacks(token string, in span) (Moment, bool) {
+	for i, y := range w.Yields {
+		until := never
+		if i+1 < len(w.Yields) {
+			until = w.Yields[i+1].At
+		}
+		from, to := max(y.At, in.from), min(until, in.to)
+		if from < to && !shows(y, token) {
+			return from, true
+		}
+	}
+	if w.Yields[0].At > in.from {
+		return in.from, true
+	}
+	return 0, false
+}
+
+func shows(y Yield, token string) bool {
+	for _, s := range y.Shown {
+		if s.Token == token {
+			return true
+		}
+	}
+	return false
+}
+
+// darkness checks that a watch says so when it cannot see.
+func (c *checker) darkness(w *Watch, client *Client, windows []window, over Moment) {
+	for _, b := range windows {
+		from := max(b.from, w.Begun) + client.Beat + second
+		to := min(b.to, over)
+		if !b.away || from >= to {
+			continue
+		}
+		for i, y := range w.Yields {
+			until := over
+			if i+1 < len(w.Yields) {
+				until = w.Yields[i+1].At
+			}
+			if y.Stale == "" && max(y.At, from) < min(until, to) {
+				c.violated(NoFalse, w.Client+w.Service+" stale", "", max(y.At, from), "the watch of %s by %s was blind since %v and did not say so",
+					w.Service, w.Client, b.from)
+				return
+			}
+		}
+	}
+}
+
+// converged checks that in the end a watch shows what Discover does.
+func (c *checker) converged(w *Watch, client *Client, over Moment) {
+	if over+100*time.Millisecond < c.End {
+		return
+	}
+	var calm time.Duration
+	for _, other := range c.Clients {
+		calm = max(calm, other.TTL, other.Beat+second)
+	}
+	calm += client.Beat + second
+	for _, b := range c.windows(w.Client) {
+		if b.to+calm > c.End {
+			return
+		}
+	}
+	last := w.Yields[len(w.Yields)-1]
+	if last.Stale != "" {
+		c.violated(WatchAlive, w.Client+w.Service+" converged", "", c.End, "the watch of %s by %s is stale at the end, long after the last fault: %s", w.Service, w.Client, last.Stale)
+	}
+	final := c.final(w.Service)
+	if final == nil || final.Start < last.At+client.Beat+second {
+		return
+	}
+	same := len(final.Shown) == len(last.Shown)
+	for i := range final.Shown {
+		same = same && final.Shown[i].Token == last.Shown[i].Token
+	}
+	if !same {
+		c.violated(WatchAlive, w.Client+w.Service+" converged", "", c.End, "at the end the watch of %s by %s shows %v and Discover %v", w.Service, w.Client, last.Shown, final.Shown)
+	}
+}
+
+// final is the last answered read of a service.
+func (m *model) final(service string) *Call {
+	for i := len(m.Calls) - 1; i >= 0; i-- {
+		if c := &m.Calls[i]; c.Op == Discover && c.Service == service && c.Err == "" {
+			return c
+		}
+	}
+	return nil
+}

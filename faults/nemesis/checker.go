@@ -1,0 +1,297 @@
+package nemesis
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Violation is a promise that a history shows broken.
+type Violation struct {
+	Promise Promise
+	ID      string // of the instance; "" when it concerns none
+	At      Moment
+	What    string
+}
+
+func (v Violation) String() string {
+	return fmt.Sprintf("promise %d (%s) violated at %v, instance %q: %s", v.Promise, promiseNames[v.Promise], v.At.Round(time.Millisecond), v.ID, v.What)
+}
+
+// checker gathers what is wrong, each kind once per registration.
+type checker struct {
+	*model
+	found []Violation
+	seen  map[string]bool
+}
+
+// Check holds a finished history against the promises. What it allows during
+// and after faults is what the contract's bounds say, counted from the moments
+// at which the faults ended.
+func Check(h *History) []Violation {
+	c := &checker{model: newModel(h), seen: map[string]bool{}}
+	for i := range h.Calls {
+		call := &h.Calls[i]
+		if call.Op == Discover && call.Err == "" {
+			c.discover(call)
+		}
+		if call.Err != "" {
+			c.failure(call)
+		}
+	}
+	c.stamps()
+	c.tolds()
+	for _, w := range h.Watches {
+		c.watch(w)
+	}
+	slices.SortStableFunc(c.found, func(a, b Violation) int { return int(a.At - b.At) })
+	return c.found
+}
+
+func (c *checker) violated(p Promise, about, id string, at Moment, format string, args ...any) {
+	key := fmt.Sprint(p, about, id)
+	if c.seen[key] {
+		return
+	}
+	c.seen[key] = true
+	c.found = append(c.found, Violation{Promise: p, ID: id, At: at, What: fmt.Sprintf(format, args...)})
+}
+
+// discover checks one answered read.
+func (c *checker) discover(call *Call) {
+	shown := map[string]Shown{}
+	for i, s := range call.Shown {
+		r := c.tokens[s.Token]
+		switch other, twice := shown[s.ID]; {
+		case twice:
+			c.violated(AtomicReads, s.Token, s.ID, call.End, "Discover of %s by %s lists it twice, as %s and %s", call.Service, call.Client, other.Token, s.Token)
+		case s.Broken || r == nil || r.call.ID != s.ID || r.call.Service != call.Service:
+			c.violated(AtomicReads, s.Token, s.ID, call.End, "Discover of %s by %s shows %+v, which nobody registered so", call.Service, call.Client, s)
+		case !touched(r.may, call.Start, call.End):
+			c.violated(r.cause, s.Token+" shown", s.ID, call.End, "Discover of %s by %s still shows %s, which had to be gone at %v: %s",
+				call.Service, call.Client, s.Token, r.end, r.why())
+		}
+		if i > 0 && call.Shown[i-1].Stamp >= s.Stamp && !c.lost(0, call.End) {
+			c.violated(KeptAlive, "order", s.ID, call.End, "Discover of %s by %s is not in the order of registration", call.Service, call.Client)
+		}
+		shown[s.ID] = s
+	}
+	for _, token := range c.sorted() {
+		r := c.tokens[token]
+		if r.call.Service != call.Service || !covered(r.must, call.Start, call.End) {
+			continue
+		}
+		s, ok := shown[r.call.ID]
+		if ok && s.Token == token {
+			continue
+		}
+		p := r.missing(call.Start)
+		if other := c.tokens[s.Token]; ok && other != nil && other.call.Start < r.call.Start {
+			p = NewestWins
+		}
+		c.violated(p, token+" missing", r.call.ID, call.End, "Discover of %s by %s at %v lacks %s (registered by %s at %v)",
+			call.Service, call.Client, call.Start, token, r.client.Name, r.call.End)
+	}
+}
+
+// sorted returns the tokens in the order of their registration.
+func (m *model) sorted() []string {
+	if m.order == nil {
+		for t := range m.tokens {
+			m.order = append(m.order, t)
+		}
+		slices.SortFunc(m.order, func(a, b string) int {
+			return int(m.tokens[a].call.Start - m.tokens[b].call.Start)
+		})
+	}
+	return m.order
+}
+
+// missing is the promise that a registration's absence at a moment breaks.
+func (r *registration) missing(at Moment) Promise {
+	for _, b := range r.reach {
+		if b.lost != never && b.lost > r.call.Start && b.until <= at && at < b.until+10*second {
+			return ComesBack
+		}
+	}
+	return KeptAlive
+}
+
+// why words what ended a registration.
+func (r *registration) why() string {
+	switch {
+	case r.ender != nil:
+		return fmt.Sprintf("%s of %q by %s at %v to %v", r.ender.Op, r.ender.ID, r.ender.Client, r.ender.Start, r.ender.End)
+	case r.failed:
+		return fmt.Sprintf("its registration at %v failed: %s", r.call.Start, r.call.Err)
+	default:
+		return fmt.Sprintf("its owner %s was closed at %v to %v", r.client.Name, r.client.Ending, r.client.Ended)
+	}
+}
+
+// failure checks that calls fail only when something is wrong.
+func (c *checker) failure(call *Call) {
+	client := c.clients[call.Client]
+	if client.Ended > 0 && client.Ending <= call.End {
+		return
+	}
+	for _, w := range c.windows(call.Client) {
+		if w.to+second >= call.Start && w.from <= call.End {
+			return
+		}
+	}
+	c.violated(KeptAlive, "error", call.ID, call.End, "%s by %s at %v failed though nothing was wrong: %s", call.Op, call.Client, call.Start, call.Err)
+}
+
+// stamps checks that what comes back comes back as it was.
+func (c *checker) stamps() {
+	first := map[string]map[int64]bool{}
+	look := func(at Moment, shown []Shown) {
+		for _, s := range shown {
+			r := c.tokens[s.Token]
+			if r == nil {
+				continue
+			}
+			if first[s.Token] == nil {
+				first[s.Token] = map[int64]bool{}
+			}
+			first[s.Token][s.Stamp] = true
+			if len(first[s.Token]) > 1+r.renews {
+				c.violated(ComesBack, s.Token+" stamp", s.ID, at, "%s changed its RegisteredAt to %d", s.Token, s.Stamp)
+			}
+		}
+	}
+	for i := range c.Calls {
+		if call := &c.Calls[i]; !c.mayRewrite(call) {
+			look(call.End, call.Shown)
+		}
+	}
+	for _, w := range c.Watches {
+		for _, y := range w.Yields {
+			look(y.At, y.Shown)
+		}
+	}
+}
+
+func (c *checker) mayRewrite(call *Call) bool { return call.Op != Discover }
+
+// tolds checks that owners hear of their loss, and only of a true one.
+func (c *checker) tolds() {
+	for _, t := range c.Tolds {
+		if !c.justified(t) {
+			c.violated(NewestWins, "told", t.ID, t.At, "%s was told that it lost %q, which nobody else had touched", t.Client, t.ID)
+		}
+	}
+	for _, token := range c.sorted() {
+		r := c.tokens[token]
+		by := r.ender
+		if by == nil || by.Err != "" || by.Client == r.call.Client {
+			continue
+		}
+		limit := c.told(r, by)
+		if r.client.Ended > 0 && r.client.Ending <= limit || limit > c.End || c.lost(by.Start, limit) || c.regained(r, by, limit) {
+			continue
+		}
+		if !slices.ContainsFunc(c.Tolds, func(t Told) bool {
+			return t.Client == r.client.Name && t.ID == r.call.ID && t.At >= by.Start && t.At <= limit
+		}) {
+			c.violated(r.cause, token+" untold", r.call.ID, limit, "%s was not told by %v that it lost %s: %s", r.client.Name, limit, token, r.why())
+		}
+	}
+}
+
+// regained reports whether the owner called for the ID again before it had to be told.
+func (c *checker) regained(r *registration, by *Call, limit Moment) bool {
+	for i := range c.Calls {
+		o := &c.Calls[i]
+		if o.Op != Discover && o.ID == r.call.ID && o.Client == r.client.Name && o.End >= by.Start && o.Start <= limit {
+			return true
+		}
+	}
+	return false
+}
+
+// justified reports whether another client touched the ID since the owner last registered it.
+func (c *checker) justified(t Told) bool {
+	for i := range c.Calls {
+		o := &c.Calls[i]
+		if o.ID == t.ID && o.Op != Discover && o.Start < t.At && o.Client != t.Client {
+			return true
+		}
+	}
+	return false
+}
+
+// Around returns the part of a history that concerns an instance, from before
+// to after around a moment, a line per event.
+func (h *History) Around(id string, at Moment, before, behind time.Duration) string {
+	type line struct {
+		at   Moment
+		text string
+	}
+	var lines []line
+	from, to := at-before, at+behind
+	add := func(start, end Moment, format string, args ...any) {
+		if end >= from && start <= to {
+			span := fmt.Sprintf("%8.3f", start.Seconds())
+			if end != start {
+				span += fmt.Sprintf(" to %8.3f", end.Seconds())
+			}
+			lines = append(lines, line{start, fmt.Sprintf("%-22s %s", span, fmt.Sprintf(format, args...))})
+		}
+	}
+	list := func(shown []Shown) string {
+		var tokens []string
+		for _, s := range shown {
+			tokens = append(tokens, s.ID+"="+s.Token)
+		}
+		return "[" + strings.Join(tokens, " ") + "]"
+	}
+	services := map[string]bool{}
+	for _, c := range h.Calls {
+		if c.ID == id && c.Op == Register {
+			services[c.Service] = true
+		}
+	}
+	for _, f := range h.Faults {
+		add(f.Start, f.End, "FAULT %s %s", f.Kind, f.Client)
+	}
+	for _, c := range h.Clients {
+		add(c.Opened, c.Opened, "%s opened, TTL %v, heartbeat %v", c.Name, c.TTL, c.Beat)
+		if c.Ended > 0 {
+			add(c.Ending, c.Ended, "%s closed", c.Name)
+		}
+	}
+	last := ""
+	for _, c := range h.Calls {
+		switch {
+		case c.Op != Discover && c.ID == id:
+			add(c.Start, c.End, "%s %s %s of %s %s", c.Client, c.Op, c.Token, c.Service, c.Err)
+		case c.Op == Discover && services[c.Service]:
+			if text := fmt.Sprintf("Discover of %s: %s %s", c.Service, list(c.Shown), c.Err); text != last {
+				last = text
+				add(c.Start, c.End, "%s %s", c.Client, text)
+			}
+		}
+	}
+	for _, t := range h.Tolds {
+		if t.ID == id {
+			add(t.At, t.At, "%s told that it lost %s (removed: %t)", t.Client, t.ID, t.Removed)
+		}
+	}
+	for _, w := range h.Watches {
+		if !services[w.Service] {
+			continue
+		}
+		for _, y := range w.Yields {
+			add(y.At, y.At, "watch by %s of %s: %s %s", w.Client, w.Service, list(y.Shown), y.Stale)
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })
+	var text strings.Builder
+	for _, l := range lines {
+		text.WriteString(l.text + "\n")
+	}
+	return text.String()
+}

@@ -1,0 +1,69 @@
+package nemesis
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// round is how long one plan runs; a longer soak is several, each on a new server.
+const round = time.Minute
+
+// TestNemesis holds promises 1-5, 7, 8 and 11 against a minute of random faults
+// on a real server. ROLLCALL_SEED repeats a plan; ROLLCALL_SOAK=10m runs rounds
+// for as long, with seeds that follow each other.
+func TestNemesis(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("ROLLCALL_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("ROLLCALL_SEED: %v", err)
+		}
+	}
+	soak := round
+	if text := os.Getenv("ROLLCALL_SOAK"); text != "" {
+		var err error
+		if soak, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("ROLLCALL_SOAK: %v", err)
+		}
+	}
+	for begun := time.Now(); ; seed++ {
+		left := soak - time.Since(begun)
+		t.Logf("ROLLCALL_SEED=%d", seed)
+		h := carryOut(t, NewPlan(seed, min(round, left)), openReal)
+		t.Logf("%d calls, %d watches, %d faults, %d registries", len(h.Calls), len(h.Watches), len(h.Faults), len(h.Clients))
+		report(t, h)
+		if t.Failed() || soak-time.Since(begun) < round/2 {
+			return
+		}
+	}
+}
+
+// report fails the test for what the checker finds, with the part of the
+// history that shows it; the whole goes into a file.
+func report(t *testing.T, h *History) {
+	t.Helper()
+	violations := Check(h)
+	if len(violations) == 0 {
+		return
+	}
+	f, err := os.CreateTemp("", "rollcall-history-*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := h.Write(f); err != nil {
+		t.Fatal(err)
+	}
+	const most = 10
+	for i, v := range violations {
+		if i == most {
+			t.Errorf("and %d more", len(violations)-most)
+			break
+		}
+		t.Errorf("%v\n%s", v, h.Around(v.ID, v.At, 8*second, second))
+	}
+	t.Errorf("%d violations with ROLLCALL_SEED=%d; the whole history: %s", len(violations), h.Seed, f.Name())
+}

@@ -1,0 +1,83 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// An operator deregisters instances of another process by their IDs alone: one
+// with an ID that its user chose, and one with a generated ID.
+//
+// Promise 4, final: from the owner's next heartbeat, through a loss of memory after it.
+func TestOperatorDeregistersByID(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	said := &logs{}
+	a := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
+	operator := member(t, server)
+	web := watch(t, operator, "web")
+	for _, id := range []string{"chosen", ""} {
+		m, err := registry.Join(t.Context(), a, service("web", id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		register(t, a, "web", "other")
+		web.await(t, time.Now(), backBy, "the start", with(m.ID(), "other"))
+		if err := operator.Deregister(t.Context(), m.ID()); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now()
+		if err := discovers(a, "web", "other")(); err != nil {
+			t.Fatal(err)
+		}
+		web.await(t, at, backBy, "it is gone from the watch", lacking(m.ID()))
+		lostWithin(t, m, at, shortBeat+slack, registry.ErrNotFound, "promise 4: owner told of an operator's Deregister")
+		flush(t, server)
+		at = time.Now()
+		within(t, at, backBy, "the other one is back", discovers(a, "web", "other"))
+		throughout(t, at.Add(shortTTL+slack), "it stays gone", gone(operator, "web", m.ID()))
+		web.never(t, at, m.ID())
+		if lines := said.lines("deregistered by another", m.ID()); len(lines) != 1 {
+			t.Errorf("the log has %d lines on it: %q", len(lines), lines)
+		}
+		// A new Register does bring it back, and it may be lost again.
+		register(t, a, "web", m.ID())
+		web.await(t, time.Now(), backBy, "registered again", with(m.ID()))
+		if err := a.Deregister(t.Context(), m.ID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := operator.Deregister(t.Context(), "nobody"); err != nil {
+		t.Errorf("deregistering an unknown ID: %v", err)
+	}
+}
+
+// lostWithin waits until a membership is lost for a reason.
+func lostWithin(t testing.TB, m *registry.Membership, from time.Time, limit time.Duration, why error, what string) {
+	t.Helper()
+	ctx, cancel := context.WithDeadline(t.Context(), from.Add(limit))
+	defer cancel()
+	select {
+	case <-m.Lost():
+	case <-ctx.Done():
+		t.Fatalf("the owner of %q was not told within %s", m.ID(), limit)
+	}
+	figure(t, what, time.Since(from))
+	if !errors.Is(m.Err(), why) {
+		t.Fatalf("the membership's error is %v, want one that matches %q", m.Err(), why)
+	}
+}
+
+// notLost fails the test when one of the memberships was lost.
+func notLost(t testing.TB, members ...*registry.Membership) {
+	t.Helper()
+	if i := slices.IndexFunc(members, func(m *registry.Membership) bool { return m.Err() != nil }); i >= 0 {
+		t.Fatalf("%q was lost: %v", members[i].ID(), members[i].Err())
+	}
+}

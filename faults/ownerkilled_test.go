@@ -1,0 +1,82 @@
+package faults
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+// Two owners are killed, one of a short and one of a long TTL. Nobody else is
+// registered, so nobody writes any more.
+//
+// Promise 2, gone after a crash: each with its own TTL, from Discover and from
+// every watch; and in the end nothing of them is left in Redis.
+func TestOwnersKilledAndNobodyWrites(t *testing.T) {
+	t.Parallel()
+	const longTTL = 4 * time.Second
+	server := testredis.Start(t, testredis.WithFakeTime())
+	keys := server.Client(t)
+	cfg := config(t, server, shortTTL, shortBeat)
+	long := cfg
+	long.TTL = longTTL
+	one, other := member(t, server), member(t, server)
+	short := startOwner(t, ownerConfig(cfg, [2]string{"web", "short"}))
+	patient := startOwner(t, ownerConfig(long, [2]string{"web", "long"}))
+	first, second := watch(t, one, "web"), watch(t, other, "web")
+	first.await(t, time.Now(), backBy, "the start", with("short", "long"))
+	second.await(t, time.Now(), backBy, "the start", with("short", "long"))
+
+	short.kill()
+	patient.kill()
+	killed := time.Now()
+	check := func() error {
+		if left := forever(t, keys); len(left) > 0 {
+			return fmt.Errorf("keys without a time to live: %q", left)
+		}
+		return nil
+	}
+	end := ends(t, one, "web")
+	for _, gonner := range []struct {
+		id  string
+		ttl time.Duration
+	}{{"short", shortTTL}, {"long", longTTL}} {
+		last := end[gonner.id].Add(-gonner.ttl) // heartbeat
+		limit := gonner.ttl + slack
+		took := within(t, last, limit, gonner.id+" leaves Discover", func() error {
+			if err := check(); err != nil {
+				t.Fatal(err)
+			}
+			return gone(one, "web", gonner.id)()
+		})
+		if took < gonner.ttl {
+			t.Errorf("%q was gone %s after its last heartbeat, before its TTL of %s", gonner.id, took, gonner.ttl)
+		}
+		took = max(took, within(t, last, limit, gonner.id+" leaves Discover elsewhere", gone(other, "web", gonner.id)))
+		figure(t, "promise 2: killed owner gone from Discover after the last heartbeat, beyond its TTL", took-gonner.ttl)
+		took = max(first.await(t, last, limit, gonner.id+" leaves a watch", lacking(gonner.id)),
+			second.await(t, last, limit, gonner.id+" leaves another watch", lacking(gonner.id)))
+		figure(t, "promise 2: killed owner gone from every watch after the last heartbeat, beyond its TTL", took-gonner.ttl)
+	}
+	// The watch of the short one's end kept the other until its own.
+	for _, w := range []*sights{first, second} {
+		for _, seen := range w.since(killed) {
+			if seen.at.Before(end["long"]) && lacking("long")(seen.snap) {
+				t.Errorf("the watch dropped %q before its lease ended:\n%s", "long", w.tell(killed))
+			}
+		}
+	}
+	if names, err := one.Services(t.Context()); err != nil || len(names) != 0 {
+		t.Errorf("services are %q, %v", names, err)
+	}
+
+	server.StepClock(26 * time.Hour)
+	within(t, time.Now(), 5*time.Second, "Redis is empty", func() error {
+		left, err := keys.Keys(t.Context(), "*").Result()
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("it holds %q", left)
+		}
+		return err
+	})
+}

@@ -1,0 +1,43 @@
+package faults
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+// An owner stands still for longer than its TTL, and runs on.
+//
+// Promise 3, comes back: also after its process was stalled, with the same
+// RegisteredAt, for a watch that had dropped it too.
+func TestOwnerStalledPastItsTTL(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	reader := member(t, server)
+	o := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "staller"}, [2]string{"lonely", "staller-too"}))
+	register(t, reader, "web", "other")
+	web, lonely := watch(t, reader, "web"), watch(t, reader, "lonely")
+	want, wantLonely := present(t, reader, "web"), present(t, reader, "lonely")
+	web.await(t, time.Now(), backBy, "the start", is(want))
+	began := time.Now()
+	for range 2 {
+		o.signal(syscall.SIGSTOP)
+		at := time.Now()
+		web.await(t, at, goneBy, "the stalled one is dropped", lacking("staller"))
+		lonely.await(t, at, goneBy, "the stalled one is dropped", isZero)
+		within(t, at, goneBy, "the stalled one leaves Discover", gone(reader, "web", "staller"))
+		within(t, at, goneBy, "the stalled one leaves Discover", gone(reader, "lonely", "staller-too"))
+
+		o.signal(syscall.SIGCONT)
+		at = time.Now()
+		took := within(t, at, backBy, "it is back in Discover", lists(reader, "web", want))
+		took = max(took, within(t, at, backBy, "it is back in Discover", lists(reader, "lonely", wantLonely)))
+		figure(t, "promise 3: stalled owner back in Discover", took)
+		took = max(web.await(t, at, backBy, "it is back in the watch", is(want)),
+			lonely.await(t, at, backBy, "it is back in the watch", is(wantLonely)))
+		figure(t, "promise 3: stalled owner back in a watch", took)
+	}
+	web.kept(t, began, "other")
+}

@@ -1,0 +1,144 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// What most scenarios run with, and the contract's bounds that follow.
+const (
+	shortTTL  = 1500 * time.Millisecond
+	shortBeat = 400 * time.Millisecond
+
+	// goneBy: after its owner's last heartbeat an instance is gone (promise 2).
+	goneBy = shortTTL + slack
+	// backBy: after Redis answers again every live registration is back (promise
+	// 3). Within as long a change is seen by a watch whose push was lost (promise
+	// 8), and a watch that was struck blind says so.
+	backBy = shortBeat + slack
+	// heldFor: once Redis answers again after it was away or lost its memory, an
+	// instance whose owner died is gone (promise 2).
+	heldFor = max(shortTTL, shortBeat+slack)
+)
+
+// member opens a registry with these settings.
+func member(t testing.TB, s *testredis.Server, tune ...func(*registry.RedisRegistryConfig)) *registry.RedisRegistry {
+	t.Helper()
+	cfg := config(t, s, shortTTL, shortBeat)
+	for _, f := range tune {
+		f(&cfg)
+	}
+	return open(t, cfg)
+}
+
+// through makes a registry's line go through another address.
+func through(addr string) func(*registry.RedisRegistryConfig) {
+	return func(cfg *registry.RedisRegistryConfig) { cfg.RedisAddr = addr }
+}
+
+// present returns what Discover shows and fails the test when it does not answer.
+func present(t testing.TB, r registry.Registry, name string) []registry.ServiceInfo {
+	t.Helper()
+	list, err := discover(r, name)
+	if err != nil {
+		t.Fatalf("discover %q: %v", name, err)
+	}
+	return list
+}
+
+// lists fails unless Discover answers with exactly these instances, every field the same.
+func lists(r registry.Registry, name string, want []registry.ServiceInfo) func() error {
+	return func() error {
+		got, err := discover(r, name)
+		if err != nil {
+			return err
+		}
+		return same(got, want)
+	}
+}
+
+func same(got, want []registry.ServiceInfo) error {
+	if len(got) == 0 && len(want) == 0 || reflect.DeepEqual(got, want) {
+		return nil
+	}
+	return fmt.Errorf("got %s, want %s", stamped(got), stamped(want))
+}
+
+func stamped(list []registry.ServiceInfo) string {
+	parts := make([]string, len(list))
+	for i, s := range list {
+		parts[i] = s.ID + "@" + s.RegisteredAt.Format("05.000000")
+	}
+	return "[" + strings.Join(parts, " ") + "]"
+}
+
+func without(list []registry.ServiceInfo, id string) []registry.ServiceInfo {
+	return slices.DeleteFunc(slices.Clone(list), func(s registry.ServiceInfo) bool { return s.ID == id })
+}
+
+// Conditions for await.
+
+func isStale(s registry.Snapshot) bool { return s.Stale != nil }
+
+func isZero(s registry.Snapshot) bool { return s.Stale == nil && len(s.Instances) == 0 }
+
+// is: current, and exactly these instances, every field the same.
+func is(want []registry.ServiceInfo) func(registry.Snapshot) bool {
+	return func(s registry.Snapshot) bool { return s.Stale == nil && same(s.Instances, want) == nil }
+}
+
+// with: these are among those shown.
+func with(ids ...string) func(registry.Snapshot) bool {
+	return func(s registry.Snapshot) bool {
+		have := idsOf(s.Instances)
+		return !slices.ContainsFunc(ids, func(id string) bool { return !slices.Contains(have, id) })
+	}
+}
+
+// lacking: this one is not shown.
+func lacking(id string) func(registry.Snapshot) bool {
+	return func(s registry.Snapshot) bool { return !slices.Contains(idsOf(s.Instances), id) }
+}
+
+// await waits for a state that stood after a moment and meets cond, and returns
+// how long after that moment it was first shown, by the time that the watch
+// yielded it. It fails the test when that is more than limit.
+func (s *sights) await(t testing.TB, from time.Time, limit time.Duration, what string, cond func(registry.Snapshot) bool) time.Duration {
+	t.Helper()
+	for late := false; ; {
+		for _, seen := range s.since(from) {
+			if took := seen.at.Sub(from); took <= limit && cond(seen.snap) {
+				return max(took, 0)
+			}
+		}
+		if late {
+			t.Fatalf("%s: the watch of %q did not show it within %s; from then on it showed\n%s", what, s.service, limit, s.tell(from))
+		}
+		late = time.Since(from) > limit
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// tell describes what was shown since a moment.
+func (s *sights) tell(from time.Time) string {
+	var b strings.Builder
+	for _, seen := range s.since(from) {
+		fmt.Fprintf(&b, "  %+.3fs %s stale: %v\n", seen.at.Sub(from).Seconds(), stamped(seen.snap.Instances), seen.snap.Stale)
+	}
+	return b.String()
+}
+
+// soon is a context of the test's that gives a call d.
+func soon(t testing.TB, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}

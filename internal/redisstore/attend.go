@@ -1,0 +1,59 @@
+package redisstore
+
+import (
+	"context"
+	"strings"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// revNumber is the part of a revision that grows: what a watcher took is
+// compared by it, for as long as Redis keeps its memory.
+func revNumber(rev string) string {
+	if n, _, ok := strings.Cut(rev, "."); ok {
+		return n
+	}
+	return "0"
+}
+
+// Attend implements store.Attending. All leases travel together.
+func (s *Store) Attend(ctx context.Context, attendances []store.Attendance) error {
+	ops := make([]*single, len(attendances))
+	for i, a := range attendances {
+		ops[i] = &single{ctx: ctx, done: make(chan struct{}), call: &call{
+			script: attendScript, keys: []string{s.keys.base(a.Group) + ":w"},
+			args: []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Taken)},
+		}}
+		if !s.writes.Add(ops[i]) {
+			return store.ErrClosed
+		}
+	}
+	var failed error
+	for _, o := range ops {
+		select {
+		case <-o.done:
+			if o.call.err != nil {
+				failed = s.failed(ctx, o.call.err)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return failed
+}
+
+// Behind implements store.Attending.
+func (s *Store) Behind(ctx context.Context, group, rev string) (int, error) {
+	c := &call{script: behindScript, keys: []string{s.keys.base(group) + ":w"}, args: []any{revNumber(rev)}}
+	if err := s.write(ctx, c); err != nil {
+		return 0, err
+	}
+	if len(c.reply) != 2 {
+		return 0, unavailable(errReply)
+	}
+	n, ok := c.reply[1].(int64)
+	if !ok {
+		return 0, unavailable(errReply)
+	}
+	return int(n), nil
+}

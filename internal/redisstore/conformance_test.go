@@ -1,0 +1,82 @@
+package redisstore
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/store/storetest"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+func TestConformance(t *testing.T) {
+	server := testredis.Start(t)
+	runConformance(t, ClientConfig{Addr: server.Addr()}, true)
+}
+
+// On a Cluster the same holds, but that what spans several services is not one step.
+func TestConformanceOnCluster(t *testing.T) {
+	cluster := testredis.StartCluster(t, 3, 0)
+	runConformance(t, ClientConfig{Addrs: cluster.Addrs()}, false)
+}
+
+func runConformance(t *testing.T, cfg ClientConfig, atomic bool) {
+	n := 0
+	storetest.Run(t, storetest.Harness{
+		New: func(t *testing.T) storetest.Backend {
+			n++
+			namespace := fmt.Sprint("conformance", n)
+			admin := dialTest(t, cfg)
+			return storetest.Backend{
+				Open:   func(owner string) store.Store { return openTest(t, cfg, namespace, owner) },
+				Expire: func(group string, ids ...string) { expire(t, admin, newKeyspace(namespace), group, ids...) },
+			}
+		},
+		Leases: true, Owners: true, Deltas: true, Atomic: atomic,
+	})
+}
+
+// openTest opens a store with a client of its own, which the caller closes.
+func openTest(t *testing.T, cfg ClientConfig, namespace, owner string) *Store {
+	t.Helper()
+	client, err := Dial(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), Config{Client: client, Owned: client.Close, Namespace: namespace, Owner: owner, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		_ = client.Close()
+		t.Fatal(err)
+	}
+	return s
+}
+
+// expire makes leases end a moment ago.
+func expire(t *testing.T, admin redis.UniversalClient, keys keyspace, group string, ids ...string) {
+	t.Helper()
+	key := keys.base(group) + ":z"
+	if group == store.Catalog {
+		key = keys.names
+	}
+	// The time of the node that has the key.
+	now, err := admin.Eval(t.Context(), `local t = redis.call('TIME') return string.format('%.0f', t[1] * 1000000 + t[2])`, []string{key}).Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	micros, err := strconv.ParseInt(now, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if score, err := admin.ZScore(t.Context(), key, id).Result(); err == redis.Nil || score < 0 {
+			continue // it does not live
+		}
+		if err := admin.ZAdd(t.Context(), key, redis.Z{Score: float64(micros - 1), Member: id}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,41 @@
+-- Sets parts of a record's overlay, whoever owns the record.
+-- KEYS  base:h base:z [names ids : only on a standalone server];
+--       names instead of base:h and base:z when the service is to be looked for
+-- ARGV  owner seq service prefix id deadline, then per member: name, JSON value or '' to take it out
+-- Answers {now, rev, outcome, service, overlay or ''}.
+-- Outcomes: ok, same (it stood so), none (no such instance), late (nothing was done).
+local owner, seq, service, prefix, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local names, ids = KEYS[3], KEYS[4]
+local now = clock()
+if now > tonumber(ARGV[6]) then return {num(now), '', 'late', service, ''} end
+local members = {}
+for i = 7, #ARGV, 2 do
+  if ARGV[i + 1] ~= '' then cjson.decode(ARGV[i + 1]) end
+  members[ARGV[i]] = ARGV[i + 1]
+end
+local base = string.sub(KEYS[1], 1, -3)
+if KEYS[1] == names then
+  base, service = find(prefix, escape, names, ids, id, now, true)
+  if not base then return {num(now), '', 'none', '', ''} end
+end
+local s = open(base, now, owner .. ':' .. seq)
+if not s.exists then return {num(now), '', 'none', service, ''} end
+redis.call('HSET', s.h, 'seen', num(now))
+prune(s)
+local v = redis.call('HGET', s.h, '+' .. id)
+local score = redis.call('ZSCORE', s.z, id)
+local outcome, overlay = 'none', ''
+if parse(v) and score then
+  local was = redis.call('HGET', s.h, '~' .. id)
+  if ran(s, s.nonce) then
+    outcome, overlay = 'ok', was or ''
+  else
+    overlay = overlay_set(s, id, was, members) or ''
+    outcome = overlay == (was or '') and 'same' or 'ok'
+    if outcome == 'ok' then note(s, id, '+' .. id .. '\n' .. num(score) .. '\n' .. v .. '\n' .. overlay) end
+  end
+end
+commit(s)
+keep(s, now)
+if names then catalog_set(names, now, service, top(s)) end
+return {num(now), s.rev, outcome, service, overlay}

@@ -1,0 +1,276 @@
+package storetest
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// env is one check's backend and the ways to use it.
+type env struct {
+	*testing.T
+	h Harness
+	b Backend
+	a store.Store // of owner "alpha"
+}
+
+func newEnv(t *testing.T, h Harness) *env {
+	e := &env{T: t, h: h, b: h.New(t)}
+	e.a = e.open("alpha")
+	return e
+}
+
+func (e *env) open(owner string) store.Store {
+	e.Helper()
+	s := e.b.Open(owner)
+	e.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			e.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+// ask is a put of an ID that a user chose.
+func ask(group, id, payload string) store.Put {
+	return store.Put{Group: group, ID: id, TTL: ttl, Beat: beat, Payload: []byte(`{"p":"` + payload + `"}`)}
+}
+
+// put puts one record, which must succeed, and returns its stamp.
+func (e *env) put(s store.Store, p store.Put) int64 {
+	e.Helper()
+	r := e.try(s, p)
+	if r.Outcome != store.Done {
+		e.Fatalf("Put of %q: outcome %d, want Done", p.ID, r.Outcome)
+	}
+	return r.Stamp
+}
+
+func (e *env) try(s store.Store, p store.Put) store.PutResult {
+	e.Helper()
+	results := s.Put(e.Context(), []store.Put{p})
+	if len(results) != 1 {
+		e.Fatalf("Put of one record gave %d results", len(results))
+	}
+	if results[0].Err != nil {
+		e.Fatalf("Put of %q: %v", p.ID, results[0].Err)
+	}
+	return results[0]
+}
+
+// heal asks to restore a registration of stamp.
+func heal(p store.Put, stamp int64) store.Put {
+	p.Heal, p.Stamp = true, stamp
+	return p
+}
+
+func (e *env) remove(s store.Store, r store.Removal) store.Removed {
+	e.Helper()
+	removed, err := s.Remove(e.Context(), r)
+	if err != nil {
+		e.Fatalf("Remove of %q: %v", r.ID, err)
+	}
+	return removed
+}
+
+// leave ends an own record.
+func (e *env) leave(s store.Store, group, id string, stamp int64) store.Removed {
+	e.Helper()
+	return e.remove(s, store.Removal{Group: group, ID: id, Own: true, Stamp: stamp})
+}
+
+// renew renews leases of one group.
+func (e *env) renew(s store.Store, group string, leases ...store.Lease) store.Renewal {
+	e.Helper()
+	answers := s.Renew(e.Context(), []store.GroupLeases{{Group: group, TTL: ttl, Leases: leases}})
+	if len(answers) != 1 {
+		e.Fatalf("Renew of one group gave %d answers", len(answers))
+	}
+	if answers[0].Err != nil {
+		e.Fatalf("Renew: %v", answers[0].Err)
+	}
+	return answers[0]
+}
+
+func (e *env) read(s store.Store, group string, known store.Known) store.Reading {
+	e.Helper()
+	r, err := e.tryRead(s, group, known)
+	if err != nil {
+		e.Fatalf("Read of %q: %v", group, err)
+	}
+	return r
+}
+
+func (e *env) tryRead(s store.Store, group string, known store.Known) (store.Reading, error) {
+	e.Helper()
+	type answer struct {
+		r   store.Reading
+		err error
+	}
+	answers := make(chan answer, 2)
+	s.Read(group, known, func(r store.Reading, err error) { answers <- answer{r, err} })
+	select {
+	case a := <-answers:
+		if len(answers) > 0 {
+			e.Fatal("Read called done twice")
+		}
+		return a.r, a.err
+	case <-time.After(wait):
+		e.Fatalf("Read of %q: done was not called within %s", group, wait)
+		panic("unreachable")
+	}
+}
+
+// full reads all of a group.
+func (e *env) full(group string) store.Reading {
+	e.Helper()
+	r := e.read(e.a, group, store.Known{})
+	if r.Kind != store.Full {
+		e.Fatalf("a read that knows nothing gave kind %d, want Full", r.Kind)
+	}
+	return r
+}
+
+// record returns a group's live record, or nil.
+func (e *env) record(group, id string) *store.Record {
+	e.Helper()
+	return find(e.full(group), id)
+}
+
+func find(r store.Reading, id string) *store.Record {
+	i := slices.IndexFunc(r.Records, func(r *store.Record) bool { return r.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return r.Records[i]
+}
+
+func ids(r store.Reading) []string {
+	out := []string{}
+	for _, rec := range r.Records {
+		out = append(out, rec.ID)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func tomb(r store.Reading, id string) (store.Tombstone, bool) {
+	i := slices.IndexFunc(r.Buried, func(t store.Tombstone) bool { return t.ID == id })
+	if i < 0 {
+		return store.Tombstone{}, false
+	}
+	return r.Buried[i], true
+}
+
+func (e *env) wantIDs(group string, want ...string) {
+	e.Helper()
+	if want == nil {
+		want = []string{}
+	}
+	if got := ids(e.full(group)); !slices.Equal(got, want) {
+		e.Errorf("group %q holds %q, want %q", group, got, want)
+	}
+}
+
+// state is a reader's fold of readings and pushes: what lives, by ID.
+type state struct {
+	rev  string
+	recs map[string]*store.Record
+}
+
+func (s *state) apply(r store.Reading) {
+	switch r.Kind {
+	case store.Full:
+		s.recs = map[string]*store.Record{}
+	case store.Same:
+	case store.Delta:
+		for _, b := range r.Buried {
+			delete(s.recs, b.ID)
+		}
+	}
+	for _, rec := range r.Records {
+		if s.recs == nil {
+			s.recs = map[string]*store.Record{}
+		}
+		s.recs[rec.ID] = rec
+	}
+	s.rev = r.Rev
+}
+
+func (s *state) same(r store.Reading) bool {
+	if s.rev != r.Rev || len(s.recs) != len(r.Records) {
+		return false
+	}
+	for _, want := range r.Records {
+		got := s.recs[want.ID]
+		if got == nil || got.Stamp != want.Stamp || got.Owner != want.Owner ||
+			string(got.Payload) != string(want.Payload) || string(got.Overlay) != string(want.Overlay) {
+			return false
+		}
+	}
+	return true
+}
+
+// follower is a watcher of one group.
+type follower struct {
+	e    *env
+	stop func()
+
+	mu      sync.Mutex
+	notices []store.Notice
+	more    chan struct{}
+}
+
+// follow watches a group and waits until pushes of what changes from now on come.
+func (e *env) follow(s store.Store, group string) *follower {
+	e.Helper()
+	f := &follower{e: e, more: make(chan struct{}, 1)}
+	f.stop = s.Watch(group, func(n store.Notice) {
+		f.mu.Lock()
+		f.notices = append(f.notices, n)
+		f.mu.Unlock()
+		select {
+		case f.more <- struct{}{}:
+		default:
+		}
+	})
+	e.Cleanup(f.stop)
+	f.until("the watch to begin", func(all []store.Notice) bool { return len(all) > 0 })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if first := f.notices[0]; e.h.Deltas && first.Lost != store.Connected {
+		e.Fatalf("a watch began with %+v, want Lost: Connected", first)
+	}
+	f.notices = nil
+	return f
+}
+
+// until waits until what was pushed so far will do.
+func (f *follower) until(what string, ok func([]store.Notice) bool) []store.Notice {
+	f.e.Helper()
+	late := time.After(wait)
+	for {
+		f.mu.Lock()
+		all := slices.Clone(f.notices)
+		f.mu.Unlock()
+		if ok(all) {
+			return all
+		}
+		select {
+		case <-f.more:
+		case <-late:
+			f.e.Fatalf("waited in vain for %s; pushed so far: %+v", what, all)
+		}
+	}
+}
+
+// reached waits for the push of a revision.
+func (f *follower) reached(rev string) []store.Notice {
+	f.e.Helper()
+	return f.until("revision "+rev, func(all []store.Notice) bool {
+		return slices.ContainsFunc(all, func(n store.Notice) bool { return n.Reading.Rev == rev })
+	})
+}

@@ -1,0 +1,324 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+var putChecks = []check{
+	{name: "Put registers", run: putRegisters},
+	{name: "Put answers for each in the given order", run: putAnswersInOrder},
+	{name: "Put stamps uniquely and upwards", run: putStampsUpwards},
+	{name: "Put of the same again is a renewal", run: putSameAgain},
+	{name: "Put of something else replaces", run: putReplaces},
+	{name: "Put keeps the overlay that stands", run: putKeepsOverlay},
+	{name: "Put with Reset takes members out of the overlay", run: putResets},
+	{name: "Put under another group moves the ID", run: putMoves},
+	{name: "Put finds by itself where the ID stands", run: putFinds},
+	{name: "Put moves back and forth", run: putMovesBack},
+	{name: "Put with an ended context does nothing", run: putEnded},
+	{name: "Put at once from many goroutines", run: putAtOnce},
+	{name: "Put heals with its stamp", needs: leases, run: putHeals},
+	{name: "Put heals the same again without a change", needs: leases, run: putHealsTwice},
+	{name: "Put heals what expired, visibly", needs: leases, run: putHealsExpired},
+	{name: "Put does not heal what was deregistered", needs: leases, run: putHealsNoBuried},
+	{name: "Put after the end of a record registers anew", run: putAfterEnd},
+}
+
+func putRegisters(e *env) {
+	p := ask("g", "i", "x")
+	p.Fresh = true
+	stamp := e.put(e.a, p)
+	r := e.full("g")
+	rec := find(r, "i")
+	if rec == nil || len(r.Records) != 1 {
+		e.Fatalf("the group holds %v", ids(r))
+	}
+	if rec.Owner != "alpha" || rec.Stamp != stamp || string(rec.Payload) != string(p.Payload) || rec.Overlay != nil {
+		e.Errorf("it reads as %+v", rec)
+	}
+	if r.Rev == "" {
+		e.Error("a group with a record has no revision")
+	}
+	if !e.h.Leases {
+		if rec.Expires != 0 || rec.TTL != 0 || r.Next != 0 {
+			e.Errorf("without leases it has the lease %v, %d, %d", rec.TTL, rec.Expires, r.Next)
+		}
+		return
+	}
+	if rec.TTL != ttl || rec.Beat != beat {
+		e.Errorf("TTL and beat read as %v and %v", rec.TTL, rec.Beat)
+	}
+	if left := rec.Expires - r.Now; left <= 0 || left > ttl.Microseconds() || rec.Expires-rec.Stamp != ttl.Microseconds() {
+		e.Errorf("it expires %d µs after now and %d after its stamp", left, rec.Expires-rec.Stamp)
+	}
+	if r.Next != rec.Expires {
+		e.Errorf("the earliest expiry is %d, want %d", r.Next, rec.Expires)
+	}
+}
+
+func putAnswersInOrder(e *env) {
+	var puts []store.Put
+	for i := range 40 {
+		puts = append(puts, ask(fmt.Sprint("g", i%3), fmt.Sprint("i", i), "x"))
+	}
+	for i, r := range e.a.Put(e.Context(), puts) {
+		if r.Err != nil || r.Outcome != store.Done {
+			e.Fatalf("put %d: %+v", i, r)
+		}
+		if rec := e.record(puts[i].Group, puts[i].ID); rec == nil || rec.Stamp != r.Stamp {
+			e.Errorf("put %d was answered with stamp %d, and it reads as %+v", i, r.Stamp, rec)
+		}
+	}
+	if got := e.a.Put(e.Context(), nil); len(got) != 0 {
+		e.Errorf("no put was answered with %v", got)
+	}
+}
+
+func putStampsUpwards(e *env) {
+	var puts []store.Put
+	for i := range 600 {
+		puts = append(puts, ask("g", fmt.Sprint("i", i), "x"))
+	}
+	last := int64(0)
+	for i, r := range e.a.Put(e.Context(), puts) {
+		if r.Err != nil {
+			e.Fatal(r.Err)
+		}
+		if r.Stamp <= last {
+			e.Fatalf("put %d has stamp %d, the one before it %d", i, r.Stamp, last)
+		}
+		last = r.Stamp
+	}
+	if n := len(e.full("g").Records); n != len(puts) {
+		e.Errorf("%d records of %d", n, len(puts))
+	}
+}
+
+func putSameAgain(e *env) {
+	first := e.put(e.a, ask("g", "i", "x"))
+	before := e.full("g")
+	if again := e.put(e.a, ask("g", "i", "x")); again != first {
+		e.Errorf("the stamp went from %d to %d", first, again)
+	}
+	if after := e.full("g"); after.Rev != before.Rev {
+		e.Errorf("the revision went from %s to %s", before.Rev, after.Rev)
+	}
+}
+
+func putReplaces(e *env) {
+	first := e.put(e.a, ask("g", "i", "x"))
+	before := e.full("g")
+	second := e.put(e.a, ask("g", "i", "y"))
+	after := e.full("g")
+	if second <= first || after.Rev == before.Rev {
+		e.Errorf("stamps %d and %d, revisions %s and %s", first, second, before.Rev, after.Rev)
+	}
+	if len(after.Records) != 1 || string(after.Records[0].Payload) != `{"p":"y"}` || after.Records[0].Stamp != second {
+		e.Errorf("it reads as %+v", after.Records)
+	}
+}
+
+func putKeepsOverlay(e *env) {
+	p := ask("g", "i", "x")
+	p.Overlay = []byte(`{"o":1}`)
+	if r := e.try(e.a, p); string(r.Overlay) != `{"o":1}` {
+		e.Errorf("the answer has the overlay %q", r.Overlay)
+	}
+	q := ask("g", "i", "y")
+	q.Overlay = []byte(`{"o":2}`)
+	if r := e.try(e.a, q); string(r.Overlay) != `{"o":1}` {
+		e.Errorf("a replacement was answered with the overlay %q", r.Overlay)
+	}
+	if rec := e.record("g", "i"); string(rec.Overlay) != `{"o":1}` {
+		e.Errorf("the overlay is %q", rec.Overlay)
+	}
+	if r := e.try(e.a, ask("g", "i", "y")); string(r.Overlay) != `{"o":1}` {
+		e.Errorf("a renewal was answered with the overlay %q", r.Overlay)
+	}
+}
+
+func putResets(e *env) {
+	p := ask("g", "i", "x")
+	p.Overlay = []byte(`{"a":1,"b":2}`)
+	first := e.put(e.a, p)
+	q := ask("g", "i", "x")
+	q.Reset = []string{"b", "never"}
+	if r := e.try(e.a, q); string(r.Overlay) != `{"a":1}` || r.Stamp <= first {
+		e.Errorf("answered with overlay %q and stamp %d after %d", r.Overlay, r.Stamp, first)
+	}
+	q.Reset = []string{"a"}
+	if r := e.try(e.a, q); len(r.Overlay) != 0 {
+		e.Errorf("answered with overlay %q", r.Overlay)
+	}
+	second := e.record("g", "i")
+	if len(second.Overlay) != 0 {
+		e.Errorf("the overlay is %q", second.Overlay)
+	}
+	if third := e.put(e.a, q); third != second.Stamp {
+		e.Errorf("there is nothing to reset any more, and the stamp went from %d to %d", second.Stamp, third)
+	}
+}
+
+func putMoves(e *env) {
+	first := e.put(e.a, ask("old", "i", "x"))
+	e.put(e.a, ask("old", "stays", "x"))
+	p := ask("new", "i", "x")
+	p.From = "old"
+	if second := e.put(e.a, p); second <= first {
+		e.Errorf("stamps %d and %d", first, second)
+	}
+	e.wantIDs("old", "stays")
+	e.wantIDs("new", "i")
+	e.wantEvidence("old", "i", store.Moved, first)
+}
+
+// wantEvidence looks for the tombstone in a read where those are kept.
+func (e *env) wantEvidence(group, id string, reason store.Reason, stamp int64) {
+	e.Helper()
+	t, ok := tomb(e.full(group), id)
+	if e.h.Deltas && (!ok || t.Reason != reason || t.Stamp < stamp) {
+		e.Errorf("the tombstone of %q in %q is %+v, %v; want %s, of stamp %d or later", id, group, t, ok, reason, stamp)
+	}
+}
+
+// A UUID is an ID of which no hint is kept.
+const uuid = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+
+func putFinds(e *env) {
+	for _, id := range []string{"chosen", uuid} {
+		e.put(e.a, ask("old", id, "x"))
+		e.put(e.a, ask("new", id, "x"))
+	}
+	e.wantIDs("old")
+	e.wantIDs("new", uuid, "chosen")
+}
+
+func putMovesBack(e *env) {
+	at, last := "one", int64(0)
+	e.put(e.a, ask(at, "i", "x"))
+	for range 5 {
+		to := map[string]string{"one": "two", "two": "one"}[at]
+		p := ask(to, "i", "x")
+		p.From = at
+		stamp := e.put(e.a, p)
+		if stamp <= last {
+			e.Errorf("stamp %d after %d", stamp, last)
+		}
+		e.wantIDs(at)
+		e.wantIDs(to, "i")
+		at, last = to, stamp
+	}
+}
+
+func putEnded(e *env) {
+	ctx, cancel := context.WithCancel(e.Context())
+	cancel()
+	for _, r := range e.a.Put(ctx, []store.Put{ask("g", "i", "x"), ask("g", "j", "x")}) {
+		if !errors.Is(r.Err, context.Canceled) {
+			e.Errorf("got %v", r.Err)
+		}
+	}
+	if _, err := e.a.Remove(ctx, store.Removal{ID: "i"}); !errors.Is(err, context.Canceled) {
+		e.Errorf("Remove gave %v", err)
+	}
+	e.put(e.a, ask("g", "k", "x")) // what was abandoned would have been sent before this
+	e.wantIDs("g", "k")
+}
+
+func putAtOnce(e *env) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	seen := map[int64]bool{}
+	for i := range 16 {
+		wg.Go(func() {
+			for j := range 10 {
+				r := e.a.Put(e.Context(), []store.Put{ask("g", fmt.Sprint(i, "-", j), "x")})[0]
+				mu.Lock()
+				if r.Err != nil || r.Outcome != store.Done || seen[r.Stamp] {
+					e.Errorf("%+v, stamp seen before: %v", r, seen[r.Stamp])
+				}
+				seen[r.Stamp] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(e.full("g").Records); n != 160 {
+		e.Errorf("%d records of 160", n)
+	}
+}
+
+func putHeals(e *env) {
+	e.put(e.a, ask("g", "other", "x"))
+	stamp := e.full("g").Now - 5_000_000
+	p := heal(ask("g", "i", "x"), stamp)
+	p.Overlay = []byte(`{"o":1}`)
+	if r := e.try(e.a, p); r.Outcome != store.Done || r.Stamp != stamp || string(r.Overlay) != `{"o":1}` {
+		e.Errorf("answered with %+v, want stamp %d", r, stamp)
+	}
+	if rec := e.record("g", "i"); rec == nil || rec.Stamp != stamp || rec.Owner != "alpha" || string(rec.Overlay) != `{"o":1}` {
+		e.Errorf("it reads as %+v, want stamp %d", rec, stamp)
+	}
+	// Its own older registration is what a failover to a lagging replica leaves behind.
+	newer := heal(ask("g", "i", "y"), stamp+1000)
+	if r := e.try(e.a, newer); r.Outcome != store.Done || r.Stamp != stamp+1000 {
+		e.Errorf("over an older one of its own: %+v", r)
+	}
+}
+
+func putHealsTwice(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	before := e.full("g").Rev
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Done || r.Stamp != stamp {
+		e.Errorf("answered with %+v", r)
+	}
+	if after := e.full("g").Rev; after != before {
+		e.Errorf("the revision went from %s to %s", before, after)
+	}
+}
+
+func putHealsExpired(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	before := e.full("g").Rev
+	e.b.Expire("g", "i")
+	e.wantIDs("g")
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Done || r.Stamp != stamp {
+		e.Errorf("answered with %+v, want stamp %d", r, stamp)
+	}
+	after := e.full("g")
+	if rec := find(after, "i"); rec == nil || rec.Stamp != stamp {
+		e.Errorf("it reads as %+v", rec)
+	}
+	if after.Rev == before {
+		e.Error("a reader that had dropped it is told that nothing changed")
+	}
+}
+
+func putHealsNoBuried(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	e.leave(e.a, "g", "i", stamp)
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Buried {
+		e.Errorf("after its owner left: %+v", r)
+	}
+	second := e.put(e.a, ask("g", "i", "x"))
+	e.remove(e.a, store.Removal{ID: "i"})
+	if r := e.try(e.a, heal(ask("g", "i", "x"), second)); r.Outcome != store.Buried {
+		e.Errorf("after an operator removed it: %+v", r)
+	}
+	e.wantIDs("g")
+}
+
+func putAfterEnd(e *env) {
+	first := e.put(e.a, ask("g", "i", "x"))
+	e.leave(e.a, "g", "i", first)
+	e.wantIDs("g")
+	if second := e.put(e.a, ask("g", "i", "x")); second <= first {
+		e.Errorf("stamps %d and %d", first, second)
+	}
+	e.wantIDs("g", "i")
+}

@@ -1,0 +1,237 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+var readChecks = []check{
+	{name: "Read of nothing is full and without a revision", run: readNothing},
+	{name: "Read starts after the call", run: readAfter},
+	{name: "Read of the known revision is Same", needs: deltas, run: readSame},
+	{name: "Read with a known revision brings what changed", needs: deltas, run: readDelta},
+	{name: "Read with an unknown revision is full", run: readUnknown},
+	{name: "Read tells what of a known revision expired", needs: deltas | leases, run: readExpired},
+	{name: "Read in full tells what expired", needs: deltas | leases, run: readFullExpired},
+	{name: "Read tells the earliest expiry", needs: leases, run: readNext},
+	{name: "Read at once from many goroutines", run: readAtOnce},
+	{name: "Read follows any history", run: readHistory},
+	{name: "Current is the same pointer until something changes", unless: deltas, run: readInstant},
+}
+
+func readNothing(e *env) {
+	r := e.full("g")
+	if r.Rev != "" || len(r.Records) != 0 {
+		e.Errorf("got %+v", r)
+	}
+}
+
+func readAfter(e *env) {
+	known := store.Known{}
+	for i := range 50 {
+		id := fmt.Sprint("i", i)
+		e.put(e.a, ask("g", id, "x"))
+		r := e.read(e.a, "g", known)
+		if find(r, id) == nil {
+			e.Fatalf("a read after the put of %q does not show it: %v", id, ids(r))
+		}
+		known = store.Known{Rev: r.Rev, Next: r.Next}
+	}
+}
+
+func readSame(e *env) {
+	e.put(e.a, ask("g", "i", "x"))
+	full := e.full("g")
+	r := e.read(e.a, "g", store.Known{Rev: full.Rev, Next: full.Next})
+	if r.Kind != store.Same || r.Rev != full.Rev || len(r.Expired) != 0 || r.Next != full.Next || len(r.Records) != 0 {
+		e.Errorf("got %+v", r)
+	}
+	if r.Now < full.Now {
+		e.Errorf("the clock went from %d to %d", full.Now, r.Now)
+	}
+}
+
+func readDelta(e *env) {
+	stays := e.put(e.a, ask("g", "stays", "x"))
+	replaced := e.put(e.a, ask("g", "replaced", "x"))
+	left := e.put(e.a, ask("g", "left", "x"))
+	moved := e.put(e.a, ask("g", "moved", "x"))
+	full := e.full("g")
+	e.put(e.a, ask("g", "new", "x"))
+	e.put(e.a, ask("g", "replaced", "y"))
+	e.leave(e.a, "g", "left", left)
+	e.put(e.a, ask("h", "moved", "x"))
+	r := e.read(e.a, "g", store.Known{Rev: full.Rev, Next: full.Next})
+	if r.Kind != store.Delta {
+		e.Fatalf("kind %d, want Delta", r.Kind)
+	}
+	if got := ids(r); !slices.Equal(got, []string{"new", "replaced"}) {
+		e.Errorf("records %v", got)
+	}
+	if rec := find(r, "replaced"); rec == nil || rec.Stamp <= replaced || string(rec.Payload) != `{"p":"y"}` {
+		e.Errorf("the replaced reads as %+v", rec)
+	}
+	if t, ok := tomb(r, "left"); !ok || t.Reason != store.Left || t.Stamp < left {
+		e.Errorf("the evidence of the left is %+v, %v", t, ok)
+	}
+	if t, ok := tomb(r, "moved"); !ok || t.Reason != store.Moved || t.Stamp < moved {
+		e.Errorf("the evidence of the moved is %+v, %v", t, ok)
+	}
+	fold := state{}
+	fold.apply(full)
+	fold.apply(r)
+	if now := e.full("g"); !fold.same(now) {
+		e.Errorf("full and delta make %v, but a full read gives %v", fold, ids(now))
+	}
+	if fold.recs["stays"].Stamp != stays {
+		e.Error("what stays has changed")
+	}
+}
+
+func readUnknown(e *env) {
+	e.put(e.a, ask("g", "i", "x"))
+	r := e.read(e.a, "g", store.Known{Rev: "17.stranger:1", Next: 3})
+	if r.Kind != store.Full || !slices.Equal(ids(r), []string{"i"}) {
+		e.Errorf("got %+v", r)
+	}
+	if r := e.read(e.a, "never", store.Known{Rev: "17.stranger:1"}); r.Kind != store.Full || r.Rev != "" {
+		e.Errorf("of an unknown group: %+v", r)
+	}
+}
+
+func readExpired(e *env) {
+	e.put(e.a, ask("g", "i", "x"))
+	e.put(e.a, ask("g", "j", "x"))
+	full := e.full("g")
+	e.b.Expire("g", "i")
+	// The reader's clock tells him to ask, through Next.
+	r := e.read(e.a, "g", store.Known{Rev: full.Rev, Next: 1})
+	if r.Kind != store.Same || !slices.Equal(r.Expired, []string{"i"}) {
+		e.Errorf("got %+v", r)
+	}
+	if j := find(full, "j"); r.Next != j.Expires {
+		e.Errorf("the earliest expiry is %d, want %d", r.Next, j.Expires)
+	}
+	// The next write prunes, which is a change.
+	e.put(e.a, ask("g", "k", "x"))
+	r = e.read(e.a, "g", store.Known{Rev: full.Rev, Next: full.Next})
+	if t, ok := tomb(r, "i"); r.Kind != store.Delta || !ok || t.Reason != store.Expired || len(r.Expired) != 0 {
+		e.Errorf("after a write: %+v", r)
+	}
+}
+
+func readFullExpired(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	e.put(e.a, ask("g", "j", "x"))
+	e.b.Expire("g", "i")
+	for range 2 { // before and after somebody pruned it
+		e.wantIDs("g", "j")
+		e.wantEvidence("g", "i", store.Expired, stamp)
+		e.put(e.a, ask("g", "j", "y"))
+	}
+}
+
+func readNext(e *env) {
+	for i, life := range []int{3, 1, 2} {
+		p := ask("g", fmt.Sprint("i", i), "x")
+		p.TTL = time.Duration(life) * ttl
+		e.put(e.a, p)
+	}
+	r := e.full("g")
+	if want := find(r, "i1").Expires; r.Next != want {
+		e.Errorf("the earliest expiry is %d, want %d", r.Next, want)
+	}
+}
+
+func readAtOnce(e *env) {
+	e.put(e.a, ask("g", "i", "x"))
+	full := e.full("g")
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			known := store.Known{}
+			if i%2 == 0 {
+				known = store.Known{Rev: full.Rev, Next: full.Next}
+			}
+			done := make(chan error, 2)
+			e.a.Read("g", known, func(r store.Reading, err error) {
+				if err == nil && r.Rev != full.Rev {
+					err = fmt.Errorf("revision %q, want %q", r.Rev, full.Rev)
+				}
+				done <- err
+			})
+			if err := <-done; err != nil {
+				e.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// readHistory folds readings through a made-up history, some of it unseen.
+func readHistory(e *env) {
+	fold, known := state{}, store.Known{}
+	stamps := map[string]int64{}
+	n := uint32(1)
+	for step := range 200 {
+		n = n*1664525 + 1013904223
+		id := fmt.Sprint("i", n>>28)
+		switch (n >> 20) % 5 {
+		case 0, 1:
+			stamps[id] = e.put(e.a, ask("g", id, fmt.Sprint(step)))
+		case 2:
+			e.leave(e.a, "g", id, stamps[id])
+		case 3:
+			e.put(e.a, ask("elsewhere", id, "x"))
+		case 4:
+			if e.h.Leases {
+				e.b.Expire("g", id)
+				e.put(e.a, ask("g", "pruner", fmt.Sprint(step)))
+			}
+		}
+		if (n>>24)%3 == 0 {
+			continue
+		}
+		r := e.read(e.a, "g", known)
+		fold.apply(r)
+		for _, id := range r.Expired {
+			delete(fold.recs, id)
+		}
+		known = store.Known{Rev: r.Rev, Next: r.Next}
+		if now := e.full("g"); !fold.same(now) {
+			e.Fatalf("step %d: the fold is at %s with %d records, a full read at %s with %v", step, fold.rev, len(fold.recs), now.Rev, ids(now))
+		}
+	}
+}
+
+func readInstant(e *env) {
+	s, ok := e.a.(store.Instant)
+	if !ok {
+		e.Fatal("a store without Deltas is to be an Instant one")
+	}
+	current := func() *store.Reading {
+		e.Helper()
+		r, err := s.Current("g")
+		if err != nil {
+			e.Fatal(err)
+		}
+		return r
+	}
+	e.put(e.a, ask("g", "i", "x"))
+	before := current()
+	if again := current(); again != before || before.Memo == nil {
+		e.Error("it moved, or has no Memo")
+	}
+	e.put(e.a, ask("other", "i2", "x"))
+	if current() != before {
+		e.Error("another group's change moved it")
+	}
+	e.put(e.a, ask("g", "j", "x"))
+	if current() == before || len(before.Records) != 1 {
+		e.Error("a change did not move it, or touched what was handed out")
+	}
+}

@@ -1,0 +1,153 @@
+package storetest
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+var removeChecks = []check{
+	{name: "Remove of an own record buries it", run: removeOwn},
+	{name: "Remove of any record needs its ID only", run: removeAny},
+	{name: "Remove of a generated ID needs its ID only", run: removeGenerated},
+	{name: "Remove of an unknown ID is a no-op", run: removeUnknown},
+	{name: "Remove repeated is a no-op", run: removeAgain},
+	{name: "Remove of one leaves the others", run: removeOne},
+	{name: "Remove of what expired finds nothing", needs: leases, run: removeExpired},
+	{name: "Remove is final also where nothing stood", needs: leases, run: removeLost},
+	{name: "Remove by two at once ends it once", run: removeTwice},
+	{name: "Remove by another owner", needs: owners, run: removeOther},
+}
+
+func removeOwn(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	if r := e.leave(e.a, "g", "i", stamp); !r.Existed || r.Group != "g" {
+		e.Errorf("answered with %+v", r)
+	}
+	e.wantIDs("g")
+	e.wantEvidence("g", "i", store.Left, stamp)
+}
+
+func removeAny(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	if r := e.remove(e.a, store.Removal{ID: "i"}); !r.Existed || r.Group != "g" {
+		e.Errorf("answered with %+v", r)
+	}
+	e.wantIDs("g")
+	e.wantEvidence("g", "i", store.Left, stamp)
+}
+
+func removeGenerated(e *env) {
+	p := ask("g", uuid, "x")
+	p.Fresh = true
+	e.put(e.a, p)
+	e.put(e.a, ask("other", "i", "x"))
+	if r := e.remove(e.a, store.Removal{ID: uuid}); !r.Existed || r.Group != "g" {
+		e.Errorf("answered with %+v", r)
+	}
+	e.wantIDs("g")
+}
+
+func removeUnknown(e *env) {
+	if r := e.remove(e.a, store.Removal{ID: "i"}); r.Existed {
+		e.Errorf("answered with %+v", r)
+	}
+	e.put(e.a, ask("g", "i", "x"))
+	before := e.full("g").Rev
+	for _, id := range []string{"j", uuid} {
+		if r := e.remove(e.a, store.Removal{ID: id}); r.Existed {
+			e.Errorf("%s: answered with %+v", id, r)
+		}
+	}
+	if after := e.full("g").Rev; after != before {
+		e.Errorf("the revision went from %s to %s", before, after)
+	}
+}
+
+func removeAgain(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	e.leave(e.a, "g", "i", stamp)
+	before := e.full("g").Rev
+	if r := e.leave(e.a, "g", "i", stamp); r.Existed {
+		e.Errorf("by its owner: %+v", r)
+	}
+	if r := e.remove(e.a, store.Removal{ID: "i"}); r.Existed {
+		e.Errorf("by its ID: %+v", r)
+	}
+	if after := e.full("g").Rev; after != before {
+		e.Errorf("the revision went from %s to %s", before, after)
+	}
+}
+
+func removeOne(e *env) {
+	e.put(e.a, ask("g", "before", "x"))
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	e.put(e.a, ask("g", "after", "x"))
+	e.put(e.a, ask("h", "j", "x"))
+	e.leave(e.a, "g", "i", stamp)
+	e.wantIDs("g", "after", "before")
+	e.wantIDs("h", "j")
+}
+
+func removeExpired(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	e.put(e.a, ask("g", "j", "x"))
+	e.b.Expire("g", "i", "j")
+	if r := e.remove(e.a, store.Removal{ID: "j"}); r.Existed {
+		e.Errorf("by its ID: %+v", r)
+	}
+	if r := e.leave(e.a, "g", "i", stamp); r.Existed {
+		e.Errorf("by its owner: %+v", r)
+	}
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Buried {
+		e.Errorf("and healed: %+v", r)
+	}
+}
+
+func removeLost(e *env) {
+	e.put(e.a, ask("g", "other", "x"))
+	stamp := e.full("g").Now - 1_000_000
+	if r := e.leave(e.a, "g", "i", stamp); r.Existed {
+		e.Errorf("answered with %+v", r)
+	}
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Buried {
+		e.Errorf("healed after it was deregistered: %+v", r)
+	}
+}
+
+func removeTwice(e *env) {
+	for range 20 {
+		e.put(e.a, ask("g", "i", "x"))
+		var existed atomic.Int32
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				r, err := e.a.Remove(e.Context(), store.Removal{ID: "i"})
+				if err != nil {
+					e.Error(err)
+				}
+				if r.Existed {
+					existed.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := existed.Load(); n != 1 {
+			e.Fatalf("it existed for %d of 2", n)
+		}
+	}
+}
+
+func removeOther(e *env) {
+	b := e.open("beta")
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	if r := e.remove(b, store.Removal{ID: "i"}); !r.Existed || r.Group != "g" {
+		e.Errorf("answered with %+v", r)
+	}
+	e.wantIDs("g")
+	e.wantEvidence("g", "i", store.Left, stamp)
+	if again := e.put(e.a, ask("g", "i", "x")); again <= stamp {
+		e.Errorf("registered anew with stamp %d after %d", again, stamp)
+	}
+}

@@ -1,0 +1,137 @@
+package storetest
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+var renewChecks = []check{
+	{name: "Renew of what does not expire is Done", unless: leases, run: renewNothing},
+	{name: "Renew extends leases without a visible change", needs: leases, run: renewExtends},
+	{name: "Renew names only what is not Done", needs: leases, run: renewNames},
+	{name: "Renew of an expired lease is Lost", needs: leases, run: renewExpired},
+	{name: "Renew of an unknown group is Lost", needs: leases, run: renewUnknown},
+	{name: "Renew of what another deregistered is Buried", needs: leases | owners, run: renewBuried},
+	{name: "Renew tells overlays when something changed", needs: leases, run: renewOverlays},
+	{name: "Renew answers for each group", needs: leases, run: renewGroups},
+	{name: "Renew repeated answers the same", needs: leases, run: renewAgain},
+}
+
+func renewNothing(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}); len(r.Outcomes) != 0 || r.Overlays != nil {
+		e.Errorf("answered with %+v", r)
+	}
+}
+
+func renewExtends(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	for range 3 { // the first looks at each, later ones at none
+		before := e.full("g")
+		if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}); len(r.Outcomes) != 0 {
+			e.Fatalf("answered with %+v", r)
+		}
+		after := e.full("g")
+		if after.Rev != before.Rev {
+			e.Errorf("the revision went from %s to %s", before.Rev, after.Rev)
+		}
+		if was, is := find(before, "i").Expires, find(after, "i").Expires; is <= was || after.Next != is {
+			e.Errorf("the expiry went from %d to %d, and the earliest is %d", was, is, after.Next)
+		}
+	}
+}
+
+func renewNames(e *env) {
+	good := e.put(e.a, ask("g", "good", "x"))
+	gone := e.put(e.a, ask("g", "gone", "x"))
+	e.leave(e.a, "g", "gone", gone)
+	r := e.renew(e.a, "g", store.Lease{ID: "good", Stamp: good}, store.Lease{ID: "gone", Stamp: gone},
+		store.Lease{ID: "never", Stamp: good}, store.Lease{ID: "good", Stamp: good})
+	want := map[string]store.Outcome{"gone": store.Buried, "never": store.Lost}
+	if !maps.Equal(r.Outcomes, want) {
+		e.Errorf("outcomes %v, want %v", r.Outcomes, want)
+	}
+}
+
+func renewExpired(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	e.put(e.a, ask("g", "other", "x"))
+	before := e.full("g").Rev
+	e.b.Expire("g", "i")
+	if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}); r.Outcomes["i"] != store.Lost {
+		e.Errorf("answered with %+v, want Lost", r)
+	}
+	if after := e.full("g"); after.Rev == before || find(after, "i") != nil {
+		e.Errorf("a renewal after the expiry brought it back unseen: revision %s, then %s with %v", before, after.Rev, ids(after))
+	}
+	e.wantEvidence("g", "i", store.Expired, stamp)
+}
+
+func renewUnknown(e *env) {
+	if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: 1}); r.Outcomes["i"] != store.Lost {
+		e.Errorf("answered with %+v, want Lost", r)
+	}
+	if r := e.full("g"); r.Rev != "" {
+		e.Errorf("the group has revision %s", r.Rev)
+	}
+}
+
+func renewBuried(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	e.remove(e.open("beta"), store.Removal{ID: "i"})
+	for range 2 {
+		if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}); r.Outcomes["i"] != store.Buried {
+			e.Errorf("answered with %+v, want Buried", r)
+		}
+	}
+	e.wantIDs("g")
+}
+
+func renewOverlays(e *env) {
+	p := ask("g", "i", "x")
+	p.Overlay = []byte(`{"o":1}`)
+	stamp := e.put(e.a, p)
+	lease := store.Lease{ID: "i", Stamp: stamp}
+	e.renew(e.a, "g", lease)
+	if r := e.renew(e.a, "g", lease); r.Overlays != nil {
+		e.Errorf("nothing changed, and the overlays are %q", r.Overlays)
+	}
+	// Whatever is not a write of this owner's moves the revision past the one it knows.
+	e.put(e.open("beta"), ask("g", "other", "x"))
+	if r := e.renew(e.a, "g", lease); string(r.Overlays["i"]) != `{"o":1}` {
+		e.Errorf("after a change, the overlays are %q", r.Overlays)
+	}
+	if r := e.renew(e.a, "g", lease); r.Overlays != nil {
+		e.Errorf("nothing changed since, and the overlays are %q", r.Overlays)
+	}
+}
+
+func renewGroups(e *env) {
+	var all []store.GroupLeases
+	for i := range 20 {
+		name := fmt.Sprint("g", i)
+		stamp := e.put(e.a, ask(name, "i", "x"))
+		all = append(all, store.GroupLeases{Group: name, TTL: ttl, Leases: []store.Lease{{ID: "i", Stamp: stamp + int64(i%2)}}})
+	}
+	for i, r := range e.a.Renew(e.Context(), all) {
+		outcome, named := r.Outcomes["i"]
+		if r.Err != nil || named != (i%2 == 1) || named && outcome != store.Lost {
+			e.Errorf("group %d: %+v", i, r)
+		}
+	}
+	if got := e.a.Renew(e.Context(), nil); len(got) != 0 {
+		e.Errorf("no groups were answered with %v", got)
+	}
+}
+
+func renewAgain(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	for range 3 {
+		r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}, store.Lease{ID: "lost", Stamp: 7})
+		if len(r.Outcomes) != 1 || r.Outcomes["lost"] != store.Lost {
+			e.Errorf("answered with %+v", r)
+		}
+	}
+}

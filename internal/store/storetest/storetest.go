@@ -1,0 +1,90 @@
+// Package storetest is the conformance suite of the seam: one subtest for each
+// promise that package store makes. What a backend cannot do is declared by its
+// Harness; the suite then checks what it does instead, and lists what it leaves out.
+package storetest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// Harness is a backend under test.
+type Harness struct {
+	// New returns how to open stores on a backend of its own, empty so far. All
+	// that one opener returns share the backend. The suite closes them.
+	New func(t *testing.T) Backend
+
+	// Leases: records expire unless they are renewed.
+	Leases bool
+	// Owners: several stores see the same records.
+	Owners bool
+	// Deltas: reads and pushes say what changed; else every one is a whole state.
+	Deltas bool
+	// Atomic: what changes several groups changes them, and the catalog, in one step.
+	Atomic bool
+}
+
+// Backend is one backend of a test.
+type Backend struct {
+	// Open returns a store that writes as owner: letters and digits.
+	Open func(owner string) store.Store
+	// Expire makes leases of a group run out at once; with Leases. In the
+	// catalog, the IDs are names.
+	Expire func(group string, ids ...string)
+}
+
+// The records of the suite expire so late that none does by itself.
+const (
+	ttl  = 10 * time.Minute
+	beat = 3 * time.Minute
+	wait = 20 * time.Second // for what a working store does within milliseconds
+)
+
+// check is one promise. Those with needs that a harness lacks are left out;
+// those with an unless that it has, too.
+type check struct {
+	name   string
+	needs  power
+	unless power
+	run    func(*env)
+}
+
+type power uint8
+
+const (
+	leases power = 1 << iota
+	owners
+	deltas
+	oneStep
+)
+
+func (h Harness) powers() power {
+	var p power
+	for bit, has := range map[power]bool{leases: h.Leases, owners: h.Owners, deltas: h.Deltas, oneStep: h.Atomic} {
+		if has {
+			p |= bit
+		}
+	}
+	return p
+}
+
+// Run checks every promise that the harness declares.
+func Run(t *testing.T, h Harness) {
+	has := h.powers()
+	var out []string
+	for _, part := range [][]check{putChecks, ownerChecks, renewChecks, removeChecks, readChecks, watchChecks, catalogChecks, closeChecks} {
+		for _, c := range part {
+			if c.needs&^has != 0 || c.unless&has != 0 {
+				out = append(out, c.name)
+				continue
+			}
+			t.Run(c.name, func(t *testing.T) { c.run(newEnv(t, h)) })
+		}
+	}
+	if len(out) > 0 {
+		t.Logf("not promised by this backend, as its harness declares:\n\t%s", strings.Join(out, "\n\t"))
+	}
+}

@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"fmt"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+var watchChecks = []check{
+	{name: "Watch tells every change in order", run: watchOrder},
+	{name: "Watch chains by the previous revision", needs: deltas, run: watchChain},
+	{name: "Watch tells reasons", needs: deltas, run: watchReasons},
+	{name: "Watch tells another owner's changes", needs: owners, run: watchOthers},
+	{name: "Watch is not woken by another group, a renewal or a repeated call", run: watchQuiet},
+	{name: "Watch stopped is not called again", run: watchStopped},
+	{name: "Watch by several of one group", run: watchSeveral},
+}
+
+// written is the history that watch checks make: its last revision.
+func written(e *env, s store.Store) string {
+	e.Helper()
+	for i := range 10 {
+		e.put(s, ask("g", fmt.Sprint("i", i), "x"))
+	}
+	stamp := e.put(s, ask("g", "i3", "y"))
+	e.leave(s, "g", "i3", stamp)
+	e.put(s, ask("elsewhere", "i4", "x"))
+	e.put(s, ask("g", "i3", "z"))
+	return e.full("g").Rev
+}
+
+func (f *follower) fold(start store.Reading, upTo []store.Notice, rev string) state {
+	f.e.Helper()
+	s := state{}
+	s.apply(start)
+	for _, n := range upTo {
+		if n.Lost != "" {
+			f.e.Fatalf("messages were lost: %s", n.Lost)
+		}
+		s.apply(n.Reading)
+		if s.rev == rev {
+			break
+		}
+	}
+	return s
+}
+
+func watchOrder(e *env) {
+	e.put(e.a, ask("g", "before", "x"))
+	f := e.follow(e.a, "g")
+	start := e.full("g")
+	last := written(e, e.a)
+	if s := f.fold(start, f.reached(last), last); !s.same(e.full("g")) {
+		e.Errorf("the pushes make %+v, a full read gives %v", s.recs, ids(e.full("g")))
+	}
+}
+
+func watchChain(e *env) {
+	e.put(e.a, ask("g", "before", "x"))
+	f := e.follow(e.a, "g")
+	at := e.full("g").Rev
+	last := written(e, e.a)
+	for i, n := range f.reached(last) {
+		if n.Reading.Kind != store.Delta || n.Prev != at || n.Reading.Rev == at {
+			e.Fatalf("notice %d goes from %q to %q, kind %d; the one before ended at %q", i, n.Prev, n.Reading.Rev, n.Reading.Kind, at)
+		}
+		at = n.Reading.Rev
+	}
+}
+
+func watchReasons(e *env) {
+	left := e.put(e.a, ask("g", "left", "x"))
+	moved := e.put(e.a, ask("g", "moved", "x"))
+	f := e.follow(e.a, "g")
+	e.leave(e.a, "g", "left", left)
+	e.put(e.a, ask("h", "moved", "x"))
+	want := map[string]store.Tombstone{
+		"left":  {ID: "left", Reason: store.Left, Stamp: left},
+		"moved": {ID: "moved", Reason: store.Moved, Stamp: moved},
+	}
+	if e.h.Leases {
+		stamp := e.put(e.a, ask("g", "expired", "x"))
+		e.b.Expire("g", "expired")
+		e.put(e.a, ask("g", "other", "x")) // which prunes
+		want["expired"] = store.Tombstone{ID: "expired", Reason: store.Expired, Stamp: stamp}
+	}
+	for _, n := range f.reached(e.full("g").Rev) {
+		for _, b := range n.Reading.Buried {
+			if w := want[b.ID]; b.Reason != w.Reason || b.Stamp < w.Stamp {
+				e.Errorf("pushed %+v, want %+v", b, w)
+			}
+			delete(want, b.ID)
+		}
+	}
+	if len(want) > 0 {
+		e.Errorf("never pushed: %v", want)
+	}
+}
+
+func watchOthers(e *env) {
+	f := e.follow(e.a, "g")
+	start := e.full("g")
+	last := written(e, e.open("beta"))
+	if s := f.fold(start, f.reached(last), last); !s.same(e.full("g")) {
+		e.Errorf("the pushes make %+v", s.recs)
+	}
+}
+
+func watchQuiet(e *env) {
+	stamp := e.put(e.a, ask("g", "i", "x"))
+	f := e.follow(e.a, "g")
+	e.put(e.a, ask("g2", "j", "x"))
+	e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp})
+	e.put(e.a, ask("g", "i", "x"))
+	e.remove(e.a, store.Removal{ID: "never"})
+	e.put(e.a, ask("g", "last", "x"))
+	if all := f.reached(e.full("g").Rev); len(all) != 1 {
+		e.Errorf("notices besides the one change: %+v", all)
+	}
+}
+
+func watchStopped(e *env) {
+	f, other := e.follow(e.a, "g"), e.follow(e.a, "g")
+	f.stop()
+	e.put(e.a, ask("g", "i", "x"))
+	other.reached(e.full("g").Rev)
+	f.mu.Lock()
+	n := len(f.notices)
+	f.mu.Unlock()
+	if n != 0 {
+		e.Errorf("called %d times after stop", n)
+	}
+	f.stop() // again, which is nothing
+	again := e.follow(e.a, "g")
+	e.put(e.a, ask("g", "j", "x"))
+	again.reached(e.full("g").Rev)
+	other.reached(e.full("g").Rev)
+}
+
+func watchSeveral(e *env) {
+	var all []*follower
+	for i := range 20 {
+		all = append(all, e.follow(e.a, fmt.Sprint("g", i%2)))
+	}
+	for g := range 2 {
+		e.put(e.a, ask(fmt.Sprint("g", g), fmt.Sprint("i", g), "x"))
+	}
+	for i, f := range all {
+		f.reached(e.full(fmt.Sprint("g", i%2)).Rev)
+	}
+}

@@ -1,0 +1,130 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// eachBackend runs a test on memory and on Redis. open returns another registry
+// of the same universe, in memory the same one.
+func eachBackend(t *testing.T, test func(t *testing.T, open func() registry.Backend)) {
+	t.Run("local", func(t *testing.T) {
+		r := registry.NewLocalRegistry()
+		t.Cleanup(func() { r.Close() })
+		test(t, func() registry.Backend { return r })
+	})
+	t.Run("redis", func(t *testing.T) {
+		url := testredis.Start(t).URL() + "?ttl=2s&heartbeat=500ms"
+		test(t, func() registry.Backend {
+			r, err := registry.Open(context.Background(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { r.Close() })
+			return r
+		})
+	})
+}
+
+func instance(name, id string) registry.ServiceInfo {
+	return registry.ServiceInfo{ID: id, Name: name, Address: "10.0.0.1", Port: 80}
+}
+
+func TestHealthAndDrainingAreKeptApart(t *testing.T) {
+	eachBackend(t, func(t *testing.T, open func() registry.Backend) {
+		ctx, owner, operator := t.Context(), open(), open()
+		must(t, owner.Register(ctx, instance("api", "a")))
+		expect := func(status registry.Status, note string) {
+			t.Helper()
+			list, err := operator.Instances(ctx, "api")
+			must(t, err)
+			if len(list) != 1 || list[0].Status != status || list[0].Note != note {
+				t.Fatalf("instances are %+v, want one of status %q with note %q", list, status, note)
+			}
+			callable, err := operator.Discover(ctx, "api")
+			must(t, err)
+			if want := status != registry.StatusCritical && status != registry.StatusDraining; (len(callable) == 1) != want {
+				t.Fatalf("Discover = %v with status %q", callable, status)
+			}
+		}
+		expect("", "")
+		must(t, operator.SetStatus(ctx, "a", registry.StatusCritical, "disk full"))
+		expect(registry.StatusCritical, "disk full")
+		must(t, operator.Drain(ctx, "a"))
+		expect(registry.StatusDraining, "disk full")
+		must(t, operator.SetStatus(ctx, "a", registry.StatusPassing, ""))
+		expect(registry.StatusDraining, "")
+		changed := instance("api", "a")
+		changed.Version = "2"
+		must(t, owner.Register(ctx, changed))
+		expect(registry.StatusDraining, "")
+		must(t, operator.Undrain(ctx, "a"))
+		expect(registry.StatusPassing, "")
+		must(t, operator.SetStatus(ctx, "a", registry.StatusWarning, "slow"))
+		changed.Status = registry.StatusPassing
+		must(t, owner.Register(ctx, changed))
+		expect(registry.StatusPassing, "")
+		for _, err := range []error{operator.SetStatus(ctx, "b", registry.StatusPassing, ""), operator.Drain(ctx, "b"), operator.Undrain(ctx, "b")} {
+			if !errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("unknown ID: %v", err)
+			}
+		}
+		if err := operator.SetStatus(ctx, "a", "odd", ""); !errors.Is(err, registry.ErrInvalidService) {
+			t.Errorf("odd status: %v", err)
+		}
+	})
+}
+
+func TestDrainWaitsForEveryWatcher(t *testing.T) {
+	eachBackend(t, func(t *testing.T, open func() registry.Backend) {
+		ctx, owner, watcher := t.Context(), open(), open()
+		must(t, owner.Register(ctx, instance("api", "a")))
+		started, taken, release := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		watching, stop := context.WithCancel(ctx)
+		defer stop()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			first := true
+			for s := range watcher.Watch(watching, "api") {
+				if first && len(s.Instances) == 1 {
+					close(started)
+					first = false
+				}
+				if len(s.Others) == 1 {
+					close(taken)
+					<-release
+				}
+			}
+		}()
+		<-started
+		impatient, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		defer cancel()
+		err := owner.Drain(impatient, "a")
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 watching process") {
+			t.Fatalf("drain that one watcher has not taken: %v", err)
+		}
+		<-taken
+		drained := make(chan error, 1)
+		go func() { drained <- owner.Drain(ctx, "a") }()
+		close(release)
+		must(t, <-drained)
+		stop()
+		<-ended
+		must(t, owner.Undrain(ctx, "a"))
+		must(t, owner.Drain(ctx, "a")) // nobody watches any more
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
