@@ -122,6 +122,10 @@ func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
 	line := faultnet.New(t, server.Addr())
 	operator, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
 	register(t, operator, "web", "warm")
+	register(t, owner, "web", "y")
+	if err := owner.Deregister(t.Context(), "y"); err != nil { // so that the server knows the script
+		t.Fatal(err)
+	}
 	register(t, owner, "web", "x")
 	line.Drop(faultnet.ToClient)
 	done := make(chan error, 1)

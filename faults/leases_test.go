@@ -61,3 +61,39 @@ func forever(t testing.TB, c *redis.Client) []string {
 	}
 	return out
 }
+
+// includes fails unless all of these are in the list.
+func includes(list []registry.ServiceInfo, ids ...string) error {
+	have := idsOf(list)
+	for _, id := range ids {
+		if !slices.Contains(have, id) {
+			return fmt.Errorf("%q is not in %s", id, brief(have))
+		}
+	}
+	return nil
+}
+
+// z is a member of a sorted set that ends at a time in microseconds.
+func z(id string, ends int64) redis.Z { return redis.Z{Member: id, Score: float64(ends)} }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inOrder fails the test unless the list is ordered by unique times of
+// registration and ends with id, which it returns.
+func inOrder(t testing.TB, list []registry.ServiceInfo, id string) registry.ServiceInfo {
+	t.Helper()
+	for i := 1; i < len(list); i++ {
+		if !list[i-1].RegisteredAt.Before(list[i].RegisteredAt) {
+			t.Fatalf("not in the order of unique times: %s", stamped(list))
+		}
+	}
+	if len(list) == 0 || list[len(list)-1].ID != id {
+		t.Fatalf("%q was registered last, but the order is %s", id, stamped(list))
+	}
+	return list[len(list)-1]
+}

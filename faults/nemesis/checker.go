@@ -72,7 +72,7 @@ func (c *checker) discover(call *Call) {
 			c.violated(r.cause, s.Token+" shown", s.ID, call.End, "Discover of %s by %s still shows %s, which had to be gone at %v: %s",
 				call.Service, call.Client, s.Token, r.end, r.why())
 		}
-		if i > 0 && call.Shown[i-1].Stamp >= s.Stamp && !c.lost(0, call.End) {
+		if i > 0 && !inOrder(call.Shown[i-1], s, c.lost(0, call.End)) {
 			c.violated(KeptAlive, "order", s.ID, call.End, "Discover of %s by %s is not in the order of registration", call.Service, call.Client)
 		}
 		shown[s.ID] = s
@@ -93,6 +93,12 @@ func (c *checker) discover(call *Call) {
 		c.violated(p, token+" missing", r.call.ID, call.End, "Discover of %s by %s at %v lacks %s (registered by %s at %v)",
 			call.Service, call.Client, call.Start, token, r.client.Name, r.call.End)
 	}
+}
+
+// inOrder reports whether two neighbours of a list stand as they have to:
+// oldest first, without ties but for those that a loss of memory can make.
+func inOrder(a, b Shown, lost bool) bool {
+	return a.Stamp < b.Stamp || a.Stamp == b.Stamp && (lost || a.ID == b.ID)
 }
 
 // sorted returns the tokens in the order of their registration.
@@ -189,12 +195,12 @@ func (c *checker) tolds() {
 		if by == nil || by.Err != "" || by.Client == r.call.Client {
 			continue
 		}
-		limit := c.told(r, by)
+		limit := c.mustTell(r, by)
 		if r.client.Ended > 0 && r.client.Ending <= limit || limit > c.End || c.lost(by.Start, limit) || c.regained(r, by, limit) {
 			continue
 		}
 		if !slices.ContainsFunc(c.Tolds, func(t Told) bool {
-			return t.Client == r.client.Name && t.ID == r.call.ID && t.At >= by.Start && t.At <= limit
+			return t.Client == r.client.Name && t.ID == r.call.ID && t.At >= r.ending && t.At <= limit
 		}) {
 			c.violated(r.cause, token+" untold", r.call.ID, limit, "%s was not told by %v that it lost %s: %s", r.client.Name, limit, token, r.why())
 		}
@@ -242,11 +248,18 @@ func (h *History) Around(id string, at Moment, before, behind time.Duration) str
 		}
 	}
 	list := func(shown []Shown) string {
-		var tokens []string
 		for _, s := range shown {
-			tokens = append(tokens, s.ID+"="+s.Token)
+			if s.ID == id {
+				return "it as " + s.Token
+			}
 		}
-		return "[" + strings.Join(tokens, " ") + "]"
+		return fmt.Sprintf("not it, but %d others", len(shown))
+	}
+	last := map[any]string{} // a line stands only where it differs from the one before
+	differs := func(key any, text string) bool {
+		was := last[key]
+		last[key] = text
+		return was != text
 	}
 	services := map[string]bool{}
 	for _, c := range h.Calls {
@@ -263,15 +276,15 @@ func (h *History) Around(id string, at Moment, before, behind time.Duration) str
 			add(c.Ending, c.Ended, "%s closed", c.Name)
 		}
 	}
-	last := ""
-	for _, c := range h.Calls {
+	for i := range h.Calls {
+		c := &h.Calls[i]
 		switch {
 		case c.Op != Discover && c.ID == id:
-			add(c.Start, c.End, "%s %s %s of %s %s", c.Client, c.Op, c.Token, c.Service, c.Err)
-		case c.Op == Discover && services[c.Service]:
-			if text := fmt.Sprintf("Discover of %s: %s %s", c.Service, list(c.Shown), c.Err); text != last {
-				last = text
-				add(c.Start, c.End, "%s %s", c.Client, text)
+			add(c.Start, c.End, "%s %s %s of %q %s", c.Client, c.Op, c.Token, c.Service, c.Err)
+		case c.Op == Discover && services[c.Service] && c.End >= from:
+			shown := list(c.Shown)
+			if c.Err == "" && differs(c.Client+c.Service, shown[:min(9, len(shown))]) || c.Err != "" {
+				add(c.Start, c.End, "Discover of %q by %s shows %s %s", c.Service, c.Client, shown, c.Err)
 			}
 		}
 	}
@@ -285,7 +298,10 @@ func (h *History) Around(id string, at Moment, before, behind time.Duration) str
 			continue
 		}
 		for _, y := range w.Yields {
-			add(y.At, y.At, "watch by %s of %s: %s %s", w.Client, w.Service, list(y.Shown), y.Stale)
+			shown := list(y.Shown)
+			if y.At >= from && differs(w, shown[:min(9, len(shown))]+y.Stale) {
+				add(y.At, y.At, "watch of %q by %s shows %s %s", w.Service, w.Client, shown, y.Stale)
+			}
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })

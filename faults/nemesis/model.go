@@ -193,8 +193,20 @@ func (r *registration) over(at Moment, cause Promise, by *Call) {
 	}
 }
 
-// told is when a registration's owner has heard that a call ended it.
+// told is when a registration's owner has heard that a call ended it: when it
+// says so, or at the latest.
 func (m *model) told(r *registration, c *Call) Moment {
+	at := m.mustTell(r, c)
+	for _, t := range m.Tolds {
+		if t.Client == r.client.Name && t.ID == c.ID && t.At >= c.Start {
+			at = min(at, t.At)
+		}
+	}
+	return at
+}
+
+// mustTell is when a registration's owner has to have heard that a call ended it.
+func (m *model) mustTell(r *registration, c *Call) Moment {
 	return after(c.End, c.End+r.client.Beat+second, m.windows(r.client.Name), r.client.Beat+second)
 }
 

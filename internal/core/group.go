@@ -190,7 +190,12 @@ func (g *group) apply(f *flight, r *store.Reading) {
 	at := time.Now()
 	jumped := g.truth.now != 0 && r.Now != 0 &&
 		time.Duration(r.Now-g.truth.now)*time.Microsecond-at.Sub(g.truth.at) > maxJump
-	if r.Now != 0 {
+	// A push may have been under way for long; it tells the time only if that is later.
+	elapsed := at.Sub(g.truth.at).Microseconds()
+	if g.setBack(f, r) {
+		g.truth.distrust = true
+	}
+	if r.Now != 0 && (f != nil || g.truth.now == 0 || r.Now > g.truth.now+elapsed) {
 		g.truth.now, g.truth.at = r.Now, at
 	}
 	before := g.truth.sorted
@@ -217,6 +222,19 @@ func (g *group) apply(f *flight, r *store.Reading) {
 		}
 		g.topic.show(gone, ev, confirmed, at, jumped, f != nil)
 	}
+}
+
+// setBack reports whether a reading shows that the backend's clock was set
+// back. A read's answer is no older than its start.
+func (g *group) setBack(f *flight, r *store.Reading) bool {
+	if g.truth.now == 0 || r.Now == 0 {
+		return false
+	}
+	least := g.truth.now - maxBack
+	if f != nil {
+		least += f.start.Sub(g.truth.at).Microseconds()
+	}
+	return r.Now < least
 }
 
 // gone returns the live records that a reading, unless it is full, says have ended.
@@ -302,6 +320,9 @@ func (g *group) catchUp() (gap string) {
 			return resyncGap
 		}
 		g.apply(nil, &pushed[i].Reading)
+	}
+	if g.truth.distrust {
+		return resyncGap
 	}
 	return ""
 }

@@ -139,6 +139,12 @@ func (e *Engine) renewed(sent []*registration, answer store.Renewal) []*registra
 			e.drop(r, LossRemoved)
 			continue
 		case store.Lost:
+			e.mu.Lock()
+			replaced := e.owned[r.id] != r || e.pending[r.id] > 0
+			e.mu.Unlock()
+			if replaced {
+				continue // deregistered, or just being registered anew
+			}
 			e.cfg.Hooks.lost(r.group, r.id)
 		}
 		again = append(again, r)

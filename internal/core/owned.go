@@ -54,6 +54,9 @@ func (e *Engine) Register(ctx context.Context, r Registering) (stamp int64, err 
 	if result.Err != nil {
 		return 0, result.Err
 	}
+	if result.Outcome != store.Done {
+		return 0, nil // it stood, and a later call of somebody has ended it since
+	}
 	// Of two calls at once the later stands, as in the store.
 	delete(e.former, r.ID)
 	if own := e.owned[r.ID]; own == nil || own.stamp <= result.Stamp {

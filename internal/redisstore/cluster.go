@@ -155,7 +155,7 @@ func (s *Store) exec(ctx context.Context, pipe redis.Pipeliner) error {
 	_, err := waitFor(ctx, s, func() ([]redis.Cmder, error) {
 		ctx, cancel := s.request()
 		defer cancel()
-		cmds, _ := pipe.Exec(ctx)
+		cmds := execute(ctx, pipe)
 		for _, c := range cmds {
 			if c.Err() != nil && c.Err() != redis.Nil {
 				return nil, c.Err()
@@ -282,7 +282,7 @@ func (s *Store) verify(ctx context.Context, r *store.Reading) error {
 	for i, rec := range r.Records {
 		live[i] = pipe.ZCount(ctx, s.keys.base(rec.ID)+":z", strconv.FormatInt(r.Now, 10), "(+inf")
 	}
-	_, _ = pipe.Exec(ctx) // each command carries its own error
+	execute(ctx, pipe)
 	kept := r.Records[:0]
 	for i, rec := range r.Records {
 		n, err := live[i].Result()

@@ -75,8 +75,10 @@ func (s *Store) finishPuts(c *putCall) {
 	}
 	if c.err == nil {
 		s.learn(c.ops[0].put.Group, c.reply)
-		s.setKnown(c.ops[0].put.Group, text(c.reply, 1))
 	}
+	// The next renewal looks at each lease: a revision that a put left behind says
+	// nothing of this owner's others, which may be gone since the last one.
+	s.setKnown(c.ops[0].put.Group, "")
 	for i, o := range c.ops {
 		if c.err != nil {
 			o.err = c.err

@@ -30,8 +30,12 @@ func (s *Store) Read(group string, known store.Known, done func(store.Reading, e
 	}
 }
 
+// readTimeout bounds a request of reads. It leaves watches, which ask once a
+// heartbeat, time to say within a heartbeat + 1 s that nothing answers.
+const readTimeout = 3 * requestTimeout / 4
+
 func (s *Store) sendReads(ops []*readOp) {
-	ctx, cancel := s.request()
+	ctx, cancel := context.WithTimeout(s.ctx, min(s.timeout, readTimeout))
 	defer cancel()
 	ask := make([]*readOp, 0, len(ops))
 	if s.cluster {
@@ -92,7 +96,7 @@ func (s *Store) sendChecks(ctx context.Context, ops, ask []*readOp) []*readOp {
 		return ask
 	}
 	clock := pipe.Time(ctx)
-	_, _ = pipe.Exec(ctx) // each command carries its own error
+	execute(ctx, pipe)
 	now, err := clock.Result()
 	if err == nil {
 		s.clock.learn("", now.UnixMicro())

@@ -73,7 +73,7 @@ func parseScore(s string) int64 {
 	return int64(f)
 }
 
-// parseTombstone reads a hash's value: ["reason",stamp,"owner",flag].
+// parseTombstone reads a hash's value: ["reason",stamp,"owner",seq,flag].
 func parseTombstone(id, value string) (store.Tombstone, bool) {
 	t := store.Tombstone{ID: id}
 	value, ok := strings.CutPrefix(value, `["`)

@@ -33,7 +33,6 @@ func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64)
 			switch text(c.reply, 2) {
 			case "ok", "none":
 				removed := store.Removed{Existed: text(c.reply, 2) == "ok", Group: text(c.reply, 3)}
-				s.setKnown(removed.Group, text(c.reply, 1))
 				if s.cluster && removed.Existed && text(c.reply, 4) == "" {
 					s.leaveCatalog(group)
 				}

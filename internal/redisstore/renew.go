@@ -75,6 +75,7 @@ func (o *renewOp) add(b *batch) {
 
 func (s *Store) renewed(g store.GroupLeases, c *call) store.Renewal {
 	if c.err != nil {
+		s.setKnown(g.Group, "") // it may have run in part, or without an answer: look at each
 		return store.Renewal{Err: unavailable(c.err)}
 	}
 	s.learn(g.Group, c.reply)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -87,10 +88,23 @@ func send(ctx context.Context, client redis.UniversalClient, calls []*call, add 
 	for i, c := range calls {
 		cmds[i] = add(pipe, c)
 	}
-	_, _ = pipe.Exec(ctx) // each command carries its own error
+	execute(ctx, pipe)
 	for i, c := range calls {
 		c.take(cmds[i])
 	}
+}
+
+// execute runs a pipeline, after which each command carries its own error.
+// go-redis leaves all of them without one when it got no connection in passing.
+func execute(ctx context.Context, pipe redis.Pipeliner) []redis.Cmder {
+	cmds, err := pipe.Exec(ctx)
+	if err == nil || slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil }) {
+		return cmds
+	}
+	for _, c := range cmds {
+		c.SetErr(err)
+	}
+	return cmds
 }
 
 func (c *call) take(cmd *redis.Cmd) {

@@ -58,7 +58,7 @@ type Store struct {
 	sub    *subscription
 
 	mu     sync.Mutex
-	revs   map[string]string // per group, as this owner's last write left it
+	revs   map[string]string // per group, as of a renewal that found all of this owner's leases
 	closed bool
 	loops  sync.WaitGroup
 }
@@ -105,13 +105,21 @@ func (s *Store) follow() {
 	}
 }
 
-// probe runs a first script, on its own goroutine because a client may not obey its context.
+// probe runs a first script and asks for the eviction policy, which the user
+// may have no right to, in one round trip; on its own goroutine because a client
+// may not obey its context.
 func (s *Store) probe(ctx context.Context) error {
-	c := &call{script: probeScript, keys: []string{s.keys.prefix + "probe"}}
+	c := &call{script: probeScript}
+	var memory string
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		run(ctx, s.client, []*call{c})
+		pipe := s.client.Pipeline()
+		probe := pipe.Eval(ctx, c.script.text, []string{s.keys.prefix + "probe"})
+		info := pipe.Info(ctx, "memory")
+		execute(ctx, pipe)
+		c.take(probe)
+		memory = info.Val()
 	}()
 	select {
 	case <-done:
@@ -122,9 +130,13 @@ func (s *Store) probe(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+			return context.DeadlineExceeded // which the socket told first
+		}
 		return unavailable(c.err)
 	}
 	s.learn("", c.reply)
+	warnOfPolicy(s.cfg.Logger, memory)
 	return nil
 }
 

@@ -28,12 +28,13 @@ local function parse(v)
     beat = tonumber(beat), flag = flag, payload = string.sub(v, at, -2)}
 end
 
--- Tombstone: ["reason",stamp,"owner",flag]
+-- Tombstone: ["reason",stamp,"owner",seq,flag]
+-- seq is the number of the call with which the owner itself ended it, or 0.
 local function parse_tomb(v)
   if not v then return nil end
-  local reason, stamp, owner, flag = string.match(v, '^%["(%a+)",(%d+),"(%w*)",([01])%]$')
+  local reason, stamp, owner, seq, flag = string.match(v, '^%["(%a+)",(%d+),"(%w*)",(%d+),([01])%]$')
   if not reason then return nil end
-  return {reason = reason, stamp = tonumber(stamp), owner = owner, flag = flag}
+  return {reason = reason, stamp = tonumber(stamp), owner = owner, seq = tonumber(seq), flag = flag}
 end
 
 -- Of two registrations of one ID the greater stands.
@@ -85,11 +86,14 @@ local function note(s, id, text, nonce)
   s.nonces[id] = nonce or s.nonce
 end
 
-local function bury(s, id, reason, stamp, owner, flag, keep_for, nonce)
-  local tomb = '["' .. reason .. '",' .. num(stamp) .. ',"' .. owner .. '",' .. flag .. ']'
-  redis.call('HDEL', s.h, '+' .. id, '~' .. id)
-  redis.call('HSET', s.h, '-' .. id, tomb)
+local function bury(s, id, reason, stamp, owner, seq, flag, keep_for, nonce)
+  local tomb = '["' .. reason .. '",' .. num(stamp) .. ',"' .. owner .. '",' .. seq .. ','
+    .. flag .. ']'
+  -- In this order what a user who has just lost a right is refused leaves
+  -- nothing that a renewal would not set right.
   redis.call('ZADD', s.z, num(-(s.now + keep_for)), id)
+  redis.call('HSET', s.h, '-' .. id, tomb)
+  redis.call('HDEL', s.h, '+' .. id, '~' .. id)
   note(s, id, '-' .. id .. '\n' .. tomb, nonce)
 end
 
@@ -134,7 +138,7 @@ local function prune(s)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', s.z, '0', '(' .. num(s.now))) do
     local rec = parse(redis.call('HGET', s.h, '+' .. id))
     if rec then
-      bury(s, id, 'expired', rec.stamp, rec.owner, rec.flag, rec.flag == '1' and FOREIGN or OUTLIVE)
+      bury(s, id, 'expired', rec.stamp, rec.owner, '0', rec.flag, rec.flag == '1' and FOREIGN or OUTLIVE)
     else
       redis.call('ZREM', s.z, id) -- not ours to read, so not ours to delete
     end

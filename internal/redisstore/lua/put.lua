@@ -37,7 +37,7 @@ local others = {}
 
 -- Takes id out of the service it stands in elsewhere. Returns its stamp there, or nil;
 -- and true when that one stands against the healing of mine.
-local function leave_other(id, from, ids, mine, own_nonce)
+local function leave_other(id, from, ids, mine, seq)
   local base, name
   if from == '-' or not names then
     return nil
@@ -59,7 +59,7 @@ local function leave_other(id, from, ids, mine, own_nonce)
   if not rec then return nil end
   if mine and rec.owner ~= owner and newer(rec, mine) then return nil, true end
   return rec.stamp, false, function(stamp)
-    bury(o, id, 'moved', stamp, owner, '1', rec.owner == owner and OUTLIVE or FOREIGN, own_nonce)
+    bury(o, id, 'moved', stamp, owner, seq, '1', rec.owner == owner and OUTLIVE or FOREIGN, owner .. ':' .. seq)
   end
 end
 
@@ -80,6 +80,9 @@ local function put(i)
   if cur and cur.owner == owner and tonumber(cur.seq) >= tonumber(seq) then
     return 'ok', cur.stamp, redis.call('HGET', s.h, '~' .. id) or ''
   end
+  if tomb and tomb.owner == owner and tomb.seq >= tonumber(seq) then
+    return tomb.reason == 'moved' and 'superseded' or 'buried', 0, ''
+  end
   if ran(s, own_nonce) then
     -- It ran before, and somebody has undone it since.
     return 'ok', (cur or tomb or {stamp = 1}).stamp - 1, ''
@@ -98,7 +101,7 @@ local function put(i)
   end
   local there, stands, leave
   if not cur then
-    there, stands, leave = leave_other(id, from, ids, mode == 'h' and mine, own_nonce)
+    there, stands, leave = leave_other(id, from, ids, mode == 'h' and mine, seq)
     if stands then return 'superseded', 0, '' end
   end
   local before = cur or tomb
@@ -124,9 +127,11 @@ local function put(i)
   local v = '[1,' .. num(stamp) .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. beat .. ','
     .. flag .. ',' .. payload .. ']'
   local expiry = now + ttl * 1000
+  -- The lease first: a record without one would pass for a live one, should a
+  -- user who has just lost the right to ZADD be refused here.
+  redis.call('ZADD', s.z, num(expiry), id)
   redis.call('HSET', s.h, '+' .. id, v)
   if tomb then redis.call('HDEL', s.h, '-' .. id) end
-  redis.call('ZADD', s.z, num(expiry), id)
   s.stamp = math.max(s.stamp, stamp)
   if ids then hint_set(ids, now, id, service) end
   note(s, id, '+' .. id .. '\n' .. num(expiry) .. '\n' .. v .. '\n' .. (kept or ''), own_nonce)

@@ -17,6 +17,8 @@ if KEYS[1] == names then
   if not base then return {num(now), '', 'none', '', ''} end
 end
 local s = open(base, now, owner .. ':' .. seq)
+-- First, because a server out of memory lets a script go on that has written this.
+keep(s, now + OUTLIVE)
 prune(s)
 local cur = parse(redis.call('HGET', s.h, '+' .. id))
 local tomb = not cur and parse_tomb(redis.call('HGET', s.h, '-' .. id))
@@ -29,16 +31,16 @@ if not ran(s, s.nonce) then
       -- Buried even when it is not there, so that no late healing brings it back.
       if not tomb or tomb.stamp < stamp or tomb.reason == 'expired' then
         local flag = (cur or tomb or {flag = '0'}).flag
-        bury(s, id, 'left', math.max(stamp, (cur or tomb or {stamp = 0}).stamp), owner, flag,
+        bury(s, id, 'left', math.max(stamp, (cur or tomb or {stamp = 0}).stamp), owner, seq, flag,
           flag == '1' and FOREIGN or OUTLIVE)
       end
       if cur then outcome = 'ok' end
     end
   elseif cur and mode == 'any' then
-    bury(s, id, 'left', cur.stamp, cur.owner, '1', FOREIGN)
+    bury(s, id, 'left', cur.stamp, cur.owner, '0', '1', FOREIGN)
     outcome = 'ok'
   elseif cur and mode == 'moved' and (cur.owner == owner or newer({stamp = stamp, owner = owner}, cur)) then
-    bury(s, id, 'moved', stamp, owner, '1', cur.owner == owner and OUTLIVE or FOREIGN)
+    bury(s, id, 'moved', stamp, owner, seq, '1', cur.owner == owner and OUTLIVE or FOREIGN)
     outcome = 'ok'
   end
 end

@@ -80,13 +80,11 @@ func catalogRevision(e *env) {
 }
 
 func catalogWatched(e *env) {
-	f := e.follow(e.a, store.Catalog)
+	f := e.follow(store.Catalog)
 	pushed := func(all []store.Notice) bool { return len(all) > 0 }
 	stamp := e.put(e.a, ask("g", "i", "x"))
 	f.until("a new name", pushed)
-	f.mu.Lock()
-	f.notices = nil
-	f.mu.Unlock()
+	f.forget()
 	e.leave(e.a, "g", "i", stamp)
 	f.until("the end of a name", pushed)
 }

@@ -15,10 +15,12 @@ type env struct {
 	h Harness
 	b Backend
 	a store.Store // of owner "alpha"
+
+	followed map[string]bool // by a: its watch has begun
 }
 
 func newEnv(t *testing.T, h Harness) *env {
-	e := &env{T: t, h: h, b: h.New(t)}
+	e := &env{T: t, h: h, b: h.New(t), followed: map[string]bool{}}
 	e.a = e.open("alpha")
 	return e
 }
@@ -224,11 +226,12 @@ type follower struct {
 	more    chan struct{}
 }
 
-// follow watches a group and waits until pushes of what changes from now on come.
-func (e *env) follow(s store.Store, group string) *follower {
+// follow watches a group through the store of alpha and waits until pushes of
+// what changes from now on come.
+func (e *env) follow(group string) *follower {
 	e.Helper()
 	f := &follower{e: e, more: make(chan struct{}, 1)}
-	f.stop = s.Watch(group, func(n store.Notice) {
+	f.stop = e.a.Watch(group, func(n store.Notice) {
 		f.mu.Lock()
 		f.notices = append(f.notices, n)
 		f.mu.Unlock()
@@ -238,14 +241,22 @@ func (e *env) follow(s store.Store, group string) *follower {
 		}
 	})
 	e.Cleanup(f.stop)
-	f.until("the watch to begin", func(all []store.Notice) bool { return len(all) > 0 })
+	if e.followed[group] {
+		return f // pushes come already
+	}
+	e.followed[group] = true
+	all := f.until("the watch to begin", func(all []store.Notice) bool { return len(all) > 0 })
+	if e.h.Deltas && all[0].Lost != store.Connected {
+		e.Fatalf("a watch began with %+v, want Lost: Connected", all[0])
+	}
+	f.forget()
+	return f
+}
+
+func (f *follower) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if first := f.notices[0]; e.h.Deltas && first.Lost != store.Connected {
-		e.Fatalf("a watch began with %+v, want Lost: Connected", first)
-	}
 	f.notices = nil
-	return f
 }
 
 // until waits until what was pushed so far will do.

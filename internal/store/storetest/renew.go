@@ -12,6 +12,7 @@ var renewChecks = []check{
 	{name: "Renew extends leases without a visible change", needs: leases, run: renewExtends},
 	{name: "Renew names only what is not Done", needs: leases, run: renewNames},
 	{name: "Renew of an expired lease is Lost", needs: leases, run: renewExpired},
+	{name: "Renew after a put of another still looks at each", needs: leases | owners, run: renewAfterPut},
 	{name: "Renew of an unknown group is Lost", needs: leases, run: renewUnknown},
 	{name: "Renew of what another deregistered is Buried", needs: leases | owners, run: renewBuried},
 	{name: "Renew tells overlays when something changed", needs: leases, run: renewOverlays},
@@ -112,11 +113,12 @@ func renewGroups(e *env) {
 	var all []store.GroupLeases
 	for i := range 20 {
 		name := fmt.Sprint("g", i)
-		stamp := e.put(e.a, ask(name, "i", "x"))
-		all = append(all, store.GroupLeases{Group: name, TTL: ttl, Leases: []store.Lease{{ID: "i", Stamp: stamp + int64(i%2)}}})
+		id := fmt.Sprint("i", i)
+		stamp := e.put(e.a, ask(name, id, "x"))
+		all = append(all, store.GroupLeases{Group: name, TTL: ttl, Leases: []store.Lease{{ID: id, Stamp: stamp + int64(i%2)}}})
 	}
 	for i, r := range e.a.Renew(e.Context(), all) {
-		outcome, named := r.Outcomes["i"]
+		outcome, named := r.Outcomes[fmt.Sprint("i", i)]
 		if r.Err != nil || named != (i%2 == 1) || named && outcome != store.Lost {
 			e.Errorf("group %d: %+v", i, r)
 		}
@@ -132,6 +134,39 @@ func renewAgain(e *env) {
 		r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}, store.Lease{ID: "lost", Stamp: 7})
 		if len(r.Outcomes) != 1 || r.Outcomes["lost"] != store.Lost {
 			e.Errorf("answered with %+v", r)
+		}
+	}
+}
+
+// What an owner wrote last says nothing of what became of its other leases.
+func renewAfterPut(e *env) {
+	b := e.open("beta")
+	writes := map[string]func(){
+		"put":    func() { e.put(e.a, ask("g", "other", "y")) },
+		"remove": func() { e.remove(e.a, store.Removal{Group: "g", ID: "never", Own: true, Stamp: 1}) },
+		"heal":   func() { e.try(e.a, heal(ask("g", "healed", "y"), 1)) },
+	}
+	ends := map[string]struct {
+		end  func(id string)
+		want store.Outcome
+	}{
+		"removed":    {func(id string) { e.remove(b, store.Removal{ID: id}) }, store.Buried},
+		"superseded": {func(id string) { e.put(b, ask("g", id, "b")) }, store.Superseded},
+		"expired":    {func(id string) { e.b.Expire("g", id) }, store.Lost},
+	}
+	for how, write := range writes {
+		for what, c := range ends {
+			id := what + how
+			lease := store.Lease{ID: id, Stamp: e.put(e.a, ask("g", id, "x"))}
+			e.renew(e.a, "g", lease)
+			c.end(id)
+			write()
+			if r := e.renew(e.a, "g", lease); r.Outcomes[id] != c.want {
+				e.Errorf("%s, then a %s by the owner: %+v, want outcome %d", what, how, r, c.want)
+			}
+			if rec := e.record("g", id); rec != nil && rec.Owner == "alpha" {
+				e.Errorf("%s, then a %s by the owner, and the renewal brought it back: %+v", what, how, rec)
+			}
 		}
 	}
 }

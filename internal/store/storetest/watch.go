@@ -47,7 +47,7 @@ func (f *follower) fold(start store.Reading, upTo []store.Notice, rev string) st
 
 func watchOrder(e *env) {
 	e.put(e.a, ask("g", "before", "x"))
-	f := e.follow(e.a, "g")
+	f := e.follow("g")
 	start := e.full("g")
 	last := written(e, e.a)
 	if s := f.fold(start, f.reached(last), last); !s.same(e.full("g")) {
@@ -57,7 +57,7 @@ func watchOrder(e *env) {
 
 func watchChain(e *env) {
 	e.put(e.a, ask("g", "before", "x"))
-	f := e.follow(e.a, "g")
+	f := e.follow("g")
 	at := e.full("g").Rev
 	last := written(e, e.a)
 	for i, n := range f.reached(last) {
@@ -71,7 +71,7 @@ func watchChain(e *env) {
 func watchReasons(e *env) {
 	left := e.put(e.a, ask("g", "left", "x"))
 	moved := e.put(e.a, ask("g", "moved", "x"))
-	f := e.follow(e.a, "g")
+	f := e.follow("g")
 	e.leave(e.a, "g", "left", left)
 	e.put(e.a, ask("h", "moved", "x"))
 	want := map[string]store.Tombstone{
@@ -98,7 +98,7 @@ func watchReasons(e *env) {
 }
 
 func watchOthers(e *env) {
-	f := e.follow(e.a, "g")
+	f := e.follow("g")
 	start := e.full("g")
 	last := written(e, e.open("beta"))
 	if s := f.fold(start, f.reached(last), last); !s.same(e.full("g")) {
@@ -108,30 +108,30 @@ func watchOthers(e *env) {
 
 func watchQuiet(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
-	f := e.follow(e.a, "g")
+	f := e.follow("g")
+	before := e.full("g").Rev
 	e.put(e.a, ask("g2", "j", "x"))
 	e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp})
 	e.put(e.a, ask("g", "i", "x"))
 	e.remove(e.a, store.Removal{ID: "never"})
 	e.put(e.a, ask("g", "last", "x"))
-	if all := f.reached(e.full("g").Rev); len(all) != 1 {
-		e.Errorf("notices besides the one change: %+v", all)
+	rev := e.full("g").Rev
+	for _, n := range f.reached(rev) {
+		// On a Cluster the push of what came before may be late.
+		if n.Reading.Rev != rev && n.Reading.Rev != before {
+			e.Errorf("pushed besides the one change: %+v", n)
+		}
 	}
 }
 
 func watchStopped(e *env) {
-	f, other := e.follow(e.a, "g"), e.follow(e.a, "g")
+	f, other := e.follow("g"), e.follow("g")
 	f.stop()
 	e.put(e.a, ask("g", "i", "x"))
 	other.reached(e.full("g").Rev)
-	f.mu.Lock()
-	n := len(f.notices)
-	f.mu.Unlock()
-	if n != 0 {
-		e.Errorf("called %d times after stop", n)
-	}
+	f.until("no call after stop", func(all []store.Notice) bool { return len(all) == 0 })
 	f.stop() // again, which is nothing
-	again := e.follow(e.a, "g")
+	again := e.follow("g")
 	e.put(e.a, ask("g", "j", "x"))
 	again.reached(e.full("g").Rev)
 	other.reached(e.full("g").Rev)
@@ -140,7 +140,7 @@ func watchStopped(e *env) {
 func watchSeveral(e *env) {
 	var all []*follower
 	for i := range 20 {
-		all = append(all, e.follow(e.a, fmt.Sprint("g", i%2)))
+		all = append(all, e.follow(fmt.Sprint("g", i%2)))
 	}
 	for g := range 2 {
 		e.put(e.a, ask(fmt.Sprint("g", g), fmt.Sprint("i", g), "x"))

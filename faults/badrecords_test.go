@@ -1,0 +1,169 @@
+package faults
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// Among good records stand such as this version cannot read.
+//
+// They are left out, counted and logged once each, never break the others and
+// are never deleted.
+func TestBadRecords(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	keys := server.Client(t)
+	a := member(t, server)
+	register(t, a, "web", "good-1", "good-2")
+	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "dies"}))
+	cfg := config(t, server, shortTTL, shortBeat)
+	now := time.Now().UnixMicro()
+	header := fmt.Sprintf(`[1,%d,"abcdefghij",3,1500,400,0,`, now)
+	bad := map[string]string{
+		"garbage":   "hello",
+		"empty":     "",
+		"binary":    "\x00\xff\xfe[1,",
+		"truncated": header[:20],
+		"cut":       header + `{"address":"10.0`,
+		"future":    `[2,{"stamp":"a new kind"}]`,
+		"type":      header + `{"address":"10.0.0.1","port":"eighty"}]`,
+		"invalid":   header + `{"address":"10.0.0.1","port":70000}]`,
+		"list":      header + `[]]`,
+	}
+	for id, value := range bad {
+		must(t, keys.HSet(t.Context(), keyOf(cfg, "web", "h"), "+"+id, value).Err())
+		must(t, keys.ZAdd(t.Context(), keyOf(cfg, "web", "z"), z(id, now+3_000_000)).Err())
+	}
+
+	said, counted := &logs{}, &tally{}
+	cfg.Logger = said.logger()
+	cfg.Observer = &registry.Observer{BadRecord: func(service, id string) { counted.add(service + "/" + id) }}
+	reader := open(t, cfg)
+	want := present(t, reader, "web")
+	if err := includes(want, "good-1", "good-2", "dies"); err != nil || len(want) != 3 {
+		t.Fatalf("Discover shows %s: %v", stamped(want), err)
+	}
+	web := watch(t, reader, "web")
+	web.await(t, time.Now(), backBy, "the start", is(want))
+	began := time.Now()
+	register(t, a, "web", "good-3")
+	within(t, time.Now(), slack, "registering goes on", discovers(reader, "web", "good-1", "good-2", "good-3", "dies"))
+	must(t, a.Deregister(t.Context(), "good-3"))
+	doomed.kill()
+	at := time.Now()
+	web.await(t, at, goneBy, "expiring goes on", lacking("dies"))
+	// Past their leases, too.
+	throughout(t, at.Add(2*shortTTL), "heartbeats go on", func() error {
+		return includes(present(t, reader, "web"), "good-1", "good-2")
+	})
+	web.kept(t, began, "good-1", "good-2")
+	if left := idsOf(present(t, reader, "web")); len(left) != 2 {
+		t.Fatalf("Discover shows %q", left)
+	}
+	for id, value := range bad {
+		if stored, err := keys.HGet(t.Context(), keyOf(cfg, "web", "h"), "+"+id).Result(); err != nil || stored != value {
+			t.Errorf("the bad record %q is now %q, %v", id, stored, err)
+		}
+		if n := counted.get("web/" + id); n != 1 {
+			t.Errorf("the bad record %q was counted %d times", id, n)
+		}
+		if lines := said.lines("level=WARN", "id="+id+" "); len(lines) != 1 {
+			t.Errorf("the bad record %q was logged %d times: %q", id, len(lines), lines)
+		}
+	}
+	for _, id := range []string{"good-1", "good-2", "good-3", "dies"} {
+		if n := counted.get("web/" + id); n != 0 {
+			t.Errorf("the good record %q was counted as bad", id)
+		}
+	}
+}
+
+// Keys of the registry are of types that it does not use: a service's hash and
+// another's sorted set, the catalog and the hints.
+//
+// The services concerned fail, which is not emptiness; the others go on, and
+// those are back once the odd keys are gone.
+func TestKeysOfWrongType(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	keys := server.Client(t)
+	cfg := config(t, server, shortTTL, shortBeat)
+	a, reader := open(t, cfg), open(t, cfg)
+	register(t, a, "web", "w1", "w2")
+	register(t, a, "hash", "h1")
+	register(t, a, "set", "s1")
+	want, wantHash := present(t, reader, "web"), present(t, reader, "hash")
+	wantSet := present(t, reader, "set")
+	web, hash := watch(t, reader, "web"), watch(t, reader, "hash")
+	web.await(t, time.Now(), backBy, "the start", is(want))
+	hash.await(t, time.Now(), backBy, "the start", is(wantHash))
+
+	began := time.Now()
+	odd := []string{keyOf(cfg, "hash", "h"), keyOf(cfg, "set", "z"), "rollcall:" + cfg.Namespace + ":names"}
+	for bucket := range 64 {
+		odd = append(odd, fmt.Sprintf("rollcall:%s:ids:%d", cfg.Namespace, bucket))
+	}
+	for _, key := range odd {
+		must(t, keys.Set(t.Context(), key, "odd", 0).Err())
+	}
+	throughout(t, began.Add(2*shortTTL), "the other service goes on", lists(reader, "web", want))
+	register(t, a, "web", "w3")
+	within(t, time.Now(), slack, "registering goes on", discovers(reader, "web", "w1", "w2", "w3"))
+	must(t, a.Deregister(t.Context(), "w3"))
+	within(t, time.Now(), slack, "deregistering goes on", lists(reader, "web", want))
+	for _, name := range []string{"hash", "set"} {
+		if all, err := discover(reader, name); err == nil {
+			t.Errorf("Discover(%q) shows %s and no error", name, stamped(all))
+		}
+	}
+	if names, err := reader.Services(t.Context()); err == nil {
+		t.Errorf("Services shows %q and no error", names)
+	}
+	for _, key := range odd {
+		if value, err := keys.Get(t.Context(), key).Result(); err != nil || value != "odd" {
+			t.Errorf("%q is %q, %v", key, value, err)
+		}
+	}
+
+	must(t, keys.Del(t.Context(), odd...).Err())
+	at := time.Now()
+	within(t, at, backBy, "its service is back", lists(reader, "hash", wantHash))
+	within(t, at, backBy, "its service is back", lists(reader, "set", wantSet))
+	within(t, at, backBy, "the catalog is back", func() error {
+		names, err := reader.Services(t.Context())
+		if err == nil && strings.Join(names, " ") != "hash set web" {
+			err = fmt.Errorf("it has %q", names)
+		}
+		return err
+	})
+	hash.await(t, at, 2*backBy, "a current state", is(wantHash))
+	hash.kept(t, began, "h1")
+	web.kept(t, began, "w1", "w2")
+}
+
+// tally counts by name.
+type tally struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *tally) add(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = make(map[string]int)
+	}
+	c.n[name]++
+}
+
+func (c *tally) get(name string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n[name]
+}

@@ -1,0 +1,74 @@
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// clustered is a registry's configuration on a Cluster.
+func clustered(t testing.TB, c *testredis.Cluster) registry.RedisRegistryConfig {
+	cfg := config(t, c.Nodes[0], shortTTL, shortBeat)
+	cfg.RedisAddr, cfg.Addrs = "", c.Addrs()
+	return cfg
+}
+
+// A Cluster of three primaries with a replica each loses two primaries, one after
+// the other: that of a service and that of the catalog.
+//
+// Promise 3, comes back; promise 7, no false empty; promise 8, a watch never dies
+// silently; promise 12, runs on a Cluster.
+func TestClusterLosesPrimaries(t *testing.T) {
+	t.Parallel()
+	c := testredis.StartCluster(t, 3, 3)
+	cfg := clustered(t, c)
+	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
+	probe := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addrs(), MaxRedirects: 8})
+	t.Cleanup(func() { probe.Close() })
+	names := []string{"web", "db", "mail", "shop"}
+	want := make(map[string][]registry.ServiceInfo)
+	watches := make(map[string]*sights)
+	keys := []string{"rollcall:" + cfg.Namespace + ":names"}
+	for _, name := range names {
+		register(t, a, name, name+"-a")
+		register(t, b, name, name+"-b")
+		want[name] = present(t, reader, name)
+		watches[name] = watch(t, reader, name)
+		keys = append(keys, keyOf(cfg, name, "h"))
+	}
+	for _, lost := range []string{keyOf(cfg, "web", "h"), keys[0]} {
+		began := time.Now()
+		c.KillPrimaryOf(lost)
+		c.NodeOf(lost)
+		answers(t, probe, keys...)
+		at := time.Now()
+		t.Logf("all slots answer after %s", at.Sub(began).Round(time.Millisecond))
+		var took, seen time.Duration
+		for _, name := range names {
+			took = max(took, within(t, at, backBy, "all are back", lists(reader, name, want[name])))
+		}
+		for _, name := range names {
+			seen = max(seen, watches[name].await(t, at, 2*backBy, "a current state", is(want[name])))
+		}
+		figure(t, "Cluster: all back after a primary was lost", took)
+		figure(t, "Cluster: watches current after a primary was lost", seen)
+		within(t, at, backBy, "the catalog is back", func() error {
+			got, err := reader.Services(soon(t, slack))
+			if err == nil && !slices.Equal(got, slices.Sorted(slices.Values(names))) {
+				err = fmt.Errorf("services are %q", got)
+			}
+			return err
+		})
+		for _, name := range names {
+			goesOn(t, a, reader, watches[name], want[name])
+			watches[name].kept(t, began, name+"-a", name+"-b")
+		}
+		c.WaitOK()
+	}
+}

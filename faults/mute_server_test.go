@@ -1,0 +1,141 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// promptly is how soon after its context ended a call has to return.
+const promptly = 100 * time.Millisecond
+
+// lines are the ways in which a registry reaches its server.
+var lines = map[string]func(t *testing.T, addr string) func(*registry.RedisRegistryConfig){
+	"own client": func(_ *testing.T, addr string) func(*registry.RedisRegistryConfig) { return through(addr) },
+	"client handed in": func(t *testing.T, addr string) func(*registry.RedisRegistryConfig) {
+		client := redis.NewClient(&redis.Options{Addr: addr}) // without ContextTimeoutEnabled
+		t.Cleanup(func() { client.Close() })
+		return func(cfg *registry.RedisRegistryConfig) { cfg.RedisAddr, cfg.Client = "", client }
+	},
+}
+
+// Every call against a server that accepts and never answers, ended by hand and by
+// deadline, and Close.
+//
+// Section 1: callers wait on their context, not on the socket; Close within 5 s.
+func TestCallsOnAMuteServer(t *testing.T) {
+	for name, reach := range lines {
+		t.Run(name, func(t *testing.T) {
+			server := testredis.Start(t)
+			line := faultnet.New(t, server.Addr())
+			r := member(t, server, reach(t, line.Addr()))
+			register(t, r, "web", "own1", "own2")
+			line.Hold()
+			calls := map[string]func(context.Context, int) error{
+				"Register": func(ctx context.Context, n int) error {
+					return r.Register(ctx, service("web", fmt.Sprint("n", n)))
+				},
+				"Deregister own": func(ctx context.Context, n int) error { return r.Deregister(ctx, fmt.Sprint("own", n)) },
+				"Deregister":     func(ctx context.Context, _ int) error { return r.Deregister(ctx, "other") },
+				"Discover":       func(ctx context.Context, _ int) error { _, err := r.Discover(ctx, "web"); return err },
+				"Snapshot":       func(ctx context.Context, _ int) error { _, err := r.Snapshot(ctx, "web"); return err },
+				"Instances":      func(ctx context.Context, _ int) error { _, err := r.Instances(ctx, "web"); return err },
+				"Services":       func(ctx context.Context, _ int) error { _, err := r.Services(ctx); return err },
+			}
+			var slowest time.Duration
+			for n, end := range []func() (context.Context, context.CancelFunc, time.Time){byHand, byDeadline} {
+				for call, do := range calls {
+					took := endsWithItsContext(t, call, end, func(ctx context.Context) error { return do(ctx, n+1) })
+					slowest = max(slowest, took)
+				}
+			}
+			figure(t, "mute server, "+name+": call ends", slowest)
+			began := time.Now()
+			if err := r.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+			took := time.Since(began)
+			figure(t, "mute server, "+name+": Close", took)
+			if took > 5*time.Second {
+				t.Errorf("Close took %s", took)
+			}
+			line.Cut() // the client handed in waits for its own timeout otherwise
+		})
+	}
+}
+
+// NewRedisRegistry against such a server.
+//
+// Section 1: within its context, or 5 s, with ErrUnavailable.
+func TestOpenOnAMuteServer(t *testing.T) {
+	for name, reach := range lines {
+		t.Run(name, func(t *testing.T) {
+			server := testredis.Start(t)
+			line := faultnet.New(t, server.Addr())
+			line.Hold()
+			cfg := config(t, server, shortTTL, shortBeat)
+			reach(t, line.Addr())(&cfg)
+			opening := func(ctx context.Context) error {
+				r, err := registry.NewRedisRegistry(ctx, cfg)
+				if err == nil {
+					r.Close()
+				}
+				if !errors.Is(err, registry.ErrUnavailable) {
+					t.Errorf("open: %v", err)
+				}
+				return err
+			}
+			for _, end := range []func() (context.Context, context.CancelFunc, time.Time){byHand, byDeadline} {
+				figure(t, "mute server, "+name+": open ends", endsWithItsContext(t, "open", end, opening))
+			}
+			began := time.Now()
+			if err := opening(context.Background()); err == nil {
+				t.Error("opened")
+			}
+			took := time.Since(began)
+			figure(t, "mute server, "+name+": open without a deadline ends", took)
+			if took > 5*time.Second+promptly {
+				t.Errorf("open took %s", took)
+			}
+			line.Cut()
+		})
+	}
+}
+
+// byHand and byDeadline make a context that ends in a moment, and say when.
+func byHand() (context.Context, context.CancelFunc, time.Time) {
+	ctx, cancel := context.WithCancel(context.Background())
+	const in = 100 * time.Millisecond
+	time.AfterFunc(in, cancel)
+	return ctx, cancel, time.Now().Add(in)
+}
+
+func byDeadline() (context.Context, context.CancelFunc, time.Time) {
+	at := time.Now().Add(100 * time.Millisecond)
+	ctx, cancel := context.WithDeadline(context.Background(), at)
+	return ctx, cancel, at
+}
+
+// endsWithItsContext returns how long after its context's end a call returned.
+func endsWithItsContext(t *testing.T, name string, end func() (context.Context, context.CancelFunc, time.Time), call func(context.Context) error) time.Duration {
+	t.Helper()
+	ctx, cancel, at := end()
+	defer cancel()
+	err := call(ctx)
+	took := time.Since(at)
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%s: %v", name, err)
+	}
+	if took > promptly {
+		t.Errorf("%s ended %s after its context", name, took)
+	}
+	return took
+}

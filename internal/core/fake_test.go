@@ -1,0 +1,386 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// fake is a scripted backend: it can lose all it knows, fail, be slow, have its
+// clock set, and drop, hold or shuffle its pushes. Its zero value is at ease.
+type fake struct {
+	mu     sync.Mutex
+	groups map[string]*fakeGroup
+	stamp  int64
+	revs   uint64
+
+	step   time.Duration   // of its clock from the true time
+	down   bool            // requests are refused at once
+	frozen bool            // requests time out after fakeTimeout
+	sick   map[string]bool // groups for which renewals fail
+	slow   time.Duration   // that each request takes
+	late   bool            // slow reads answer with what stood when they began
+
+	drop bool // pushes
+	hold bool
+	kept []func()
+
+	watchers map[*fakeWatcher]struct{}
+	renewals []fakeRenewal
+	puts     []store.Put
+	reads    int
+	readsAt  []time.Time
+}
+
+type fakeGroup struct {
+	rev   string
+	recs  map[string]*store.Record
+	tombs map[string]store.Tombstone
+}
+
+type fakeWatcher struct {
+	group  string
+	notify func(store.Notice)
+}
+
+type fakeRenewal struct {
+	at    time.Time
+	group string
+	ids   []string
+	err   error
+}
+
+const fakeTimeout = time.Second
+
+var errFake = fmt.Errorf("%w: as the test asked", store.ErrUnavailable)
+
+// fakeStore is the fake as one owner sees it.
+type fakeStore struct {
+	*fake
+	owner  string
+	closed chan struct{}
+	once   sync.Once
+	calls  sync.WaitGroup
+}
+
+func (f *fake) as(owner string) *fakeStore {
+	return &fakeStore{fake: f, owner: owner, closed: make(chan struct{})}
+}
+
+func (f *fake) now() int64 { return time.Now().Add(f.step).UnixMicro() }
+
+func (f *fake) group(name string) *fakeGroup {
+	if f.groups == nil {
+		f.groups = map[string]*fakeGroup{}
+	}
+	g := f.groups[name]
+	if g == nil {
+		g = &fakeGroup{recs: map[string]*store.Record{}, tombs: map[string]store.Tombstone{}}
+		f.groups[name] = g
+	}
+	return g
+}
+
+// set runs a change of the script.
+func (f *fake) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// loseAll is FLUSHALL.
+func (f *fake) loseAll() { f.set(func() { f.groups = nil }) }
+
+// add registers an instance of an owner outside the test, whose lease ends after life.
+func (f *fake) add(group, id string, ttl, beat, life time.Duration) *store.Record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stamp = max(f.now(), f.stamp+1)
+	r := &store.Record{ID: id, Owner: "other", Stamp: f.stamp, TTL: ttl, Beat: beat, Expires: f.now() + life.Microseconds(), Payload: []byte(id)}
+	f.change(group, r, nil)
+	return r
+}
+
+// extend renews such an instance, as its owner would.
+func (f *fake) extend(group, id string, life time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g := f.group(group)
+	if old := g.recs[id]; old != nil && old.Expires >= f.now() {
+		r := *old
+		r.Expires = f.now() + life.Microseconds()
+		g.recs[id] = &r
+	}
+}
+
+// end removes one, for a reason.
+func (f *fake) end(group, id string, reason store.Reason) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r := f.group(group).recs[id]; r != nil {
+		f.change(group, nil, &store.Tombstone{ID: id, Reason: reason, Stamp: r.Stamp, Owner: r.Owner})
+	}
+}
+
+// change numbers and pushes one change. f.mu is held.
+func (f *fake) change(group string, r *store.Record, t *store.Tombstone) {
+	g := f.group(group)
+	reading := store.Reading{Kind: store.Delta, Now: f.now()}
+	for id, old := range g.recs { // prune
+		if old.Expires < f.now() && (r == nil || id != r.ID) {
+			b := store.Tombstone{ID: id, Reason: store.Expired, Stamp: old.Stamp, Owner: old.Owner}
+			delete(g.recs, id)
+			g.tombs[id] = b
+			reading.Buried = append(reading.Buried, b)
+		}
+	}
+	if t != nil {
+		delete(g.recs, t.ID)
+		g.tombs[t.ID] = *t
+		reading.Buried = append(reading.Buried, *t)
+	}
+	if r != nil {
+		delete(g.tombs, r.ID)
+		g.recs[r.ID] = r
+		reading.Records = []*store.Record{r}
+	}
+	prev := g.rev
+	f.revs++
+	g.rev = strconv.FormatUint(f.revs, 10)
+	reading.Rev = g.rev
+	f.push(group, store.Notice{Prev: prev, Reading: reading})
+}
+
+func (f *fake) push(group string, n store.Notice) {
+	if f.drop || f.frozen || f.down {
+		return
+	}
+	send := func() {
+		for w := range f.watchers {
+			if w.group == group {
+				w.notify(n)
+			}
+		}
+	}
+	if f.hold {
+		f.kept = append(f.kept, send)
+		return
+	}
+	send()
+}
+
+// release delivers the held pushes, in the given order of their numbers.
+func (f *fake) release(order ...int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, i := range order {
+		f.kept[i]()
+	}
+	f.kept = nil
+}
+
+// request waits as long as a request takes, and says how it failed.
+func (s *fakeStore) request(ctx context.Context) error {
+	s.mu.Lock()
+	wait, down, frozen := s.slow, s.down, s.frozen
+	s.mu.Unlock()
+	if frozen {
+		wait = fakeTimeout
+	}
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closed:
+			return store.ErrClosed
+		}
+	}
+	select {
+	case <-s.closed:
+		return store.ErrClosed
+	default:
+	}
+	if down || frozen {
+		return errFake
+	}
+	return ctx.Err()
+}
+
+func (s *fakeStore) Put(ctx context.Context, puts []store.Put) []store.PutResult {
+	results := make([]store.PutResult, len(puts))
+	err := s.request(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, p := range puts {
+		if results[i].Err = err; err != nil {
+			continue
+		}
+		s.puts = append(s.puts, p)
+		g := s.group(p.Group)
+		cur := g.recs[p.ID]
+		if cur != nil && cur.Expires < s.now() {
+			cur = nil
+		}
+		stamp := p.Stamp
+		if p.Heal {
+			if cur != nil && cur.Owner != s.owner && cur.Stamp > p.Stamp {
+				results[i].Outcome = store.Superseded
+				continue
+			}
+			if t, ok := g.tombs[p.ID]; ok && cur == nil && t.Reason != store.Expired && t.Stamp >= p.Stamp {
+				results[i].Outcome = store.Buried
+				continue
+			}
+		} else {
+			s.stamp = max(s.now(), s.stamp+1)
+			stamp = s.stamp
+		}
+		r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.revs, Stamp: stamp, TTL: p.TTL, Beat: p.Beat,
+			Expires: s.now() + p.TTL.Microseconds(), Payload: p.Payload, Overlay: p.Overlay}
+		s.change(p.Group, r, nil)
+		results[i] = store.PutResult{Stamp: stamp, Overlay: p.Overlay}
+	}
+	return results
+}
+
+func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []store.Renewal {
+	answers := make([]store.Renewal, len(leases))
+	at := time.Now()
+	err := s.request(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, l := range leases {
+		answers[i].Err = err
+		if err == nil && s.sick[l.Group] {
+			answers[i].Err = errFake
+		}
+		sent := fakeRenewal{at: at, group: l.Group, err: answers[i].Err}
+		answers[i].Outcomes = map[string]store.Outcome{}
+		answers[i].Overlays = map[string][]byte{}
+		g := s.group(l.Group)
+		for _, lease := range l.Leases {
+			sent.ids = append(sent.ids, lease.ID)
+			if answers[i].Err != nil {
+				continue
+			}
+			cur, t := g.recs[lease.ID], g.tombs[lease.ID]
+			switch {
+			case cur != nil && cur.Owner == s.owner && cur.Stamp == lease.Stamp && cur.Expires >= s.now():
+				r := *cur
+				r.Expires = s.now() + l.TTL.Microseconds()
+				g.recs[lease.ID] = &r
+				answers[i].Overlays[lease.ID] = r.Overlay
+			case cur != nil && cur.Owner != s.owner && cur.Stamp > lease.Stamp:
+				answers[i].Outcomes[lease.ID] = store.Superseded
+			case cur == nil && t.Reason != "" && t.Reason != store.Expired && t.Stamp >= lease.Stamp:
+				answers[i].Outcomes[lease.ID] = store.Buried
+			default:
+				answers[i].Outcomes[lease.ID] = store.Lost
+			}
+		}
+		slices.Sort(sent.ids)
+		s.renewals = append(s.renewals, sent)
+	}
+	return answers
+}
+
+func (s *fakeStore) Remove(ctx context.Context, r store.Removal) (store.Removed, error) {
+	if err := s.request(ctx); err != nil {
+		return store.Removed{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, g := range s.groups {
+		if cur := g.recs[r.ID]; cur != nil && (!r.Own || cur.Owner == s.owner) {
+			s.change(name, nil, &store.Tombstone{ID: r.ID, Reason: store.Left, Stamp: max(cur.Stamp, r.Stamp), Owner: cur.Owner})
+			return store.Removed{Existed: true, Group: name}, nil
+		}
+	}
+	if r.Own {
+		s.group(r.Group).tombs[r.ID] = store.Tombstone{ID: r.ID, Reason: store.Left, Stamp: r.Stamp, Owner: s.owner}
+	}
+	return store.Removed{Group: r.Group}, nil
+}
+
+func (s *fakeStore) Mark(context.Context, store.Mark) (store.Marked, error) {
+	return store.Marked{}, errors.New("the fake sets no overlays")
+}
+
+func (s *fakeStore) Read(group string, known store.Known, done func(store.Reading, error)) {
+	s.calls.Go(func() {
+		s.mu.Lock()
+		s.reads++
+		s.readsAt = append(s.readsAt, time.Now())
+		early, late := s.state(group, known), s.late
+		s.mu.Unlock()
+		err := s.request(context.Background())
+		s.mu.Lock()
+		r := s.state(group, known)
+		s.mu.Unlock()
+		if late {
+			r = early
+		}
+		if err != nil {
+			r = store.Reading{}
+		}
+		done(r, err)
+	})
+}
+
+// state is what a read brings. f.mu is held.
+func (f *fake) state(group string, known store.Known) store.Reading {
+	g, now := f.group(group), f.now()
+	r := store.Reading{Now: now, Rev: g.rev}
+	var expired []string
+	for _, id := range slices.Sorted(maps.Keys(g.recs)) {
+		rec := g.recs[id]
+		switch {
+		case rec.Expires < now:
+			expired = append(expired, id)
+			r.Buried = append(r.Buried, store.Tombstone{ID: id, Reason: store.Expired, Stamp: rec.Stamp, Owner: rec.Owner})
+		default:
+			r.Records = append(r.Records, rec)
+			if r.Next == 0 || rec.Expires < r.Next {
+				r.Next = rec.Expires
+			}
+		}
+	}
+	for _, t := range g.tombs {
+		r.Buried = append(r.Buried, t)
+	}
+	if known.Rev != "" && known.Rev == g.rev {
+		return store.Reading{Kind: store.Same, Now: now, Rev: g.rev, Next: r.Next, Expired: append([]string{}, expired...)}
+	}
+	return r
+}
+
+func (s *fakeStore) Watch(group string, notify func(store.Notice)) (stop func()) {
+	w := &fakeWatcher{group, notify}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watchers == nil {
+		s.watchers = map[*fakeWatcher]struct{}{}
+	}
+	s.watchers[w] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watchers, w)
+	}
+}
+
+func (s *fakeStore) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	s.calls.Wait()
+	return nil
+}

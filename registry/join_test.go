@@ -1,0 +1,106 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+	"github.com/rollcall-sd/rollcall/registry/registrytest"
+)
+
+func TestJoinGeneratesAnIDAndLeaveEndsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := registry.NewLocalRegistry()
+		defer r.Close()
+		m, err := registry.Join(t.Context(), r, instance("api", ""))
+		must(t, err)
+		list, err := r.Discover(t.Context(), "api")
+		must(t, err)
+		if len(list) != 1 || list[0].ID != m.ID() || m.ID() == "" {
+			t.Fatalf("Discover = %v, want the one instance %q", list, m.ID())
+		}
+		must(t, m.Leave(t.Context()))
+		must(t, m.Leave(t.Context()))
+		if list, err = r.Discover(t.Context(), "api"); err != nil || len(list) != 0 {
+			t.Fatalf("Discover = %v, %v after Leave", list, err)
+		}
+		select {
+		case <-m.Lost():
+			t.Fatal("Leave closed Lost")
+		default:
+		}
+		must(t, m.Err())
+	})
+}
+
+func TestJoinKeepsTryingWhileTheBackendIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
+		defer flaky.Close()
+		flaky.Away(nil)
+		time.AfterFunc(time.Minute, flaky.Back)
+		m, err := registry.Join(t.Context(), flaky, instance("api", "a"))
+		must(t, err)
+		must(t, m.Leave(t.Context()))
+
+		flaky.Away(nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := registry.Join(ctx, flaky, instance("api", "a")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Join with the backend away = %v", err)
+		}
+	})
+}
+
+func TestJoinRefusesAtOnceWhatCannotSucceed(t *testing.T) {
+	r := registry.NewLocalRegistry()
+	if _, err := registry.Join(t.Context(), r, registry.ServiceInfo{Name: "api"}); !errors.Is(err, registry.ErrInvalidService) {
+		t.Errorf("Join without an address = %v", err)
+	}
+	must(t, r.Close())
+	if _, err := registry.Join(t.Context(), r, instance("api", "a")); !errors.Is(err, registry.ErrClosed) {
+		t.Errorf("Join on a closed registry = %v", err)
+	}
+}
+
+func TestMembershipIsLostToAnotherOwnerOrOperator(t *testing.T) {
+	eachBackend(t, func(t *testing.T, open func() registry.Backend) {
+		owner, other := open(), open()
+		if owner == other {
+			m, err := registry.Join(t.Context(), owner, instance("api", "a"))
+			must(t, err)
+			must(t, owner.Deregister(t.Context(), "a"))
+			<-m.Lost()
+			if !errors.Is(m.Err(), registry.ErrNotFound) {
+				t.Fatalf("Err = %v", m.Err())
+			}
+			return
+		}
+		m, err := registry.Join(t.Context(), owner, instance("api", "a"))
+		must(t, err)
+		newer := instance("api", "a")
+		newer.Port = 81
+		must(t, other.Register(t.Context(), newer))
+		<-m.Lost()
+		if !errors.Is(m.Err(), registry.ErrSuperseded) {
+			t.Fatalf("Err = %v, want ErrSuperseded", m.Err())
+		}
+		must(t, m.Leave(t.Context()))
+		list, err := owner.Discover(t.Context(), "api")
+		must(t, err)
+		if len(list) != 1 || list[0].Port != 81 {
+			t.Fatalf("Discover = %v after the superseded left, want the newer", list)
+		}
+
+		m, err = registry.Join(t.Context(), owner, instance("api", "b"))
+		must(t, err)
+		must(t, other.Deregister(t.Context(), "b"))
+		<-m.Lost()
+		if !errors.Is(m.Err(), registry.ErrNotFound) {
+			t.Fatalf("Err = %v, want ErrNotFound", m.Err())
+		}
+	})
+}
