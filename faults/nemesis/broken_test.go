@@ -3,7 +3,6 @@ package nemesis
 import (
 	"context"
 	"iter"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -93,55 +92,105 @@ func (b dying) Watch(ctx context.Context, service string) iter.Seq[registry.Snap
 // undead goes on with its heartbeats after a crash.
 type undead struct {
 	*broken
-	buried func(registry.Backend)
+	t *testing.T
 }
 
 func (b undead) Close() error {
-	b.buried(b.Backend)
+	b.t.Cleanup(func() { _ = b.Backend.Close() })
 	return nil
 }
 
-// Short plans: what is to happen is the same each time, when is as seeded.
-func shortPlan(seed uint64, server ...Step) *Plan {
-	p := NewPlan(seed, 0)
-	p.Duration = 12 * second
-	p.Server, p.Lines, p.Crashes, p.Slots = server, nil, nil, nil
-	r := rand.New(rand.NewPCG(seed, 9))
+// breakage takes a promise away from what is opened with cfg.
+type breakage func(t *testing.T, b *broken, cfg *registry.RedisRegistryConfig) registry.Backend
+
+// opened is an opener of backends that are broken so.
+func (wrap breakage) opened(t *testing.T) opener {
+	return func(ctx context.Context, cfg registry.RedisRegistryConfig) (registry.Backend, error) {
+		b := &broken{infos: map[string]registry.ServiceInfo{}}
+		wrapped := wrap(t, b, &cfg)
+		backend, err := openReal(ctx, cfg)
+		b.Backend = backend
+		return wrapped, err
+	}
+}
+
+// shortPlan has three instances of one service, each with an owner of its own.
+func shortPlan(server ...Step) *Plan {
+	p := NewPlan(1, 0)
+	p.Duration, p.Server = 10*second, server
+	p.Slots = nil
 	for i, id := range []string{"a", "b", "c"} {
-		p.Slots = append(p.Slots, []Move{
-			{Wait: between(r, 0, second), Act: Replace, ID: id, Line: p.Owners[i].Line, Service: "api", Patience: 2 * second},
-		})
+		p.Slots = append(p.Slots, []Move{{Wait: 300 * time.Millisecond, Act: Replace, ID: id,
+			Line: p.Owners[i].Line, Service: p.Services[0], Patience: 2 * second}})
 	}
 	return p
 }
 
+// then lets the same happen to all three.
 func (p *Plan) then(wait time.Duration, act Act, line string) *Plan {
 	for i, moves := range p.Slots {
 		m := moves[0]
-		m.Wait, m.Act = wait, act
-		if line != "" {
-			m.Line = line
-		}
+		m.Wait, m.Act, m.Line = wait, act, line
 		p.Slots[i] = append(moves, m)
 	}
 	return p
 }
 
-// TestCheckerCatchesBrokenStores runs the same workload on the library with one
-// promise taken away each time, and whole.
+func (p *Plan) crashing(s Step) *Plan {
+	p.Crashes = []Step{s}
+	return p
+}
+
+// TestCheckerCatchesBrokenStores runs a short workload on the library whole,
+// and with one promise taken away each time.
 func TestCheckerCatchesBrokenStores(t *testing.T) {
-	freeze := Step{Wait: 4 * second, Kind: Freeze, Span: 1500 * time.Millisecond}
-	flush := Step{Wait: 4 * second, Kind: FlushAll}
-	crash := Step{Wait: 3 * second, Line: "o1", Span: second}
+	flush := Step{Wait: 2 * second, Kind: FlushAll}
+	freeze := Step{Wait: 2 * second, Kind: Freeze, Span: 1500 * time.Millisecond}
 	for _, test := range []struct {
-		name   string
-		want   Promise // 0: nothing
-		plan   *Plan
-		break_ func(w *broken, cfg *registry.RedisRegistryConfig) registry.Backend
+		name string
+		want Promise // 0: none
+		plan *Plan
+		wrap breakage
 	}{
-		{"whole", 0, withCrash(shortPlan(1, freeze, flush).then(3*second, Replace, "o4").then(3*second, Leave, ""), crash), nil},
+		{"whole", 0, shortPlan(flush, freeze).then(second, Replace, "o4").then(6*second, Leave, ""),
+			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return b }},
+		{"resurrects the deregistered", Final, shortPlan().then(2*second, Leave, ""),
+			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return resurrecting{b} }},
+		{"drops all from watches when away", NoFalse, shortPlan(freeze),
+			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return emptying{b} }},
+		{"lets watches die", WatchAlive, shortPlan(flush).then(4*second, Replace, "o1"),
+			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return dying{b} }},
+		{"keeps dead ones", Gone, shortPlan().crashing(Step{Wait: 2 * second, Line: "o1", Span: second}),
+			func(t *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return undead{b, t} }},
+		{"does not heal", ComesBack, shortPlan(flush),
+			func(_ *testing.T, b *broken, cfg *registry.RedisRegistryConfig) registry.Backend {
+				cfg.Observer.Lost = func(_, id string) {
+					b.clients.Go(func() { _ = b.Backend.Deregister(context.Background(), id) })
+				}
+				return b
+			}},
+		{"lets the older owner win", NewestWins, shortPlan().then(2*second, Replace, "o4"),
+			func(_ *testing.T, b *broken, cfg *registry.RedisRegistryConfig) registry.Backend {
+				tell := cfg.Observer.Superseded
+				cfg.Observer.Superseded = func(service, id string, removed bool) {
+					tell(service, id, removed)
+					b.clients.Go(func() { b.again(id) })
+				}
+				return b
+			}},
 	} {
-		t.Run(test.name, func(t *testing.T) { _ = test })
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			found := Check(carryOut(t, test.plan, test.wrap.opened(t)))
+			if test.want == 0 {
+				for _, v := range found {
+					t.Error(v)
+				}
+				return
+			}
+			if !slices.ContainsFunc(found, func(v Violation) bool { return v.Promise == test.want }) {
+				t.Errorf("found %v, want a violation of promise %d", found, test.want)
+			}
+		})
 	}
-	_ = slices.Contains[[]int]
 }

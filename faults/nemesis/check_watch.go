@@ -71,7 +71,15 @@ func (c *checker) seenGone(r *registration, client *Client, windows []window) Mo
 		}
 		return after(from, r.end, windows, most)
 	}
-	return after(r.ending, r.end+client.Beat+second, windows, most)
+	limit := r.end + client.Beat + second
+	for _, b := range r.reach {
+		if b.lost != never && b.from <= r.ending && r.ending <= b.until {
+			// It ended before it was back from a loss, perhaps without a trace: it
+			// is held until its owner had the time to come back.
+			limit = max(limit, b.to+most)
+		}
+	}
+	return after(r.ending, limit, windows, most)
 }
 
 // dropped checks that what a yield no longer shows was ended by something.

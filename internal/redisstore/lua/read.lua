@@ -13,9 +13,10 @@ if not rev or not redis.call('ZSCORE', z, '') then return {num(now), '', 'none',
 local dead = redis.call('ZRANGEBYSCORE', z, '0', '(' .. num(now))
 local nearest = redis.call('ZRANGEBYSCORE', z, num(now), '(+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or ''
 if known == rev then return {num(now), rev, 'same', nearest, dead} end
-if known ~= '' then
+local log = known ~= '' and redis.call('HGET', h, 'log') or ''
+if string.sub(log, 1, #rev + 1) == rev .. ' ' then -- it leads up to the revision
   local items, seen = {}, {}
-  for entry, id in string.gmatch(redis.call('HGET', h, 'log') or '', '([^ ]+) ([^\n]+)\n') do
+  for entry, id in string.gmatch(log, '([^ ]+) ([^\n]+)\n') do
     if entry == known then return {num(now), rev, 'delta', nearest, dead, items} end
     if not seen[id] then
       seen[id] = true
