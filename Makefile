@@ -27,3 +27,9 @@ fmt: ## format all Go files
 
 cover: setup ## measure test coverage of all modules
 	@scripts/cover
+
+.PHONY: figures
+N ?= 10
+
+figures: setup ## print the worst of N (10) runs of the fault suite, per figure
+	@N=$(N) scripts/figures

@@ -24,7 +24,7 @@ func TestBadRecords(t *testing.T) {
 	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "dies"}))
 	cfg := config(t, server, shortTTL, shortBeat)
 	now := time.Now().UnixMicro()
-	header := fmt.Sprintf(`[1,%d,"abcdefghij",3,1500,400,0,`, now)
+	header := fmt.Sprintf(`[1,%d,"abcdefghij",3,30000,400,0,`, now)
 	bad := map[string]string{
 		"garbage":   "hello",
 		"empty":     "",
@@ -38,7 +38,11 @@ func TestBadRecords(t *testing.T) {
 	}
 	for id, value := range bad {
 		must(t, keys.HSet(t.Context(), keyOf(cfg, "web", "h"), "+"+id, value).Err())
-		must(t, keys.ZAdd(t.Context(), keyOf(cfg, "web", "z"), z(id, now+3_000_000)).Err())
+		lease := int64(3_000_000)
+		if strings.HasPrefix(value, header) {
+			lease = 30_000_000 // with which any record ends
+		}
+		must(t, keys.ZAdd(t.Context(), keyOf(cfg, "web", "z"), z(id, now+lease)).Err())
 	}
 
 	said, counted := &logs{}, &tally{}
@@ -58,7 +62,7 @@ func TestBadRecords(t *testing.T) {
 	doomed.kill()
 	at := time.Now()
 	web.await(t, at, goneBy, "expiring goes on", lacking("dies"))
-	// Past their leases, too.
+	// Also past the leases of those whose header cannot be read.
 	throughout(t, at.Add(2*shortTTL), "heartbeats go on", func() error {
 		return includes(present(t, reader, "web"), "good-1", "good-2")
 	})
@@ -94,7 +98,11 @@ func TestKeysOfWrongType(t *testing.T) {
 	server := testredis.Start(t)
 	keys := server.Client(t)
 	cfg := config(t, server, shortTTL, shortBeat)
-	a, reader := open(t, cfg), open(t, cfg)
+	a := open(t, cfg)
+	said, counted := &logs{}, &tally{}
+	cfg.Logger = said.logger()
+	cfg.Observer = &registry.Observer{BadRecord: func(service, id string) { counted.add(service + "/" + id) }}
+	reader := open(t, cfg)
 	register(t, a, "web", "w1", "w2")
 	register(t, a, "hash", "h1")
 	register(t, a, "set", "s1")
@@ -129,6 +137,18 @@ func TestKeysOfWrongType(t *testing.T) {
 		if value, err := keys.Get(t.Context(), key).Result(); err != nil || value != "odd" {
 			t.Errorf("%q is %q, %v", key, value, err)
 		}
+	}
+
+	for _, name := range []string{"hash", "set"} {
+		if n := counted.get(name + "/"); n != 1 {
+			t.Errorf("the keys of %q were counted %d times", name, n)
+		}
+		if lines := said.lines("level=WARN", "service="+name+" "); len(lines) != 1 {
+			t.Errorf("the keys of %q were logged %d times: %q", name, len(lines), lines)
+		}
+	}
+	if lines := said.lines("does not answer"); len(lines) > 0 {
+		t.Errorf("the log says %q although Redis answers", lines)
 	}
 
 	must(t, keys.Del(t.Context(), odd...).Err())

@@ -30,6 +30,8 @@ func TestRoundTripsOfACall(t *testing.T) {
 			t.Parallel()
 			server := testredis.Start(t)
 			line := faultnet.New(t, server.Addr())
+			// So that all of a pipeline has passed the line before the first reply.
+			line.Delay(faultnet.ToServer, 20*time.Millisecond)
 			writer := member(t, server, quiet)
 			warm(t, writer)
 			registerMany(t, writer, "web", instances)
@@ -109,7 +111,7 @@ func TestRoundTripsOfAHeartbeat(t *testing.T) {
 	for (<-beats).instances != 1000 {
 	}
 	<-beats // by now the beats know what the registrations left
-	// So that all of a beat has passed the line before the first reply.
+	// As above.
 	line.Delay(faultnet.ToServer, 50*time.Millisecond)
 	line.Reset()
 	const counted = 3

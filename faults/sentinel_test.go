@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 	"github.com/rollcall-sd/rollcall/registry"
 )
@@ -128,14 +126,4 @@ func goesOn(t testing.TB, owner, reader registry.Registry, w *sights, want []reg
 		t.Fatal(err)
 	}
 	w.await(t, at, time.Since(at)+backBy, "a deregistration", is(want))
-}
-
-// answers waits until a server writes to keys of a slot.
-func answers(t testing.TB, c *redis.ClusterClient, keys ...string) {
-	t.Helper()
-	for _, key := range keys {
-		within(t, time.Now(), 30*time.Second, "the Cluster serves "+key, func() error {
-			return c.Do(t.Context(), "PEXPIRE", key, "600000", "XX").Err()
-		})
-	}
 }

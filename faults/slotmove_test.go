@@ -1,6 +1,8 @@
 package faults
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -13,7 +15,9 @@ import (
 // state for longer than a TTL before its keys move and again after.
 //
 // Promise 1, kept alive; promise 12, slots moving included: registering,
-// discovering and watching go on throughout, also for a name that is new.
+// discovering and watching go on throughout. Only a name of which nothing is
+// stored yet waits for the end of the move, because Redis refuses scripts on
+// several missing keys of a slot on its way; that is an error, not emptiness.
 func TestSlotMovesUnderTraffic(t *testing.T) {
 	t.Parallel()
 	c := testredis.StartCluster(t, 3, 0)
@@ -30,7 +34,7 @@ func TestSlotMovesUnderTraffic(t *testing.T) {
 	if to == from {
 		to = c.Nodes[1]
 	}
-	fresh := namesInSlot(t, cfg, slot, 2)
+	fresh := nameInSlot(slot)
 
 	began := time.Now()
 	hold := func(what string) {
@@ -46,42 +50,41 @@ func TestSlotMovesUnderTraffic(t *testing.T) {
 			return nil
 		})
 	}
-	firstly := func(name string) {
-		t.Helper()
-		register(t, b, name, name+"-1")
-		newcomers := present(t, reader, name)
-		w := watch(t, reader, name)
-		w.await(t, time.Now(), backBy, "a new name", with(name+"-1"))
-		goesOn(t, b, reader, w, newcomers)
-	}
 	move := c.BeginMove(slot, from, to)
 	hold("migrating, keys not moved")
-	firstly(fresh[0])
+	if all, err := discover(reader, fresh); !errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Discover of a new name in the migrating slot: %s, %v", stamped(all), err)
+	}
+	joined := make(chan error, 1)
+	go func() {
+		_, err := registry.Join(soon(t, 30*time.Second), b, service(fresh, "new"))
+		joined <- err
+	}()
 	for move.MoveKeys(100) > 0 {
 	}
 	hold("migrating, keys moved")
-	firstly(fresh[1])
 	move.Finish()
+	at := time.Now()
+	must(t, <-joined)
+	figure(t, "Cluster: a new name in a moving slot is there after the move", time.Since(at))
+	if late := time.Since(at); late > backBy {
+		t.Errorf("a new name in the moving slot came %s after the move", late)
+	}
 	hold("moved")
-	for _, name := range fresh {
-		if err := discovers(reader, name, name+"-1")(); err != nil {
-			t.Error(err)
-		}
+	if err := discovers(reader, fresh, "new")(); err != nil {
+		t.Error(err)
 	}
 	web.kept(t, began, "a1", "b1")
 	figure(t, "Cluster: slot in the migrating state, nothing lost", time.Since(began))
 }
 
-// namesInSlot finds service names whose keys are in a slot.
-func namesInSlot(t testing.TB, cfg registry.RedisRegistryConfig, slot, n int) []string {
-	t.Helper()
-	var out []string
-	for i := 0; len(out) < n; i++ {
+// nameInSlot finds a service name whose keys are in a slot.
+func nameInSlot(slot int) string {
+	for i := 0; ; i++ {
 		if name := fmt.Sprintf("s%d", i); keySlot(name) == slot {
-			out = append(out, name)
+			return name
 		}
 	}
-	return out
 }
 
 // keySlot is the slot of keys with this hash tag (CRC-16/XMODEM).

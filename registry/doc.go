@@ -36,7 +36,8 @@
 //     Deregister, Discover and Snapshot have tried again by themselves before
 //     they say so: until the context's deadline, for 3 s at the most.
 //   - [ErrClosed]: the registry was closed.
-//   - [ErrSuperseded], [ErrNotFound]: why a [Membership] was lost.
+//   - [ErrSuperseded], [ErrNotFound]: why a [Membership] was lost; ErrNotFound also
+//     from SetStatus, Drain and Undrain, of an ID that nobody has registered.
 //   - [ErrNotReady]: a cache has not heard of that service yet.
 //   - context.Canceled, context.DeadlineExceeded: the caller's own context
 //     ended. Calls return then whatever the connection does.
@@ -94,6 +95,14 @@
 // Join for a listener, with the order that a deploy needs: register when the
 // server listens, leave first and stop after. Close deregisters nothing; a
 // process that closes without leaving stays listed for one TTL.
+//
+// # Status
+//
+// Health and draining are two facts that any process may set on any instance,
+// by its ID. SetStatus sets the health: critical instances leave Discover and
+// the Instances of a watch, and stand in its Others. Drain takes an instance out
+// likewise, and returns once every process that watches the service has taken
+// the state without it; Undrain ends that. Both survive heartbeats and losses.
 //
 // # Testing
 //

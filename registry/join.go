@@ -88,9 +88,13 @@ func (m *Membership) lose(how core.Loss) {
 	close(m.lost)
 }
 
-// Leave deregisters the instance. After a nil return nothing brings it back;
-// after an error its heartbeat has stopped nevertheless, and it goes with its
-// TTL. Leaving again, or after the membership was lost, does nothing.
+// Leave drains the instance, so that whoever watches the service stops calling
+// it, and then deregisters it. After a nil return nothing brings it back; after
+// an error its heartbeat has stopped nevertheless, and it goes with its TTL.
+//
+// Draining gets half the time that ctx leaves, or DrainTimeout if that is less;
+// watchers that have not taken the news by then learn it from the
+// deregistration. Leaving again, or after the membership was lost, does nothing.
 func (m *Membership) Leave(ctx context.Context) error {
 	m.mu.Lock()
 	gone := m.left || m.err != nil
@@ -100,5 +104,16 @@ func (m *Membership) Leave(ctx context.Context) error {
 		return nil
 	}
 	m.forget()
+	limit := DrainTimeout
+	if d, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(d)/2)
+	}
+	draining, cancel := context.WithTimeout(ctx, limit)
+	// Whatever comes of it, the instance is deregistered next.
+	_ = m.backend.Drain(draining, m.service.ID)
+	cancel()
 	return m.backend.Deregister(ctx, m.service.ID)
 }
+
+// DrainTimeout bounds how long Leave waits for watchers.
+const DrainTimeout = 5 * time.Second

@@ -28,7 +28,8 @@ type Observer struct {
 	Read func(service, kind string, took time.Duration, err error)
 	// SnapshotAge: how long ago the backend last confirmed a watched state, once per check.
 	SnapshotAge func(service string, age time.Duration)
-	// BadRecord: a record found in the backend could not be read and was left out.
+	// BadRecord: a record found in the backend could not be read and was left out. With an empty id: the
+	// service's own data is not the registry's. Once for each.
 	BadRecord func(service, id string)
 }
 

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// LeaveTimeout bounds how long Serve tries to deregister when it ends.
-	LeaveTimeout = 5 * time.Second
+	// LeaveTimeout bounds how long Serve drains and deregisters when it ends.
+	LeaveTimeout = 10 * time.Second
 	// ShutdownTimeout bounds the context that Serve gives to shutdown.
 	ShutdownTimeout = 30 * time.Second
 )
 
 // Serve joins with the listener's address, runs serve(listener), and when ctx
-// ends leaves first, then calls shutdown, so that nobody is sent to a server
-// that no longer answers.
+// ends leaves first (drains, then deregisters), then calls shutdown, so that
+// nobody is sent to a server that no longer answers.
 //
 // Address and Port that service leaves unset are those of AdvertiseAddr. While
 // the backend is away the server serves and Serve keeps trying to join. Serve

@@ -32,10 +32,15 @@ func (j *journal) note(what string) {
 	j.what = append(j.what, what)
 }
 
-// leaving notes when an instance is deregistered.
+// leaving notes when an instance is drained and deregistered.
 type leaving struct {
 	registry.Backend
 	journal *journal
+}
+
+func (l leaving) Drain(ctx context.Context, id string) error {
+	l.journal.note("drain")
+	return l.Backend.Drain(ctx, id)
 }
 
 func (l leaving) Deregister(ctx context.Context, id string) error {
@@ -74,7 +79,7 @@ func TestServeLeavesBeforeItShutsDown(t *testing.T) {
 	}
 	stop()
 	must(t, <-served)
-	if !slices.Equal(j.what, []string{"deregister", "shutdown"}) {
+	if !slices.Equal(j.what, []string{"drain", "deregister", "shutdown"}) {
 		t.Errorf("order was %v", j.what)
 	}
 	waitFor(t, r, "api", 0)

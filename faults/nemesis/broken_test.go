@@ -115,9 +115,9 @@ func (wrap breakage) opened(t *testing.T) opener {
 }
 
 // shortPlan has three instances of one service, each with an owner of its own.
-func shortPlan(server ...Step) *Plan {
+func shortPlan(d time.Duration, server ...Step) *Plan {
 	p := NewPlan(1, 0)
-	p.Duration, p.Server = 10*second, server
+	p.Duration, p.Server = d, server
 	p.Slots = nil
 	for i, id := range []string{"a", "b", "c"} {
 		p.Slots = append(p.Slots, []Move{{Wait: 300 * time.Millisecond, Act: Replace, ID: id,
@@ -144,6 +144,7 @@ func (p *Plan) crashing(s Step) *Plan {
 // TestCheckerCatchesBrokenStores runs a short workload on the library whole,
 // and with one promise taken away each time.
 func TestCheckerCatchesBrokenStores(t *testing.T) {
+	t.Parallel()
 	flush := Step{Wait: 2 * second, Kind: FlushAll}
 	freeze := Step{Wait: 2 * second, Kind: Freeze, Span: 1500 * time.Millisecond}
 	for _, test := range []struct {
@@ -152,24 +153,26 @@ func TestCheckerCatchesBrokenStores(t *testing.T) {
 		plan *Plan
 		wrap breakage
 	}{
-		{"whole", 0, shortPlan(flush, freeze).then(second, Replace, "o4").then(6*second, Leave, ""),
+		{"whole", 0, shortPlan(9*second, flush, freeze).then(second, Replace, "o4").then(5*second, Leave, ""),
 			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return b }},
-		{"resurrects the deregistered", Final, shortPlan().then(2*second, Leave, ""),
-			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return resurrecting{b} }},
-		{"drops all from watches when away", NoFalse, shortPlan(freeze),
+		{"resurrects the deregistered", Final, shortPlan(3*second).then(second, Leave, ""),
+			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend {
+				return resurrecting{b}
+			}},
+		{"drops all from watches when away", NoFalse, shortPlan(5*second, freeze),
 			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return emptying{b} }},
-		{"lets watches die", WatchAlive, shortPlan(flush).then(4*second, Replace, "o1"),
+		{"lets watches die", WatchAlive, shortPlan(7*second, flush).then(3*second, Replace, "o1"),
 			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return dying{b} }},
-		{"keeps dead ones", Gone, shortPlan().crashing(Step{Wait: 2 * second, Line: "o1", Span: second}),
+		{"keeps dead ones", Gone, shortPlan(6 * second).crashing(Step{Wait: second, Line: "o1", Span: second}),
 			func(t *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return undead{b, t} }},
-		{"does not heal", ComesBack, shortPlan(flush),
+		{"does not heal", ComesBack, shortPlan(6*second, flush),
 			func(_ *testing.T, b *broken, cfg *registry.RedisRegistryConfig) registry.Backend {
 				cfg.Observer.Lost = func(_, id string) {
 					b.clients.Go(func() { _ = b.Backend.Deregister(context.Background(), id) })
 				}
 				return b
 			}},
-		{"lets the older owner win", NewestWins, shortPlan().then(2*second, Replace, "o4"),
+		{"lets the older owner win", NewestWins, shortPlan(5*second).then(second, Replace, "o4"),
 			func(_ *testing.T, b *broken, cfg *registry.RedisRegistryConfig) registry.Backend {
 				tell := cfg.Observer.Superseded
 				cfg.Observer.Superseded = func(service, id string, removed bool) {

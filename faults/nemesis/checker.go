@@ -139,7 +139,8 @@ func (r *registration) why() string {
 // failure checks that calls fail only when something is wrong.
 func (c *checker) failure(call *Call) {
 	client := c.clients[call.Client]
-	if client.Ended > 0 && client.Ending <= call.End {
+	impatient := call.Deadline > 0 && call.Deadline-call.Start < second && call.End >= call.Deadline
+	if impatient || client.Ended > 0 && client.Ending <= call.End {
 		return
 	}
 	for _, w := range c.windows(call.Client) {

@@ -148,13 +148,16 @@ func (p *Plan) crashes(r *rand.Rand) {
 
 func (p *Plan) slot(r *rand.Rand, i int) {
 	id := fmt.Sprintf("id-%d", i)
+	services := p.Services
 	if i%4 == 3 {
-		id = fmt.Sprintf("00000000-0000-4000-8000-%012d", i) // as if generated
+		// As if generated. Such an ID stays under one name: of those no hint is kept.
+		id = fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
+		services = services[:1]
 	}
 	var moves []Move
 	there := false
 	line := p.Owners[i%len(p.Owners)].Line
-	service := p.Services[i%len(p.Services)]
+	service := services[i%len(services)]
 	for at := Moment(0); ; {
 		m := Move{ID: id, Wait: between(r, 300*time.Millisecond, 7*second), Act: Replace, Patience: 2 * second}
 		if len(moves) == 0 {
@@ -168,7 +171,7 @@ func (p *Plan) slot(r *rand.Rand, i int) {
 		case pick <= 2:
 			line = p.Owners[r.IntN(len(p.Owners))].Line // most often another owner's
 		case pick <= 4:
-			service = p.Services[r.IntN(len(p.Services))]
+			service = services[r.IntN(len(services))]
 		case pick == 5:
 			m.Act = Renew
 		case pick <= 7:
@@ -177,7 +180,7 @@ func (p *Plan) slot(r *rand.Rand, i int) {
 			m.Act = Evict
 		default:
 			line = p.Owners[r.IntN(len(p.Owners))].Line
-			service = p.Services[r.IntN(len(p.Services))]
+			service = services[r.IntN(len(services))]
 		}
 		m.Line, m.Service = line, service
 		there = m.Act == Replace || m.Act == Renew

@@ -140,7 +140,7 @@ type health struct {
 }
 
 func (e *Engine) contact(err error) {
-	if errors.Is(err, store.ErrClosed) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrForeign) || errors.Is(err, context.Canceled) {
 		return
 	}
 	e.health.mu.Lock()

@@ -21,9 +21,10 @@ type fake struct {
 	stamp  int64
 	revs   uint64
 
-	step   time.Duration   // of its clock from the true time
-	down   bool            // requests are refused at once
-	frozen bool            // requests time out after fakeTimeout
+	step   time.Duration // of its clock from the true time
+	down   bool          // requests are refused at once
+	frozen bool          // requests time out after fakeTimeout, unless it thaws before
+	thawed chan struct{}
 	sick   map[string]bool // groups for which renewals fail
 	slow   time.Duration   // that each request takes
 	late   bool            // slow reads answer with what stood when they began
@@ -36,7 +37,6 @@ type fake struct {
 	renewals []fakeRenewal
 	puts     []store.Put
 	reads    int
-	readsAt  []time.Time
 }
 
 type fakeGroup struct {
@@ -54,7 +54,6 @@ type fakeRenewal struct {
 	at    time.Time
 	group string
 	ids   []string
-	err   error
 }
 
 const fakeTimeout = time.Second
@@ -95,8 +94,18 @@ func (f *fake) set(change func()) {
 	change()
 }
 
+// freeze makes it hang, and thaw answers what hangs.
+func (f *fake) freeze() { f.set(func() { f.frozen, f.thawed = true, make(chan struct{}) }) }
+func (f *fake) thaw()   { f.set(func() { f.frozen = false; close(f.thawed) }) }
+
 // loseAll is FLUSHALL.
 func (f *fake) loseAll() { f.set(func() { f.groups = nil }) }
+
+func (f *fake) readCount() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reads
+}
 
 // add registers an instance of an owner outside the test, whose lease ends after life.
 func (f *fake) add(group, id string, ttl, beat, life time.Duration) *store.Record {
@@ -190,6 +199,10 @@ func (f *fake) release(order ...int) {
 func (s *fakeStore) request(ctx context.Context) error {
 	s.mu.Lock()
 	wait, down, frozen := s.slow, s.down, s.frozen
+	var thawed chan struct{}
+	if frozen {
+		thawed = s.thawed
+	}
 	s.mu.Unlock()
 	if frozen {
 		wait = fakeTimeout
@@ -199,6 +212,8 @@ func (s *fakeStore) request(ctx context.Context) error {
 		defer t.Stop()
 		select {
 		case <-t.C:
+		case <-thawed:
+			return ctx.Err()
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.closed:
@@ -255,7 +270,15 @@ func (s *fakeStore) Put(ctx context.Context, puts []store.Put) []store.PutResult
 
 func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []store.Renewal {
 	answers := make([]store.Renewal, len(leases))
-	at := time.Now()
+	s.mu.Lock()
+	for _, l := range leases {
+		sent := fakeRenewal{at: time.Now(), group: l.Group}
+		for _, lease := range l.Leases {
+			sent.ids = append(sent.ids, lease.ID)
+		}
+		s.renewals = append(s.renewals, sent)
+	}
+	s.mu.Unlock()
 	err := s.request(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,15 +287,13 @@ func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []sto
 		if err == nil && s.sick[l.Group] {
 			answers[i].Err = errFake
 		}
-		sent := fakeRenewal{at: at, group: l.Group, err: answers[i].Err}
+		if answers[i].Err != nil {
+			continue
+		}
 		answers[i].Outcomes = map[string]store.Outcome{}
 		answers[i].Overlays = map[string][]byte{}
 		g := s.group(l.Group)
 		for _, lease := range l.Leases {
-			sent.ids = append(sent.ids, lease.ID)
-			if answers[i].Err != nil {
-				continue
-			}
 			cur, t := g.recs[lease.ID], g.tombs[lease.ID]
 			switch {
 			case cur != nil && cur.Owner == s.owner && cur.Stamp == lease.Stamp && cur.Expires >= s.now():
@@ -288,8 +309,6 @@ func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []sto
 				answers[i].Outcomes[lease.ID] = store.Lost
 			}
 		}
-		slices.Sort(sent.ids)
-		s.renewals = append(s.renewals, sent)
 	}
 	return answers
 }
@@ -320,7 +339,6 @@ func (s *fakeStore) Read(group string, known store.Known, done func(store.Readin
 	s.calls.Go(func() {
 		s.mu.Lock()
 		s.reads++
-		s.readsAt = append(s.readsAt, time.Now())
 		early, late := s.state(group, known), s.late
 		s.mu.Unlock()
 		err := s.request(context.Background())

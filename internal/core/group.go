@@ -24,6 +24,7 @@ type group struct {
 	truth   truth
 	current *flight
 	next    *flight
+	moving  bool // the last read found a change
 	pushed  []store.Notice
 	topic   *topic // nil while nobody watches
 	readers int    // that hold on to this group, so that it stays in the engine
@@ -92,7 +93,11 @@ func (e *Engine) release(g *group) {
 }
 
 // join returns the flight that a caller of now may wait for.
-func (g *group) join(reason string) *flight {
+func (g *group) join(reason string) *flight { return g.fly(reason, false) }
+
+// fly is join for a caller that, with here, has nothing else to wait for: the
+// read may then be done by its goroutine.
+func (g *group) fly(reason string, here bool) *flight {
 	g.mu.Lock()
 	if g.current != nil {
 		if g.next == nil {
@@ -104,6 +109,7 @@ func (g *group) join(reason string) *flight {
 	}
 	f := &flight{reason: reason, done: make(chan struct{})}
 	known := g.take(f)
+	known.Here = here
 	g.mu.Unlock()
 	g.e.store.Read(g.name, known, func(r store.Reading, err error) { g.land(f, r, err) })
 	return f
@@ -116,7 +122,7 @@ func (g *group) take(f *flight) store.Known {
 	if g.truth.distrust {
 		return store.Known{}
 	}
-	return store.Known{Rev: g.truth.rev, Next: g.truth.next}
+	return store.Known{Rev: g.truth.rev, Next: g.truth.next, Moving: g.moving}
 }
 
 // land takes a read's answer and starts the read that waited for it.
@@ -130,6 +136,7 @@ func (g *group) land(f *flight, r store.Reading, err error) {
 			g.blind(err)
 		} else {
 			before := g.truth.rev
+			g.moving = r.Kind != store.Same
 			g.apply(f, &r)
 			if g.topic != nil && f.reason == resyncCheck && before != "" && before != r.Rev && len(g.pushed) == 0 {
 				g.topic.unpushed = r.Rev
@@ -149,6 +156,9 @@ func (g *group) land(f *flight, r store.Reading, err error) {
 		g.mu.Unlock()
 		close(f.done)
 		g.e.contact(err)
+		if errors.Is(err, store.ErrForeign) {
+			g.e.reportBad(g.name, "", err)
+		}
 		g.e.readEnded(g.name, f, &r, err)
 		if next == nil {
 			return

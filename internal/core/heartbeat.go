@@ -53,6 +53,9 @@ func (e *Engine) beat(due time.Time) {
 		for i, renewal := range e.store.Renew(e.ctx, leases) {
 			if renewal.Err != nil {
 				failed, err = append(failed, leases[i].Group), renewal.Err
+				if errors.Is(err, store.ErrForeign) {
+					e.reportBad(leases[i].Group, "", err)
+				}
 				continue
 			}
 			lost = append(lost, e.renewed(todo[i], renewal)...)
@@ -75,10 +78,11 @@ func (e *Engine) beat(due time.Time) {
 			}
 			return
 		}
-		if time.Since(began) >= e.cfg.Beat {
+		left := e.cfg.Beat - time.Since(began)
+		if left <= 0 {
 			return // the next beat is due, for those as well that did not fail
 		}
-		pause := min(retryMost, e.cfg.Beat, 50*time.Millisecond<<min(try, 5))
+		pause := min(retryMost, left, 50*time.Millisecond<<min(try, 5))
 		if !e.sleep(pause/2 + rand.N(pause/2+1)) {
 			return
 		}

@@ -151,3 +151,9 @@ func lacks(id string) func(seen) bool {
 
 func isStale(s seen) bool { return s.stale != nil }
 func isFresh(s seen) bool { return s.stale == nil }
+
+// pass lets time pass and waits for what happens in it.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}

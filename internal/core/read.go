@@ -24,7 +24,7 @@ func (e *Engine) Read(ctx context.Context, name string) (View, error) {
 	defer e.release(g)
 	give := time.Now().Add(patience)
 	for try := 0; ; try++ {
-		f := g.join("")
+		f := g.fly("", ctx.Done() == nil)
 		select {
 		case <-f.done:
 		case <-ctx.Done():

@@ -22,7 +22,7 @@ func TestWatchShowsChangesAtOnce(t *testing.T) {
 		w.want(false, "b")
 		f.end("g", "b", store.Moved)
 		w.want(false)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := w.count(); n != 5 {
 			t.Errorf("%d states for 4 changes, %v", n, w.all)
 		}
@@ -34,12 +34,12 @@ func TestWatchHoldsWhatTheBackendLost(t *testing.T) {
 		f.add("g", "a", testTTL, testBeat, time.Hour)
 		f.add("g", "b", testTTL, testBeat, time.Hour)
 		w := watch(t, start(t, f, "alpha"), "g")
-		time.Sleep(time.Second)
+		pass(time.Second)
 		f.loseAll()
 		lost := w.elapsed()
-		time.Sleep(testBeat)
+		pass(testBeat)
 		w.want(true, "a", "b")
-		time.Sleep(grace)
+		pass(grace)
 		w.want(false) // a true zero is still seen
 		gone := w.first(lost, lacks("a"))
 		if gone < lost+testBeat || gone > lost+grace+testBeat {
@@ -54,9 +54,9 @@ func TestWatchNeverMissesWhatIsHealed(t *testing.T) {
 		stamp := register(t, e, "g", "a", "x")
 		w := watch(t, start(t, f, "beta"), "g")
 		for range 20 {
-			time.Sleep(7 * time.Second)
+			pass(7 * time.Second)
 			f.loseAll()
-			time.Sleep(testBeat + time.Second)
+			pass(testBeat + time.Second)
 			w.want(false, "a")
 			if got := read(t, e, "g").Entries[0].Stamp; got != stamp {
 				t.Fatalf("healed with stamp %d, want %d", got, stamp)
@@ -73,7 +73,7 @@ func TestWatchDropsTheExpiredWithinASecond(t *testing.T) {
 		f.add("g", "dies", testTTL, testBeat, 5*time.Second)
 		f.add("g", "lives", testTTL, testBeat, time.Hour)
 		w := watch(t, start(t, f, "alpha"), "g")
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		w.want(false, "lives")
 		gone := w.first(0, lacks("dies"))
 		if gone < 5*time.Second+retryMost || gone > 6*time.Second {
@@ -89,13 +89,13 @@ func TestWatchKeepsWhatIsRenewedLate(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		r := f.add("g", "a", testTTL, testBeat, 5*time.Second)
 		w := watch(t, start(t, f, "alpha"), "g")
-		time.Sleep(5*time.Second + retryMost)
+		pass(5*time.Second + retryMost)
 		f.set(func() { // its owner heals
 			again := *r
 			again.Expires += time.Hour.Microseconds()
 			f.change("g", &again, nil)
 		})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.want(false, "a")
 		if at := w.first(0, lacks("a")); at >= 0 {
 			t.Errorf("dropped after %v", at)
@@ -104,9 +104,9 @@ func TestWatchKeepsWhatIsRenewedLate(t *testing.T) {
 }
 
 func TestWatchHoldsAfterItWasBlind(t *testing.T) {
-	for how, blind := range map[string]func(*fake, bool){
-		"refused": func(f *fake, on bool) { f.set(func() { f.down = on }) },
-		"frozen":  func(f *fake, on bool) { f.set(func() { f.frozen = on }) },
+	for how, blind := range map[string][2]func(*fake){
+		"refused": {func(f *fake) { f.set(func() { f.down = true }) }, func(f *fake) { f.set(func() { f.down = false }) }},
+		"frozen":  {(*fake).freeze, (*fake).thaw},
 	} {
 		t.Run(how, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
@@ -114,16 +114,16 @@ func TestWatchHoldsAfterItWasBlind(t *testing.T) {
 				register(t, owner, "g", "lives", "x")
 				f.add("g", "dead", testTTL, testBeat, testTTL)
 				w := watch(t, start(t, f, "alpha"), "g")
-				time.Sleep(time.Second)
+				pass(time.Second)
 				away := w.elapsed()
-				blind(f, true)
-				time.Sleep(testBeat + time.Second)
+				blind[0](f)
+				pass(testBeat + time.Second)
 				w.want(true, "dead", "lives")
-				time.Sleep(30 * time.Second) // all leases end meanwhile
+				pass(30 * time.Second) // all leases end meanwhile
 				w.want(true, "dead", "lives")
-				blind(f, false)
+				blind[1](f)
 				back := w.elapsed()
-				time.Sleep(2 * grace)
+				pass(2 * grace)
 				w.want(false, "lives")
 				if at := w.first(0, lacks("lives")); at >= 0 {
 					t.Errorf("the living was dropped after %v", at)
@@ -148,9 +148,9 @@ func TestWatchSurvivesClockSteps(t *testing.T) {
 				register(t, owner, "g", "b", "x")
 				w := watch(t, start(t, f, "alpha"), "g")
 				for range 5 {
-					time.Sleep(5 * time.Second)
+					pass(5 * time.Second)
 					f.set(func() { f.step += step })
-					time.Sleep(15 * time.Second)
+					pass(15 * time.Second)
 					w.want(false, "a", "b")
 				}
 				for _, id := range []string{"a", "b"} {
@@ -168,16 +168,16 @@ func TestStaleAppearsAndClearsInTime(t *testing.T) {
 		f.add("g", "a", testTTL, testBeat, time.Hour)
 		w := watch(t, start(t, f, "alpha"), "g")
 		for range 10 {
-			time.Sleep(7 * time.Second)
+			pass(7 * time.Second)
 			at := w.elapsed()
-			f.set(func() { f.frozen = true })
-			time.Sleep(20 * time.Second)
+			f.freeze()
+			pass(20 * time.Second)
 			if stale := w.first(at, isStale); stale < 0 || stale > at+testBeat+time.Second {
 				t.Errorf("blind after %v, stale after %v", at, stale)
 			}
 			at = w.elapsed()
-			f.set(func() { f.frozen = false })
-			time.Sleep(20 * time.Second)
+			f.thaw()
+			pass(20 * time.Second)
 			if fresh := w.first(at, isFresh); fresh < 0 || fresh > at+testBeat+time.Second {
 				t.Errorf("back after %v, fresh after %v", at, fresh)
 			}
@@ -193,10 +193,10 @@ func TestWatchBegunWhileAwayIsEmptyAndStale(t *testing.T) {
 		f.add("g", "a", testTTL, testBeat, time.Hour)
 		f.down = true
 		w := watch(t, start(t, f, "alpha"), "g")
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		w.want(true)
 		f.set(func() { f.down = false })
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.want(false, "a")
 	})
 }
@@ -210,9 +210,9 @@ func TestAFailureInPassingIsNotShown(t *testing.T) {
 		defer e.release(g)
 		f.set(func() { f.down = true })
 		g.join(resyncCheck)
-		time.Sleep(time.Millisecond)
+		pass(time.Millisecond)
 		f.set(func() { f.down = false })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := w.count(); n != 1 {
 			t.Errorf("%d states, want 1", n)
 		}
@@ -223,10 +223,10 @@ func TestLostPushesAreMadeUpFor(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		f.add("g", "a", testTTL, testBeat, time.Hour)
 		w := watch(t, start(t, f, "alpha"), "g")
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		f.set(func() { f.drop = true })
 		f.add("g", "b", testTTL, testBeat, time.Hour)
-		time.Sleep(testBeat + time.Second)
+		pass(testBeat + time.Second)
 		w.want(false, "a", "b") // by the check
 		f.end("g", "a", store.Left)
 		f.set(func() { f.drop = false })
@@ -246,7 +246,7 @@ func TestShuffledPushesEndInTheTruth(t *testing.T) {
 		f.release(2, 0, 0, 3, 1)
 		w.want(false, "b", "c")
 		f.release() // what comes twice, or never, changes nothing
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.want(false, "b", "c")
 	})
 }
@@ -263,15 +263,15 @@ func TestPushesDuringAReadFollowIt(t *testing.T) {
 			defer e.release(g)
 			f.set(func() { f.slow, f.late = 100*time.Millisecond, late })
 			g.join(resyncGap)
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 			f.add("g", "b", testTTL, testBeat, time.Hour)
 			f.end("g", "a", store.Left)
 			f.add("g", "c", testTTL, testBeat, time.Hour)
 			f.end("g", "c", store.Left)
 			f.set(func() { f.slow = 0 })
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 			w.want(false, "b")
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			w.want(false, "b")
 			seenB := false
 			for _, s := range w.all {

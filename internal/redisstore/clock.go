@@ -28,18 +28,29 @@ type tick struct {
 // maxTicks bounds the services whose node's time is remembered.
 const maxTicks = 10_000
 
-func (c *clock) learn(group string, micros int64) {
+// maxBack is how far the clock may lag behind the estimate, because the reply was
+// long under way, before it counts as set back.
+const maxBack = time.Second
+
+// learn takes a time that Redis told, and reports whether its clock was set back.
+func (c *clock) learn(group string, micros int64) (back bool) {
 	t := tick{micros, time.Now()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	last := c.latest
+	if c.perGroup {
+		last = c.groups[group]
+	}
+	back = !last.at.IsZero() && micros < last.micros+(t.at.Sub(last.at)-maxBack).Microseconds()
 	c.latest = t
 	if !c.perGroup || group == "" {
-		return
+		return back
 	}
 	if c.groups == nil || len(c.groups) >= maxTicks {
 		c.groups = make(map[string]tick)
 	}
 	c.groups[group] = t
+	return back
 }
 
 // when returns Redis's time at the local time t.

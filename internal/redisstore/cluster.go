@@ -158,6 +158,7 @@ func (s *Store) exec(ctx context.Context, pipe redis.Pipeliner) error {
 		cmds := execute(ctx, pipe)
 		for _, c := range cmds {
 			if c.Err() != nil && c.Err() != redis.Nil {
+				s.lostNode(c.Err())
 				return nil, c.Err()
 			}
 		}

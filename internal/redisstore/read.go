@@ -23,25 +23,40 @@ type readOp struct {
 }
 
 // Read implements store.Store. Reads that wait for the line travel together:
-// one round trip when nothing changed, a second for those that did.
+// one round trip when nothing changed, a second for those that did, and one for
+// those who know nothing yet.
 func (s *Store) Read(group string, known store.Known, done func(store.Reading, error)) {
-	if !s.reads.Add(&readOp{group: group, known: known, done: done}) {
+	send := s.reads.Add
+	if known.Here {
+		send = s.reads.Do
+	}
+	if !send(&readOp{group: group, known: known, done: done}) {
 		done(store.Reading{}, store.ErrClosed)
 	}
 }
 
-// readTimeout bounds a request of reads. It leaves watches, which ask once a
-// heartbeat, time to say within a heartbeat + 1 s that nothing answers.
-const readTimeout = 3 * requestTimeout / 4
+const (
+	// readTimeout bounds a request of reads, and hurriedTimeout one for reads that
+	// waited in vain for that already. Together they leave watches, which ask once
+	// a heartbeat, time to say within a heartbeat + 1 s that nothing answers.
+	readTimeout    = 7 * requestTimeout / 10
+	hurriedTimeout = requestTimeout / 5
+)
 
 func (s *Store) sendReads(ops []*readOp) {
-	ctx, cancel := context.WithTimeout(s.ctx, min(s.timeout, readTimeout))
+	timeout, hurried := min(s.timeout, readTimeout), s.unanswered
+	if hurried {
+		timeout = min(timeout, hurriedTimeout)
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
+	// Never twice in a row: a server far away needs more time than that.
+	defer func() { s.unanswered = ctx.Err() != nil && !hurried }()
 	ask := make([]*readOp, 0, len(ops))
 	if s.cluster {
 		ask = ops
 	} else {
-		ask = s.sendChecks(ctx, ops, ask)
+		ask = s.sendWhole(ctx, s.sendChecks(ctx, ops, ask))
 	}
 	calls := make([]*call, len(ask))
 	for i, o := range ask {
@@ -54,7 +69,7 @@ func (s *Store) sendReads(ops []*readOp) {
 		calls[i] = o.call
 	}
 	if len(calls) > 0 {
-		run(ctx, s.client, calls)
+		s.run(ctx, calls)
 	}
 	for _, o := range ask {
 		if o.call.err != nil {
@@ -85,7 +100,7 @@ func (s *Store) sendChecks(ctx context.Context, ops, ask []*readOp) []*readOp {
 	pipe := s.client.Pipeline()
 	checked := make([]*readOp, 0, len(ops))
 	for _, o := range ops {
-		if o.known.Rev == "" || o.group == store.Catalog {
+		if o.known.Rev == "" || o.known.Moving || o.group == store.Catalog {
 			ask = append(ask, o)
 			continue
 		}
@@ -99,7 +114,7 @@ func (s *Store) sendChecks(ctx context.Context, ops, ask []*readOp) []*readOp {
 	execute(ctx, pipe)
 	now, err := clock.Result()
 	if err == nil {
-		s.clock.learn("", now.UnixMicro())
+		s.told("", now.UnixMicro())
 	}
 	for _, o := range checked {
 		rev, revErr := o.rev.Result()

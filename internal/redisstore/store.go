@@ -53,13 +53,16 @@ type Store struct {
 	seq    atomic.Uint64
 	clock  clock
 
-	reads  *line.Line[*readOp]
-	writes *line.Line[writeOp]
-	sub    *subscription
+	reads *line.Line[*readOp]
+	// The last batch of reads got no answer in time. Only sendReads uses it.
+	unanswered bool
+	writes     *line.Line[writeOp]
+	sub        *subscription
 
 	mu     sync.Mutex
 	revs   map[string]string // per group, as of a renewal that found all of this owner's leases
 	closed bool
+	tidies bool // tidyAll is under way
 	loops  sync.WaitGroup
 }
 
@@ -140,13 +143,25 @@ func (s *Store) probe(ctx context.Context) error {
 	return nil
 }
 
-func unavailable(err error) error { return fmt.Errorf("%w: %w", store.ErrUnavailable, err) }
+func unavailable(err error) error {
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return fmt.Errorf("%w: %w: %w", store.ErrUnavailable, store.ErrForeign, err)
+	}
+	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+}
 
 // learn takes Redis's time from the reply of a script on a group.
 func (s *Store) learn(group string, reply []any) int64 {
 	now := parseScore(text(reply, 0))
-	s.clock.learn(group, now)
+	s.told(group, now)
 	return now
+}
+
+// told takes Redis's time.
+func (s *Store) told(group string, micros int64) {
+	if s.clock.learn(group, micros) {
+		s.tidyAll()
+	}
 }
 
 // text returns an element of a reply, or "".

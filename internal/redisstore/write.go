@@ -29,7 +29,7 @@ func (s *Store) sendWrites(ops []writeOp) {
 	ctx, cancel := s.request()
 	defer cancel()
 	if len(b.calls) > 0 {
-		run(ctx, s.client, b.calls)
+		s.run(ctx, b.calls)
 	}
 	for _, f := range b.finish {
 		f()

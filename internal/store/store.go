@@ -17,6 +17,9 @@ import (
 var (
 	ErrClosed      = errors.New("registry is closed")
 	ErrUnavailable = errors.New("backend is unavailable")
+	// ErrForeign comes with ErrUnavailable: something that is not the registry's
+	// stands in the place of one group, whereas the backend answers.
+	ErrForeign = errors.New("another program's data is in the place of this service")
 )
 
 // Catalog is the group whose records are the names of the live groups.
@@ -211,6 +214,11 @@ type Attendance struct {
 type Known struct {
 	Rev  string // "": nothing
 	Next int64  // the earliest expiry known, backend's clock; 0: none
+
+	// Moving: the last read found a change, so that this one may, too.
+	Moving bool
+	// Here: the caller does nothing else before the answer, so the store may use its goroutine.
+	Here bool
 }
 
 // Kind says how a Reading is to be applied.

@@ -39,6 +39,31 @@ func (l *Line[T]) Add(op T) bool {
 	return true
 }
 
+// Do is Add for a caller that waits for its operation in any case: while the
+// line is idle, the caller's own goroutine sends the batch. It saves waking
+// another goroutine and being woken by it.
+func (l *Line[T]) Do(op T) bool {
+	l.mu.Lock()
+	if l.closed || l.running {
+		l.mu.Unlock()
+		return l.Add(op)
+	}
+	l.running = true
+	l.done.Add(1)
+	l.mu.Unlock()
+	l.send([]T{op})
+	l.mu.Lock()
+	more := len(l.waiting) > 0
+	l.running = more
+	l.mu.Unlock()
+	if more {
+		go l.run()
+	} else {
+		l.done.Done()
+	}
+	return true
+}
+
 func (l *Line[T]) run() {
 	defer l.done.Done()
 	for {

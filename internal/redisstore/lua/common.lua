@@ -177,10 +177,20 @@ local function commit(s)
   redis.call('PUBLISH', s.channel, prev .. '\n' .. s.rev .. '\n' .. num(s.now) .. '\n' .. body)
 end
 
+-- Whether a reply says that the key is of another type. Something else in the
+-- place of the catalog or of a hint costs what these are good for, not the service.
+local function stray(reply)
+  if type(reply) ~= 'table' or not reply.err then return false end
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply.err) end
+  return true
+end
+
 -- The catalog: a sorted set of service names, scored with the end of their
 -- longest lease, or with minus the end of the evidence that they are gone.
 local function catalog_set(key, now, name, expiry)
-  local was = tonumber(redis.call('ZSCORE', key, name) or nil)
+  local score = redis.pcall('ZSCORE', key, name)
+  if stray(score) then return end
+  local was = tonumber(score or nil)
   local lived = was and was >= now
   if expiry then
     redis.call('ZADD', key, num(expiry), name)
@@ -198,6 +208,7 @@ end
 
 -- Where IDs that were chosen by users stand, by hash buckets: id -> "end service".
 local function hint_set(key, now, id, service)
+  if stray(redis.pcall('HLEN', key)) then return end
   redis.call('HSET', key, id, num(math.floor((now + 24 * HOUR) / 1000000)) .. ' ' .. service)
   redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000)))
   if redis.call('HLEN', key) % 64 == 0 then
@@ -210,6 +221,6 @@ local function hint_set(key, now, id, service)
 end
 
 local function hint_get(key, id)
-  local v = redis.call('HGET', key, id)
-  return v and string.match(v, '^%d+ (.*)$')
+  local v = redis.pcall('HGET', key, id)
+  return v and not stray(v) and string.match(v, '^%d+ (.*)$')
 end

@@ -50,7 +50,7 @@ if s.exists or #s.changed > 0 then
   keep(s, now + OUTLIVE)
   if names then
     catalog_set(names, now, service, left)
-    redis.call('HDEL', ids, id)
+    if not stray(redis.pcall('HLEN', ids)) then redis.call('HDEL', ids, id) end
   end
 end
 return {num(now), s.rev, outcome, service, left and num(left) or ''}

@@ -1,0 +1,159 @@
+package balance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// Balancer picks instances of one service. It watches the service from New to
+// Close. It is safe for concurrent use.
+type Balancer struct {
+	service string
+	config  config
+	start   time.Time
+	current atomic.Pointer[set]
+	used    atomic.Int64 // when a Transport asked last
+
+	nodes map[string]*node // by ID; of the watching goroutine
+	quiet chan struct{}    // a node that left has nothing in flight any more
+	mu    sync.Mutex       // of those who set nodes aside or take them back
+
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// New returns a balancer for a service, which need not have instances yet. An
+// option that is not acceptable gives an error that matches
+// registry.ErrInvalidConfig and names it. Close it when it is no longer needed,
+// before the registry that is the watcher.
+func New(watcher registry.Watcher, serviceName string, options ...Option) (*Balancer, error) {
+	c := defaults()
+	for _, o := range options {
+		o.apply(&c)
+	}
+	if watcher == nil {
+		c.refuse("watcher", "is nil")
+	}
+	if serviceName == "" {
+		c.refuse("service name", "is empty")
+	}
+	if err := c.finish(); err != nil {
+		return nil, fmt.Errorf("balance %q: %w", serviceName, err)
+	}
+	return start(watcher, serviceName, c), nil
+}
+
+func start(watcher registry.Watcher, service string, c config) *Balancer {
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &Balancer{
+		service: service, config: c, start: time.Now(),
+		nodes: map[string]*node{}, quiet: make(chan struct{}, 1),
+		cancel: cancel, ended: make(chan struct{}),
+	}
+	first := emptySet(fmt.Errorf("%w: of %q: %w", ErrNoInstances, service, registry.ErrNotReady))
+	first.waiting = true
+	b.current.Store(first)
+	b.used.Store(b.now())
+	go b.watch(ctx, watcher)
+	return b
+}
+
+// now is the time since the balancer's start; never 0.
+func (b *Balancer) now() int64 { return int64(time.Since(b.start)) + 1 }
+
+// Close ends the watch and waits for it. Requests in flight go on; later picks,
+// and those that wait, return an error that matches registry.ErrClosed. A
+// second Close does nothing. It always returns nil.
+func (b *Balancer) Close() error {
+	b.cancel()
+	<-b.ended
+	return nil
+}
+
+func (b *Balancer) watch(ctx context.Context, watcher registry.Watcher) {
+	defer close(b.ended)
+	var stale error
+	for snap := range watcher.Watch(ctx, b.service) {
+		stale = snap.Stale
+		b.handOver(ctx, b.take(&snap))
+	}
+	problem := fmt.Errorf("balance %q: %w", b.service, registry.ErrClosed)
+	if ctx.Err() == nil && errors.Is(stale, registry.ErrInvalidService) {
+		problem = fmt.Errorf("balance %q: %w: %w", b.service, ErrNoInstances, stale)
+	}
+	last := emptySet(problem)
+	last.final = true
+	b.publish(last, nil)
+}
+
+// take makes the newest set of a snapshot and returns the nodes that left.
+func (b *Balancer) take(snap *registry.Snapshot) []*node {
+	var chosen []endpoint
+	nodes := make(map[string]*node, len(snap.Instances))
+	for i := range snap.Instances {
+		info := &snap.Instances[i]
+		if !b.config.selector.matches(info) {
+			continue
+		}
+		n := b.nodes[info.ID]
+		if address := info.HostPort(); n == nil || n.address != address || !n.registered.Equal(info.RegisteredAt) {
+			n = &node{owner: b, id: info.ID, address: address, registered: info.RegisteredAt}
+		}
+		nodes[info.ID] = n
+		chosen = append(chosen, endpoint{node: n, info: info, weight: max(int64(info.Weight), 1)})
+	}
+	return b.publish(newSet(snap, chosen, &b.config), nodes)
+}
+
+// publish replaces the current set. A pick that chose a node of the old one
+// sees that it is gone, or is in flight by now.
+func (b *Balancer) publish(s *set, nodes map[string]*node) (left []*node) {
+	close(b.current.Swap(s).changed)
+	for id, n := range b.nodes {
+		if nodes[id] != n {
+			n.gone.Store(true)
+			n.closeIdle()
+			left = append(left, n)
+		}
+	}
+	b.nodes = nodes
+	return left
+}
+
+// handOverTime bounds how long a change is held.
+const handOverTime = 200 * time.Millisecond
+
+// handOver holds a change until requests that were on their way to instances
+// that left have been answered, or at least had the time to arrive: to one that
+// drains, a change counts as taken as soon as the watch goes on, and it may then
+// stop and reset connections with an unread request in them.
+func (b *Balancer) handOver(ctx context.Context, left []*node) {
+	busy := func() bool {
+		for _, n := range left {
+			if n.inflight.Load() > 0 {
+				return true
+			}
+		}
+		return false
+	}
+	if !busy() {
+		return
+	}
+	t := time.NewTimer(handOverTime)
+	defer t.Stop()
+	for busy() {
+		select {
+		case <-b.quiet:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}

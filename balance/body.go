@@ -1,0 +1,161 @@
+package balance
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+// requestBody hands a request's body to one try after the other.
+type requestBody struct {
+	request *http.Request
+	tries   int
+	held    *heldBody // of the last try, if it cannot be had again
+}
+
+func (b *requestBody) none() bool { return b.request.Body == nil || b.request.Body == http.NoBody }
+
+// next returns the body for the next try, which closes it.
+func (b *requestBody) next() (io.ReadCloser, error) {
+	b.tries++
+	switch {
+	case b.none():
+		return b.request.Body, nil
+	case b.request.GetBody == nil:
+		if b.held != nil {
+			b.held.withdraw()
+		}
+		b.held = &heldBody{body: b.request.Body}
+		return b.held, nil
+	case b.tries == 1:
+		return b.request.Body, nil
+	default:
+		return b.request.GetBody()
+	}
+}
+
+// rewinds reports whether there is a body for one more try. One that cannot be
+// had again will do if nothing was sent and nobody read it.
+func (b *requestBody) rewinds(sent bool) bool {
+	return b.held == nil || !sent && !b.held.touched.Load()
+}
+
+// settle leaves the body to the try that succeeded.
+func (b *requestBody) settle() {
+	if b.held != nil {
+		b.held.settle()
+	}
+}
+
+// giveUp ends the body after the last try failed.
+func (b *requestBody) giveUp() {
+	switch {
+	case b.held != nil:
+		b.held.withdraw()
+		b.held.settle()
+	case b.tries == 0:
+		closeBody(b.request)
+	}
+}
+
+// heldBody is a body that cannot be had again: as long as it was not read, it
+// outlives its Close, for another try.
+type heldBody struct {
+	body    io.ReadCloser
+	touched atomic.Bool
+
+	mu      sync.Mutex
+	closed  bool // by the try that has it
+	settled bool // no other try will want it
+	ended   bool // and so its Close was passed on
+}
+
+func (h *heldBody) Read(p []byte) (int, error) {
+	h.mu.Lock()
+	closed := h.closed
+	h.touched.Store(h.touched.Load() || !closed)
+	h.mu.Unlock()
+	if closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return h.body.Read(p)
+}
+
+func (h *heldBody) Close() error { return h.set(&h.closed) }
+
+// withdraw takes the body from the try that has it.
+func (h *heldBody) withdraw() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+}
+
+func (h *heldBody) settle() { _ = h.set(&h.settled) }
+
+func (h *heldBody) set(flag *bool) error {
+	h.mu.Lock()
+	*flag = true
+	end := h.closed && h.settled && !h.ended
+	h.ended = h.ended || end
+	h.mu.Unlock()
+	if end {
+		return h.body.Close()
+	}
+	return nil
+}
+
+// responseBody ends a request when it was read to its end, broke or was closed.
+type responseBody struct {
+	io.ReadCloser
+	picked Picked
+	judged bool
+	ended  atomic.Bool
+}
+
+// newResponseBody wraps a body. That of a switched protocol stays writable.
+func newResponseBody(body io.ReadCloser, p Picked, judged bool) io.ReadCloser {
+	b := &responseBody{ReadCloser: body, picked: p, judged: judged}
+	if body == http.NoBody {
+		b.end(nil)
+		return body
+	}
+	if w, ok := body.(io.Writer); ok {
+		return &switchedBody{responseBody: b, Writer: w}
+	}
+	return b
+}
+
+type switchedBody struct {
+	*responseBody
+	io.Writer
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.end(err)
+	}
+	return n, err
+}
+
+func (b *responseBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.end(nil)
+	return err
+}
+
+func (b *responseBody) end(err error) {
+	if b.ended.Swap(true) {
+		return
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	n := b.picked.node()
+	if !b.judged {
+		b.picked.judge(n.owner.now(), err, false)
+	}
+	n.release()
+}

@@ -1,0 +1,93 @@
+// Package balance picks the instance that a request goes to.
+//
+// A program that calls another over HTTP wants to write the other's name and
+// have the rest done: find out who is there, spread the load, prefer who is
+// near and quick, and turn to the next when one has just died. That is a
+// [Transport]:
+//
+//	transport, err := balance.NewTransport(backend)
+//	if err != nil {
+//		return err
+//	}
+//	defer transport.Close()
+//	client := &http.Client{Transport: transport}
+//
+//	resp, err := client.Get("http://api-service/users/7")
+//
+// For everything else, such as a pool of connections or another protocol, a
+// [Balancer] picks an instance and is told how the request went:
+//
+//	api, err := balance.New(backend, "api-service", balance.WithVersion("^1.2"))
+//	...
+//	picked, err := api.Pick(ctx)
+//	if err != nil {
+//		return err
+//	}
+//	reply, err := call(ctx, picked.HostPort(), request)
+//	picked.Done(err)
+//
+// Both follow the service with a registry.Watcher: a goroutine per service takes
+// each state of the watch, and a pick looks at memory only. While the backend
+// is away they work on with the last known instances.
+//
+// # Who is picked
+//
+// Of two instances drawn at random, each with a chance according to its Weight,
+// the one with fewer requests in flight from this process, relative to its
+// weight, is called. If one of them has answered at less than half the speed of
+// the other lately, stalls of a few milliseconds aside, its latency counts as
+// well. An instance that is no longer measured is taken for faster with time,
+// and tried again.
+//
+// [WithTags], [WithMetadata] and [WithVersion] select instances, and
+// [WithZone] prefers those nearby. What cannot be right, such as a version range
+// that does not parse, fails in New and NewTransport.
+//
+// An instance that fails several times in a row, or to which no connection can
+// be made, is set aside for a second, and for twice as long each time it fails
+// again: see [Ejection]. Never are all set aside.
+//
+// With nobody to call, there is an error at once that matches [ErrNoInstances]
+// and says whether nobody offers the service, nobody is healthy or nobody
+// matches the selection. [WithWait] waits for somebody instead.
+//
+// # Instances that leave
+//
+// When the watch says that an instance is gone, critical or draining, no new
+// request goes to it. Requests in flight end in peace, those on long-lived
+// connections too; connections to it are closed as they become idle. For up to
+// 200 ms the watch is told only then that its state was taken, so that an
+// instance that drains, which waits for that, does not stop while a request is
+// on its way.
+//
+// # URLs
+//
+// The URL's host is the service's name, letter by letter; for a name that is no
+// host, such as one with a blank, use [WithService]. A port is refused, because
+// each instance has its own, except with WithService, where the host only names
+// the Host header. That header is the URL's host, as with any client, unless
+// the request sets Host. With https, certificates must be good for the URL's
+// host, that is for the service rather than for single machines, unless
+// TLSClientConfig.ServerName in [WithTransport] says otherwise.
+//
+// # What is repeated
+//
+// A connection that could not be made, the TLS handshake included, is made to
+// another instance at once, whatever the method: nothing was sent. So it goes on
+// until every instance was tried, at most ten. A body that has no GetBody does
+// not stand in the way as long as nobody read from it.
+//
+// Once something may have been sent, a request is repeated only if it may be:
+// GET, HEAD, OPTIONS, TRACE, PUT, DELETE, or any with an Idempotency-Key header;
+// and only if it has no body, or one with GetBody, as http.NewRequest sets it
+// for bytes and strings. See [WithTries]. The case of a connection that the
+// server closed while it was idle is net/http's, which repeats by the same rules
+// on a new connection to the same instance. A response is never repeated, its
+// status be what it may, and nothing is after the request's context has ended.
+//
+// # In flight
+//
+// A request counts as in flight until its response's body was read to the end
+// or closed, or it failed. A response that is never closed counts for ever, as
+// it keeps its connection for ever.
+package balance

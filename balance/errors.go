@@ -1,0 +1,41 @@
+package balance
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// ErrNoInstances: there is nobody to call. The text says why: nobody offers the
+// service, all are critical or draining, or none matches the selection. While
+// the backend is away and nothing is known yet, the error matches
+// registry.ErrUnavailable as well.
+var ErrNoInstances = errors.New("no instance to call")
+
+// badOption says which option is not acceptable.
+func badOption(name, problem string) error {
+	return fmt.Errorf("%w: %s: %s", registry.ErrInvalidConfig, name, problem)
+}
+
+// callError is the error of a request, naming whom it was sent to last.
+type callError struct {
+	service, instance, address string
+	tries                      int
+	err                        error
+}
+
+func (e *callError) Error() string {
+	if e.tries == 1 {
+		return fmt.Sprintf("call %q at %s (instance %q): %v", e.service, e.address, e.instance, e.err)
+	}
+	return fmt.Sprintf("call %q: %d instances tried, last %s (instance %q): %v", e.service, e.tries, e.address, e.instance, e.err)
+}
+
+func (e *callError) Unwrap() error { return e.err }
+
+// Timeout is asked for by url.Error, which does not unwrap.
+func (e *callError) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.err, &t) && t.Timeout()
+}

@@ -1,0 +1,115 @@
+package balance
+
+// group is a list of endpoints from which one can be drawn by weight in
+// constant time (Vose's alias method).
+type group struct {
+	endpoints []endpoint
+	slots     []slot
+	weight    int64 // in total
+}
+
+// slot i stands for endpoint i in keep of 2^32 cases and for other in the rest.
+type slot struct{ keep, other uint32 }
+
+func newGroup(endpoints []endpoint) group {
+	g := group{endpoints: endpoints, slots: make([]slot, len(endpoints))}
+	for i := range endpoints {
+		g.weight += endpoints[i].weight
+	}
+	n := int64(len(endpoints))
+	// Each slot has room for g.weight; each endpoint brings n times its own.
+	rest := make([]int64, n)
+	var small, large []int
+	for i := range endpoints {
+		rest[i] = endpoints[i].weight * n
+		if rest[i] < g.weight {
+			small = append(small, i)
+		} else {
+			large = append(large, i)
+		}
+	}
+	for i := range g.slots {
+		g.slots[i].other = uint32(i) // for those that fill their slot
+	}
+	for len(small) > 0 && len(large) > 0 {
+		s, l := small[len(small)-1], large[len(large)-1]
+		small = small[:len(small)-1]
+		g.slots[s] = slot{keep: uint32(float64(rest[s]) / float64(g.weight) * (1 << 32)), other: uint32(l)}
+		if rest[l] -= g.weight - rest[s]; rest[l] < g.weight {
+			large = large[:len(large)-1]
+			small = append(small, l)
+		}
+	}
+	return g
+}
+
+// draw maps random bits to an endpoint, by weight.
+func (g *group) draw(random uint64) *endpoint {
+	i := uint32(random >> 32 * uint64(len(g.slots)) >> 32)
+	if s := g.slots[i]; uint32(random) >= s.keep {
+		i = s.other
+	}
+	return &g.endpoints[i]
+}
+
+// wanted says which endpoints may be drawn.
+type wanted struct {
+	now    int64
+	tried  []Picked // not these
+	aside  bool     // also those set aside
+	random func() uint64
+}
+
+func (w *wanted) accepts(e *endpoint) bool {
+	if !w.aside && e.until.Load() > w.now {
+		return false
+	}
+	for i := range w.tried {
+		if w.tried[i].node() == e.node {
+			return false
+		}
+	}
+	return true
+}
+
+// pick is the better of two drawn, or nil if nobody is wanted.
+func (g *group) pick(w *wanted) *endpoint {
+	if len(g.endpoints) == 0 {
+		return nil
+	}
+	i := g.first(w)
+	if i == nil || len(g.endpoints) == 1 {
+		return i
+	}
+	for range 3 {
+		if j := g.draw(w.random()); j != i && w.accepts(j) {
+			if rather(j, i, w.now) {
+				return j
+			}
+			break
+		}
+	}
+	return i
+}
+
+func (g *group) first(w *wanted) *endpoint {
+	for range 8 {
+		if e := g.draw(w.random()); w.accepts(e) {
+			return e
+		}
+	}
+	n := len(g.endpoints)
+	start := int(w.random() >> 32 * uint64(n) >> 32)
+	for k := range n {
+		if e := &g.endpoints[(start+k)%n]; w.accepts(e) {
+			return e
+		}
+	}
+	return nil
+}
+
+// full reports whether an endpoint has its share of requests in flight, which
+// is spill for one of average weight.
+func (g *group) full(e *endpoint, spill int) bool {
+	return float64(e.inflight.Load())*float64(g.weight) >= float64(spill)*float64(e.weight)*float64(len(g.endpoints))
+}

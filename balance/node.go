@@ -1,0 +1,113 @@
+package balance
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// node is what this process has seen of one registration of an instance. Times
+// are nanoseconds since the balancer's start and never 0.
+type node struct {
+	owner      *Balancer
+	id         string
+	address    string
+	registered time.Time
+
+	inflight atomic.Int64
+	gone     atomic.Bool // set after a set without the node was published; never unset
+
+	latency atomic.Int64 // recent, in nanoseconds; 0 is unknown
+	sampled atomic.Int64 // when that was
+
+	failures atomic.Int64 // in a row
+	until    atomic.Int64 // set aside until then; 0 if it is not
+	since    atomic.Int64 // when it was set aside last
+	forgive  atomic.Int64 // when past ejections are forgotten; 0 if there are none
+
+	// Under the owner's mutex.
+	ejections int
+	aside     time.Duration // how long the last one was
+
+	transport atomic.Pointer[http.Transport] // a Transport's connections to it
+}
+
+// endpoint is an instance in one set; it never changes.
+type endpoint struct {
+	*node
+	info   *registry.ServiceInfo // shared: read only
+	weight int64
+}
+
+const (
+	// halfLife is how long it takes a measured latency to count half.
+	halfLife = 2 * time.Second
+	// latencyNoise is added to latencies before they are compared: stalls
+	// shorter than it say nothing of an instance.
+	latencyNoise = 5 * time.Millisecond
+)
+
+// recent is the latency, fading while nothing new is measured, so that an
+// instance that was slow once is tried again.
+func (n *node) recent(now int64) int64 {
+	l := n.latency.Load()
+	if age := now - n.sampled.Load(); age >= int64(halfLife) {
+		l >>= min(age/int64(halfLife), 62)
+	}
+	return l
+}
+
+// observe takes a measured latency: a rise counts half, a fall an eighth. Of
+// two at once, one may be lost.
+func (n *node) observe(now, took int64) {
+	took = max(took, 1)
+	l := n.recent(now)
+	switch {
+	case l == 0:
+		l = took
+	case took > l:
+		l += (took - l) / 2
+	default:
+		l -= (l - took) / 8
+	}
+	n.latency.Store(l)
+	n.sampled.Store(now)
+}
+
+// release ends a request. The last one of a node that left wakes who waits for it.
+func (n *node) release() {
+	if n.inflight.Add(-1) == 0 && n.gone.Load() {
+		n.closeIdle()
+		select {
+		case n.owner.quiet <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (n *node) closeIdle() {
+	if t := n.transport.Load(); t != nil {
+		t.CloseIdleConnections()
+	}
+}
+
+// rather reports whether j, drawn second, is to be called rather than i. What
+// is about equal is decided by the draw, which follows the weights.
+func rather(j, i *endpoint, now int64) bool {
+	fi, fj := i.inflight.Load(), j.inflight.Load()
+	li, lj := i.recent(now), j.recent(now)
+	if li > 0 && lj > 0 {
+		li, lj = li+int64(latencyNoise), lj+int64(latencyNoise)
+		if li > 2*lj || lj > 2*li {
+			return float64(fj+1)*float64(lj)*float64(i.weight) < float64(fi+1)*float64(li)*float64(j.weight)
+		}
+	}
+	if i.weight == j.weight {
+		return fj < fi
+	}
+	// One request of the lighter one is no difference: with few in flight it
+	// would undo the weights.
+	return fj*i.weight+max(i.weight, j.weight) < fi*j.weight
+}

@@ -1,0 +1,210 @@
+package balance
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// Defaults of the options.
+const (
+	DefaultTries     = 3  // of WithTries
+	DefaultSpillOver = 64 // of WithSpillOver
+)
+
+// TransportOption configures a Transport. Every Option is one.
+type TransportOption interface{ applyTransport(*config) }
+
+// Option configures a Balancer, or a Transport.
+type Option interface {
+	TransportOption
+	apply(*config)
+}
+
+type option func(*config)
+
+func (o option) apply(c *config)          { o(c) }
+func (o option) applyTransport(c *config) { o(c) }
+
+type transportOption func(*config)
+
+func (o transportOption) applyTransport(c *config) { o(c) }
+
+type config struct {
+	selector selector
+	zone     string
+	spill    int
+	wait     time.Duration
+	ejection Ejection
+	logger   *slog.Logger
+	random   func() uint64
+
+	service string // all requests go to it; "" takes the URL's host
+	base    *http.Transport
+	tries   int
+	failure func(*http.Response) bool
+
+	err error // the first
+}
+
+func defaults() config {
+	return config{
+		spill: DefaultSpillOver, logger: slog.Default(), random: rand.Uint64,
+		tries: DefaultTries, failure: func(r *http.Response) bool { return r.StatusCode >= 500 },
+	}
+}
+
+func (c *config) refuse(option, problem string) {
+	if c.err == nil {
+		c.err = badOption(option, problem)
+	}
+}
+
+func (c *config) finish() error {
+	c.ejection.setDefaults()
+	if problem := c.ejection.problem(); problem != "" {
+		c.refuse("WithEjection", problem)
+	}
+	return c.err
+}
+
+// WithTags selects instances that have all these tags. Given again, it adds to them.
+func WithTags(tags ...string) Option {
+	return option(func(c *config) {
+		for _, tag := range tags {
+			if tag == "" {
+				c.refuse("WithTags", "a tag is empty, and no instance has an empty one")
+			}
+			c.selector.tags = append(c.selector.tags, tag)
+		}
+	})
+}
+
+// WithMetadata selects instances whose Metadata has this key with this value.
+// Given again with another key, both must match.
+func WithMetadata(key, value string) Option {
+	return option(func(c *config) {
+		if other, set := c.selector.metadata[key]; set && other != value {
+			c.refuse("WithMetadata", fmt.Sprintf("%q is to be %q and %q at once", key, other, value))
+		}
+		if c.selector.metadata == nil {
+			c.selector.metadata = map[string]string{}
+		}
+		c.selector.metadata[key] = value
+	})
+}
+
+// WithVersion selects instances whose Version is in a range of semantic
+// versions such as "^1.2", "~1.4.2", ">=1.2, <3" or "1.x || 2.x". A leading v
+// and missing parts of an instance's version are taken as usual (v1.2 is
+// 1.2.0). An instance whose Version is no semantic version does not match, and
+// a pre-release (1.3.0-rc.1) only a range that names one (^1.2-0).
+func WithVersion(constraint string) Option {
+	return option(func(c *config) {
+		if err := c.selector.setVersion(constraint); err != nil {
+			c.refuse("WithVersion", err.Error())
+		}
+	})
+}
+
+// WithZone prefers instances whose Metadata has this zone under
+// registry.MetadataZone. Those of other zones are called when none of the own
+// is to be had, because it left, drains or was set aside, and when the own are
+// full: see WithSpillOver. "" is no preference.
+func WithZone(zone string) Option {
+	return option(func(c *config) { c.zone = zone })
+}
+
+// WithSpillOver sets how many requests of this process an instance of the own
+// zone may have in flight, if its weight is the average of the zone, before
+// others are taken into account; the less loaded one is then called. Default:
+// DefaultSpillOver.
+func WithSpillOver(inFlight int) Option {
+	return option(func(c *config) {
+		if inFlight < 1 {
+			c.refuse("WithSpillOver", fmt.Sprintf("%d is under 1", inFlight))
+		}
+		c.spill = inFlight
+	})
+}
+
+// WithWait makes a pick wait up to d for somebody to call, when there is nobody,
+// rather than fail at once. The context bounds it as well. Default: 0.
+func WithWait(d time.Duration) Option {
+	return option(func(c *config) {
+		if d < 0 {
+			c.refuse("WithWait", fmt.Sprintf("%v is under 0", d))
+		}
+		c.wait = d
+	})
+}
+
+// WithEjection sets when and for how long a failing instance is set aside.
+func WithEjection(e Ejection) Option {
+	return option(func(c *config) { c.ejection = e })
+}
+
+// WithLogger sets where it is logged that an instance was set aside or is back.
+// Default: slog.Default().
+func WithLogger(logger *slog.Logger) Option {
+	return option(func(c *config) {
+		if logger == nil {
+			c.refuse("WithLogger", "the logger is nil")
+		}
+		c.logger = logger
+	})
+}
+
+// WithService sends all requests of a Transport to this service, for a name
+// that is no host name. The URL's host, which may have a port then, only names
+// the Host header and, with https, the certificate.
+func WithService(name string) TransportOption {
+	return transportOption(func(c *config) {
+		if name == "" {
+			c.refuse("WithService", "the name is empty")
+		}
+		c.service = name
+	})
+}
+
+// WithTransport sets what connections are made of: TLS, timeouts, limits, a
+// DialContext that is given the instance's address. It is cloned for each
+// instance, so its limits are per instance, and its Proxy is not used.
+//
+// Default: a clone of http.DefaultTransport with a dial timeout of 3 s, which
+// keeps up to 100 idle connections to each instance.
+func WithTransport(base *http.Transport) TransportOption {
+	return transportOption(func(c *config) {
+		if problem := transportProblem(base); problem != "" {
+			c.refuse("WithTransport", problem)
+		}
+		c.base = base
+	})
+}
+
+// WithTries sets how many instances a request may be sent to at the most, where
+// it is safe to repeat. Connections that could not be made do not count, as
+// nothing was sent. Default: DefaultTries; 1: nothing is sent twice.
+func WithTries(n int) TransportOption {
+	return transportOption(func(c *config) {
+		if n < 1 {
+			c.refuse("WithTries", fmt.Sprintf("%d is under 1", n))
+		}
+		c.tries = n
+	})
+}
+
+// WithFailure says which responses speak against the instance that gave them,
+// so that it is set aside when there are too many in a row. They are handed to
+// the caller all the same, and not repeated. failed must not touch the body.
+// Default: those with a status of 500 or more.
+func WithFailure(failed func(*http.Response) bool) TransportOption {
+	return transportOption(func(c *config) {
+		if failed == nil {
+			c.refuse("WithFailure", "the function is nil")
+		}
+		c.failure = failed
+	})
+}

@@ -1,0 +1,184 @@
+package balance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// Picked is an instance for one request. Done must be called when the request
+// has ended. It is the caller's own and not safe for concurrent use.
+type Picked struct {
+	endpoint *endpoint
+	started  int64
+	trial    bool // of a node that was set aside
+	done     bool
+}
+
+// Instance returns what the instance registered. Its maps and slices are
+// shared: read only.
+func (p *Picked) Instance() registry.ServiceInfo {
+	if p.endpoint == nil {
+		return registry.ServiceInfo{}
+	}
+	return *p.endpoint.info
+}
+
+// HostPort returns the instance's "host:port".
+func (p *Picked) HostPort() string {
+	if p.endpoint == nil {
+		return ""
+	}
+	return p.endpoint.address
+}
+
+func (p *Picked) node() *node {
+	if p.endpoint == nil {
+		return nil
+	}
+	return p.endpoint.node
+}
+
+// Done says that the request has ended, and how. nil: the instance did its
+// work, in the time since Pick. An error speaks against the instance, a failed
+// dial most; one that matches context.Canceled says nothing of it. Pass only
+// errors for which the instance is to blame: not that a thing was not found.
+// A second Done does nothing.
+func (p *Picked) Done(err error) {
+	if p.done || p.endpoint == nil {
+		return
+	}
+	p.done = true
+	n := p.endpoint.node
+	now := n.owner.now()
+	p.timed(now, err == nil)
+	p.judge(now, err, isDial(err))
+	n.release()
+}
+
+// timed takes the latency. That of a failed request counts only if it is worse
+// than what is known: an instance that fails fast is not a fast one.
+func (p *Picked) timed(now int64, ok bool) {
+	n := p.endpoint.node
+	if took := now - p.started; ok || took > n.recent(now) {
+		n.observe(now, took)
+	}
+}
+
+func (p *Picked) judge(now int64, err error, dial bool) {
+	switch n := p.endpoint.node; {
+	case err == nil:
+		n.succeeded(now, p.started)
+	case !errors.Is(err, context.Canceled):
+		n.failed(now, err, p.trial, dial)
+	}
+}
+
+func isDial(err error) bool {
+	if err == nil {
+		return false
+	}
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// Pick returns an instance for one request, and counts the request as in flight
+// until Done. It allocates nothing.
+//
+// With nobody there it fails at once, with an error that matches
+// ErrNoInstances, or waits as WithWait says. Only the very first state of the
+// service is waited for in any case. While the backend is away, Pick goes on
+// with the last known instances. It fails with ctx's error if ctx has ended, and
+// with one that matches registry.ErrClosed after Close of the balancer or of
+// the registry that it watches.
+func (b *Balancer) Pick(ctx context.Context) (Picked, error) { return b.pick(ctx, nil) }
+
+// PickExcept is Pick for a further try: it returns none of the instances that
+// were tried. When there is no other, its error matches ErrNoInstances.
+func (b *Balancer) PickExcept(ctx context.Context, tried ...Picked) (Picked, error) {
+	return b.pick(ctx, tried)
+}
+
+func (b *Balancer) pick(ctx context.Context, tried []Picked) (Picked, error) {
+	if err := ctx.Err(); err != nil {
+		return Picked{}, fmt.Errorf("pick an instance of %q: %w", b.service, err)
+	}
+	for {
+		s := b.current.Load()
+		if s.empty() {
+			var err error
+			if s, err = b.await(ctx); err != nil {
+				return Picked{}, err
+			}
+		}
+		now := b.now()
+		e, aside := b.choose(s, now, tried)
+		if e == nil {
+			return Picked{}, fmt.Errorf("%w: each of the %d instances of %q was tried", ErrNoInstances, s.size(), b.service)
+		}
+		trial := false
+		if until := e.until.Load(); until != 0 && !aside {
+			// Its time is over. One request tries it; the others go on avoiding it.
+			if until > now || !e.until.CompareAndSwap(until, now+int64(b.config.ejection.First)) {
+				continue
+			}
+			trial = true
+		}
+		e.inflight.Add(1)
+		if e.gone.Load() { // and a newer set is there
+			e.release()
+			continue
+		}
+		return Picked{endpoint: e, started: now, trial: trial}, nil
+	}
+}
+
+// choose returns an endpoint that was not tried, or nil. aside says that it is
+// one that was set aside, as are all others.
+func (b *Balancer) choose(s *set, now int64, tried []Picked) (e *endpoint, aside bool) {
+	w := wanted{now: now, tried: tried, random: b.config.random}
+	e = s.near.pick(&w)
+	if len(s.far.endpoints) > 0 && (e == nil || s.near.full(e, b.config.spill)) {
+		if f := s.far.pick(&w); e == nil || f != nil && rather(f, e, now) {
+			e = f
+		}
+	}
+	if e != nil {
+		return e, false
+	}
+	w.aside = true
+	if e = s.near.pick(&w); e == nil {
+		e = s.far.pick(&w)
+	}
+	return e, true
+}
+
+// await returns the first set with somebody in it.
+func (b *Balancer) await(ctx context.Context) (*set, error) {
+	var over <-chan time.Time
+	if b.config.wait > 0 {
+		t := time.NewTimer(b.config.wait)
+		defer t.Stop()
+		over = t.C
+	}
+	for {
+		s := b.current.Load()
+		switch {
+		case !s.empty():
+			return s, nil
+		case s.final, !s.waiting && over == nil:
+			return nil, s.problem
+		}
+		select {
+		case <-s.changed:
+		case <-over:
+			return nil, fmt.Errorf("%w; waited %v", s.problem, b.config.wait)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("pick an instance of %q: %w; so far: %w", b.service, ctx.Err(), s.problem)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package balance
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// Transport is an http.RoundTripper that sends each request to an instance of
+// the service that the URL's host names. It watches each service that it was
+// asked for once, until Close. It is safe for concurrent use.
+//
+// The package's doc says which requests are repeated. A redirect to another
+// host names another service; an http.Client's CheckRedirect can stop that.
+type Transport struct {
+	watcher registry.Watcher
+	config  config
+
+	services atomic.Pointer[map[string]*Balancer] // replaced, never changed
+	mu       sync.Mutex                           // of those who replace it
+	closed   bool
+}
+
+var _ http.RoundTripper = (*Transport)(nil)
+
+// MaxServices is how many services a Transport watches at a time. For one more
+// it lets go of the one that was called longest ago.
+const MaxServices = 1000
+
+// NewTransport returns a transport. An option that is not acceptable gives an
+// error that matches registry.ErrInvalidConfig and names it. Close it when it is
+// no longer needed, before the registry that is the watcher.
+func NewTransport(watcher registry.Watcher, options ...TransportOption) (*Transport, error) {
+	c := defaults()
+	for _, o := range options {
+		o.applyTransport(&c)
+	}
+	if watcher == nil {
+		c.refuse("watcher", "is nil")
+	}
+	if err := c.finish(); err != nil {
+		return nil, fmt.Errorf("balance: %w", err)
+	}
+	if c.base == nil {
+		c.base = defaultTransport()
+	}
+	t := &Transport{watcher: watcher, config: c}
+	services := map[string]*Balancer{}
+	if c.service != "" {
+		services[c.service] = start(watcher, c.service, c)
+	}
+	t.services.Store(&services)
+	return t, nil
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	b, err := t.balancerFor(req)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	c := call{transport: t, balancer: b, request: req}
+	return c.run()
+}
+
+func (t *Transport) balancerFor(req *http.Request) (*Balancer, error) {
+	service := t.config.service
+	switch u := req.URL; {
+	case u == nil:
+		return nil, errors.New("balance: the request has no URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("balance: %s: the scheme is neither http nor https", u.Redacted())
+	case u.Host == "":
+		return nil, fmt.Errorf("balance: %s: the URL names no host", u.Redacted())
+	case service != "":
+	case u.Port() != "":
+		return nil, fmt.Errorf("balance: %s: the host is the name of a service, whose instances bring their ports: leave the port out, or use WithService", u.Redacted())
+	default:
+		service = u.Hostname()
+	}
+	b := (*t.services.Load())[service]
+	if b == nil {
+		var err error
+		if b, err = t.follow(service); err != nil {
+			return nil, err
+		}
+	}
+	// Not at each request: it would be a write shared by all processors.
+	if now := b.now(); now-b.used.Load() > int64(time.Second) {
+		b.used.Store(now)
+	}
+	return b, nil
+}
+
+// follow starts balancing a service, unless that runs already.
+func (t *Transport) follow(service string) (*Balancer, error) {
+	var dropped *Balancer
+	t.mu.Lock()
+	defer func() {
+		t.mu.Unlock()
+		if dropped != nil {
+			dropped.Close()
+		}
+	}()
+	if t.closed {
+		return nil, fmt.Errorf("balance %q: the transport: %w", service, registry.ErrClosed)
+	}
+	services := maps.Clone(*t.services.Load())
+	if b := services[service]; b != nil {
+		return b, nil
+	}
+	if len(services) >= MaxServices {
+		dropped = longestUnused(services)
+		delete(services, dropped.service)
+	}
+	b := start(t.watcher, service, t.config)
+	services[service] = b
+	t.services.Store(&services)
+	return b, nil
+}
+
+func longestUnused(services map[string]*Balancer) *Balancer {
+	var oldest *Balancer
+	var when time.Time
+	for _, b := range services {
+		if used := b.start.Add(time.Duration(b.used.Load())); oldest == nil || used.Before(when) {
+			oldest, when = b, used
+		}
+	}
+	return oldest
+}
+
+// CloseIdleConnections closes the connections that no request uses. An
+// http.Client's method of that name calls it.
+func (t *Transport) CloseIdleConnections() {
+	for _, b := range *t.services.Load() {
+		s := b.current.Load()
+		for _, g := range []*group{&s.near, &s.far} {
+			for i := range g.endpoints {
+				g.endpoints[i].closeIdle()
+			}
+		}
+	}
+}
+
+// Close ends the watches, waits for them, and closes idle connections. Requests
+// in flight go on; later ones fail with an error that matches
+// registry.ErrClosed. A second Close does nothing. It always returns nil.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	t.closed = true
+	services := *t.services.Swap(&map[string]*Balancer{})
+	t.mu.Unlock()
+	for _, b := range services {
+		b.cancel()
+	}
+	for _, b := range services {
+		b.Close()
+	}
+	return nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}

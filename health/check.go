@@ -1,0 +1,167 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// check is the probing of one registration.
+type check struct {
+	c      *Checker
+	member membership
+	probe  Probe
+	target Target
+	ctx    context.Context // ends with the check
+	cancel context.CancelFunc
+
+	due   time.Time // guarded by c.mu
+	place int       // in c.due, or -1; guarded by c.mu
+
+	// writing is held while a verdict is written; gone: none is any more.
+	writing sync.Mutex
+	gone    bool
+
+	// Touched by one probe at a time.
+	status   registry.Status // the verdict
+	note     string
+	unstated bool // the verdict has still to be written
+	failed   bool // writing it has, which was logged
+	critical int  // results in a row
+	fine     int  // results in a row
+}
+
+func newCheck(c *Checker, member membership, probe Probe, target Target) *check {
+	k := &check{c: c, member: member, probe: probe, target: target, place: -1}
+	k.ctx, k.cancel = context.WithCancel(c.ctx)
+	switch k.status = target.Instance.Status; k.status {
+	case "", registry.StatusDraining:
+		k.status = registry.StatusPassing
+	}
+	return k
+}
+
+// follow takes on what is known from the check that this one replaces, as the
+// registry does with the status of a registration that names none.
+func (k *check) follow(old *check) {
+	if old == nil || k.target.Instance.Status != "" {
+		return
+	}
+	old.writing.Lock()
+	defer old.writing.Unlock()
+	k.status, k.note, k.unstated = old.status, old.note, old.unstated
+	if k.sameTarget(old.target.Instance) {
+		k.critical, k.fine = old.critical, old.fine
+	}
+}
+
+func (k *check) sameTarget(s registry.ServiceInfo) bool {
+	own := k.target.Instance
+	return own.Address == s.Address && own.Port == s.Port && own.HealthEndpoint == s.HealthEndpoint
+}
+
+// stop ends the check; when it returns, no verdict is written any more.
+func (k *check) stop() {
+	k.cancel()
+	k.member.forget()
+	k.writing.Lock()
+	k.gone = true
+	k.writing.Unlock()
+}
+
+// run probes once. It reports false when that was the last time.
+func (k *check) run() bool {
+	if k.member.lost() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(k.ctx, k.c.options.Timeout)
+	result := k.probe(ctx, k.target).normal()
+	cancel()
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	if k.gone || k.ctx.Err() != nil || k.member.lost() {
+		return false
+	}
+	k.judge(result)
+	return !k.unstated || k.write()
+}
+
+// judge takes a result into account.
+func (k *check) judge(r Result) {
+	verdict := k.status
+	if r.Status == registry.StatusCritical {
+		k.critical, k.fine = k.critical+1, 0
+		if k.critical >= k.c.options.Fall {
+			verdict = r.Status
+		}
+	} else {
+		k.critical, k.fine = 0, k.fine+1
+		if k.status != registry.StatusCritical || k.fine >= k.c.options.Rise {
+			verdict = r.Status
+		}
+	}
+	if verdict == k.status {
+		return
+	}
+	level := slog.LevelInfo
+	if verdict == registry.StatusCritical {
+		level = slog.LevelWarn
+	}
+	k.log(level, "health of an instance changed", "from", k.status, "to", verdict, "note", r.Note)
+	k.status, k.note, k.unstated, k.failed = verdict, r.Note, true, false
+}
+
+func (k *check) log(level slog.Level, message string, args ...any) {
+	s := &k.target.Instance
+	k.c.options.Logger.Log(k.ctx, level, message, append([]any{"service", s.Name, "id", s.ID}, args...)...)
+}
+
+// write makes the verdict the instance's status. It reports false when there is
+// no sense in probing on. k.writing is held.
+func (k *check) write() bool {
+	ctx, cancel := context.WithTimeout(k.ctx, k.c.options.Timeout)
+	defer cancel()
+	err := k.standing(ctx)
+	if err == nil {
+		err = k.c.Backend.SetStatus(ctx, k.target.Instance.ID, k.status, k.note)
+	}
+	switch {
+	case err == nil:
+		k.unstated = false
+	case k.ctx.Err() != nil, errors.Is(err, registry.ErrClosed):
+		return false
+	case errors.Is(err, registry.ErrSuperseded):
+		k.log(slog.LevelWarn, "instance is another's now and is no longer probed from here")
+		return false
+	case !k.failed:
+		k.failed = true
+		k.log(slog.LevelWarn, "health of an instance could not be written; trying again after its next probe", "status", k.status, "error", err)
+	}
+	return true
+}
+
+// standing makes sure that the backend has the instance that was probed: a
+// status is set by ID, whoever owns that, and a process that was stalled hears
+// late that a newer owner took it.
+func (k *check) standing(ctx context.Context) error {
+	now, err := k.c.Backend.Snapshot(ctx, k.target.Instance.Name)
+	if err != nil {
+		return err
+	}
+	for _, list := range [][]registry.ServiceInfo{now.Instances, now.Others} {
+		for i := range list {
+			if list[i].ID != k.target.Instance.ID {
+				continue
+			}
+			if !k.sameTarget(list[i]) {
+				return registry.ErrSuperseded
+			}
+			return nil
+		}
+	}
+	return registry.ErrNotFound
+}

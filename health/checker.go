@@ -1,0 +1,145 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// Checker is a Backend that probes what is registered through it. Register,
+// Deregister and Close are its own; everything else is the wrapped backend's.
+// Join and Serve work on it. It is safe for concurrent use.
+type Checker struct {
+	registry.Backend
+	options Options
+	http    *httpProber
+	probes  map[string]Probe // by scheme
+
+	ctx    context.Context // ends with the Checker
+	cancel context.CancelFunc
+	loops  sync.WaitGroup // the scheduler and its probes
+	wake   chan struct{}  // tells the scheduler to look again; has room for one
+
+	mu      sync.Mutex
+	closed  bool
+	started bool // the scheduler
+	checks  map[string]*check
+	due     queue // those of checks that are not being probed right now
+	running int   // probes
+}
+
+var _ registry.Backend = (*Checker)(nil)
+
+// Check returns a Checker on a backend, which it closes when it is closed.
+// Nothing runs until an instance with a HealthEndpoint is registered through
+// it; then one goroutine schedules all probes.
+func Check(backend registry.Backend, options Options) *Checker {
+	c := &Checker{
+		Backend: backend,
+		options: options.withDefaults(),
+		http:    newHTTPProber(options.Client),
+		wake:    make(chan struct{}, 1),
+		checks:  make(map[string]*check),
+	}
+	c.probes = map[string]Probe{"http": c.http.probe, "https": c.http.probe, "tcp": probeTCP}
+	maps.Copy(c.probes, options.Probes)
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// Register registers an instance with the backend and, if it has a
+// HealthEndpoint, probes it from then on, at once for the first time.
+// Registering an ID again replaces its probe; a Register that fails leaves the
+// earlier one running. An endpoint for which there is no probe is refused with
+// an error that matches registry.ErrInvalidService.
+func (c *Checker) Register(ctx context.Context, service registry.ServiceInfo) error {
+	if c.isClosed() {
+		return fmt.Errorf("register an instance of %q: %w", service.Name, registry.ErrClosed)
+	}
+	if service.HealthEndpoint == "" {
+		if err := c.Backend.Register(ctx, service); err != nil {
+			return err
+		}
+		c.replace(service.ID, nil)
+		return nil
+	}
+	probe, endpoint, err := c.probeFor(service)
+	if err != nil {
+		return err
+	}
+	if service.Status == "" {
+		service.Status = c.options.InitialStatus
+	}
+	member, err := join(ctx, c.Backend, service)
+	if err != nil {
+		return err
+	}
+	service.ID = member.ID()
+	c.replace(service.ID, newCheck(c, member, probe, Target{Instance: clone(service), Endpoint: endpoint}))
+	return nil
+}
+
+// clone returns a deep copy.
+func clone(s registry.ServiceInfo) registry.ServiceInfo {
+	return registry.Snapshot{Instances: []registry.ServiceInfo{s}}.Clone().Instances[0]
+}
+
+// Deregister stops probing an instance, then deregisters it with the backend.
+// No verdict of its probes is written from then on, whatever Deregister returns.
+func (c *Checker) Deregister(ctx context.Context, serviceID string) error {
+	if !c.isClosed() {
+		c.replace(serviceID, nil)
+	}
+	return c.Backend.Deregister(ctx, serviceID)
+}
+
+// Close stops all probes, waits for them, and closes the backend.
+func (c *Checker) Close() error {
+	c.mu.Lock()
+	closed := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	c.cancel()
+	c.loops.Wait()
+	c.http.close()
+	return c.Backend.Close()
+}
+
+func (c *Checker) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// replace puts next, or nothing if it is nil, in the place of the check of an
+// ID, whose last verdict is written or given up when replace returns.
+func (c *Checker) replace(id string, next *check) {
+	c.mu.Lock()
+	old := c.checks[id]
+	if next != nil {
+		c.checks[id] = next
+	} else {
+		delete(c.checks, id)
+	}
+	c.due.remove(old)
+	c.mu.Unlock()
+	if old != nil {
+		old.stop()
+	}
+	if next == nil {
+		return
+	}
+	next.follow(old)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.checks[id] == next {
+		c.schedule(next, time.Now())
+	}
+}

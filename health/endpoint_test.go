@@ -1,0 +1,85 @@
+package health_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/rollcall-sd/rollcall/health"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+func TestEndpointsThatAreRefused(t *testing.T) {
+	c := health.Check(registry.NewLocalRegistry(), health.Options{Logger: quiet})
+	defer c.Close()
+	for endpoint, want := range map[string]string{
+		"grpc:":                     "grpcresolver.Probe()",
+		"grpc:my.Service":           "import github.com/rollcall-sd/rollcall/grpcresolver",
+		"icmp:host":                 `no probe for scheme "icmp"`,
+		"localhost:8080/health":     `no probe for scheme "localhost"`,
+		"/%zz":                      "path",
+		"http://":                   "without a host",
+		"https:///health":           "without a host",
+		"http://user:secret@[::1/x": "URL",
+		"tcp:host":                  "host:port",
+		"tcp:host:0":                "1-65535",
+		"tcp:host:http":             "1-65535",
+		"tcp:::1:80":                "host:port",
+	} {
+		err := c.Register(t.Context(), registry.ServiceInfo{Name: "api", Address: "10.0.0.1", Port: 80, HealthEndpoint: endpoint})
+		if !errors.Is(err, registry.ErrInvalidService) || !strings.Contains(err.Error(), "HealthEndpoint") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want one with %q", endpoint, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: the error shows a password: %v", endpoint, err)
+		}
+	}
+	if callable(t, c) != 0 {
+		t.Error("something was registered")
+	}
+}
+
+func TestWhatAPlugInIsGiven(t *testing.T) {
+	for endpoint, want := range map[string]string{
+		"grpc:":             "",
+		"GRPC:my.Service":   "my.Service",
+		"http://h/x?y":      "http://h/x?y",
+		"/x?y=%20":          "http://[fd00::1]:80/x?y=%20",
+		"//x/y":             "http://[fd00::1]:80//x/y",
+		"ready":             "http://[fd00::1]:80/ready",
+		"/at/12:30":         "http://[fd00::1]:80/at/12:30",
+		"tcp:":              "",
+		"tcp:h:9000":        "h:9000",
+		"tcp://[fd00::2]:9": "[fd00::2]:9",
+	} {
+		got := make(chan health.Target, 1)
+		probe := func(_ context.Context, target health.Target) health.Result {
+			got <- target
+			return health.Passing("")
+		}
+		c := health.Check(registry.NewLocalRegistry(), health.Options{
+			Logger: quiet, Probes: map[string]health.Probe{"http": probe, "tcp": probe, "grpc": probe},
+		})
+		must(t, c.Register(t.Context(), registry.ServiceInfo{Name: "api", Address: "fd00::1", Port: 80, HealthEndpoint: endpoint}))
+		target := <-got
+		must(t, c.Close())
+		if target.Endpoint != want || target.Instance.ID == "" || target.Instance.HostPort() != "[fd00::1]:80" {
+			t.Errorf("%q: the probe was given %+v, want endpoint %q", endpoint, target, want)
+		}
+	}
+}
+
+func TestClosed(t *testing.T) {
+	c := health.Check(registry.NewLocalRegistry(), health.Options{})
+	must(t, c.Close())
+	for _, err := range []error{
+		c.Register(t.Context(), asked("a")),
+		c.Register(t.Context(), registry.ServiceInfo{}),
+		c.Deregister(t.Context(), "a"),
+	} {
+		if !errors.Is(err, registry.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}

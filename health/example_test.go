@@ -1,0 +1,63 @@
+package health_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/health"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// A server that loses its database stays up, but is no longer called until it
+// has it back.
+func ExampleCheck() {
+	var broken atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if broken.Load() {
+			http.Error(w, "database away", http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+
+	backend := health.Check(registry.NewLocalRegistry(), health.Options{Interval: 50 * time.Millisecond})
+	defer backend.Close()
+	address := server.Listener.Addr().(*net.TCPAddr)
+	err := backend.Register(context.Background(), registry.ServiceInfo{
+		Name: "api", Address: address.IP.String(), Port: address.Port, HealthEndpoint: "/health/ready",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	callable := -1
+	for api := range backend.Watch(context.Background(), "api") {
+		if len(api.Instances) == callable {
+			continue
+		}
+		callable = len(api.Instances)
+		fmt.Println(callable, "to call")
+		if callable == 1 && broken.Load() {
+			return // it is back
+		}
+		broken.Store(callable == 1)
+		if callable == 0 {
+			instances, err := backend.Instances(context.Background(), "api")
+			if err != nil {
+				fmt.Println(err)
+				return
+			}
+			fmt.Println(instances[0].Status+":", instances[0].Note)
+		}
+	}
+	// Output:
+	// 1 to call
+	// 0 to call
+	// critical: HTTP 503 Service Unavailable: database away
+	// 1 to call
+}

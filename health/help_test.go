@@ -1,0 +1,134 @@
+package health_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/health"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// patient is asked on demand: a probe that answers what the test says.
+type patient struct {
+	mu     sync.Mutex
+	result health.Result
+	asked  []time.Time
+}
+
+func (p *patient) set(r health.Result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.result = r
+}
+
+func (p *patient) probe(context.Context, health.Target) health.Result {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, time.Now())
+	return p.result
+}
+
+func (p *patient) times() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]time.Time(nil), p.asked...)
+}
+
+// written records the statuses that are set through a backend.
+type written struct {
+	registry.Backend
+	mu  sync.Mutex
+	set []registry.Status
+}
+
+func (w *written) SetStatus(ctx context.Context, id string, status registry.Status, note string) error {
+	err := w.Backend.SetStatus(ctx, id, status, note)
+	if err == nil {
+		w.mu.Lock()
+		w.set = append(w.set, status)
+		w.mu.Unlock()
+	}
+	return err
+}
+
+func (w *written) statuses() []registry.Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]registry.Status(nil), w.set...)
+}
+
+// bubble runs a test in a synctest bubble, on memory, with a patient behind "ask:".
+func bubble(t *testing.T, options health.Options, test func(t *testing.T, c *health.Checker, w *written, p *patient)) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &patient{result: health.Passing("fine")}
+		w := &written{Backend: registry.NewLocalRegistry()}
+		options.Probes = map[string]health.Probe{"ask": p.probe}
+		if options.Logger == nil {
+			options.Logger = quiet
+		}
+		c := health.Check(w, options)
+		defer c.Close()
+		test(t, c, w, p)
+	})
+}
+
+func asked(id string) registry.ServiceInfo {
+	return registry.ServiceInfo{ID: id, Name: "api", Address: "10.0.0.1", Port: 80, HealthEndpoint: "ask:me"}
+}
+
+func callable(t testing.TB, b registry.Backend) int {
+	t.Helper()
+	list, err := b.Discover(t.Context(), "api")
+	must(t, err)
+	return len(list)
+}
+
+// pass lets n whole intervals go by, so n probes or, as jitter shortens, up to a quarter more.
+func pass(n int) {
+	time.Sleep(time.Duration(n) * health.DefaultInterval)
+	synctest.Wait()
+}
+
+// await waits until the watch of "api" shows what ok wants.
+func await(t testing.TB, b registry.Watcher, what string, ok func(registry.Snapshot) bool) registry.Snapshot {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var last registry.Snapshot
+	for last = range b.Watch(ctx, "api") {
+		if ok(last) {
+			return last
+		}
+	}
+	t.Fatalf("no %s; last seen: %+v", what, last)
+	return last
+}
+
+func passing(n int) func(registry.Snapshot) bool {
+	return func(s registry.Snapshot) bool { return s.Stale == nil && len(s.Instances) == n }
+}
+
+func critical(n int) func(registry.Snapshot) bool {
+	return func(s registry.Snapshot) bool {
+		count := 0
+		for _, other := range s.Others {
+			if other.Status == registry.StatusCritical {
+				count++
+			}
+		}
+		return s.Stale == nil && count == n
+	}
+}

@@ -1,0 +1,207 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// That nothing is left is checked by the bubble, which ends only when all its
+// goroutines have.
+func TestCloseEndsEverything(t *testing.T) {
+	for _, how := range []string{"at ease", "frozen", "away", "lost all"} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				e := start(t, f, "alpha")
+				for i := range 10 {
+					register(t, e, "g", fmt.Sprint("i", i), "x")
+				}
+				var all []*watching
+				for i := range 20 {
+					all = append(all, watch(t, e, fmt.Sprint("g", i%3)))
+				}
+				pass(2 * testBeat)
+				switch how {
+				case "frozen":
+					f.freeze()
+				case "away":
+					f.set(func() { f.down = true })
+				case "lost all":
+					f.loseAll()
+				}
+				pass(2*testBeat + 50*time.Millisecond)
+				pending := make(chan error, 1)
+				go func() {
+					_, err := e.Read(context.Background(), "other")
+					pending <- err
+				}()
+				began := time.Now()
+				for range 2 {
+					if err := e.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+				if took := time.Since(began); took != 0 {
+					t.Errorf("Close took %v", took)
+				}
+				synctest.Wait()
+				for i, w := range all {
+					if !w.ended {
+						t.Errorf("watch %d goes on", i)
+					}
+				}
+				if err := <-pending; err != nil && !errors.Is(err, store.ErrClosed) {
+					t.Errorf("a call under way: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestAfterCloseEveryCallSaysSo(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		register(t, e, "g", "i", "x")
+		e.Close()
+		ctx := context.Background()
+		_, err := e.Register(ctx, Registering{Group: "g", ID: "j"})
+		_, err2 := e.Deregister(ctx, "i")
+		_, err3 := e.Read(ctx, "g")
+		_, err4 := e.ReadLeases(ctx, "g")
+		for i, err := range []error{err, err2, err3, err4} {
+			if !errors.Is(err, store.ErrClosed) {
+				t.Errorf("call %d: %v", i, err)
+			}
+		}
+		for range e.Watch(ctx, "g") {
+			t.Error("a watch of a closed engine yields")
+		}
+		at := time.Now()
+		pass(time.Minute)
+		if f.renewed("i", at) {
+			t.Error("it still beats")
+		}
+	})
+}
+
+func TestAWatchEndsWithItsContextOrItsLoop(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		f.add("g", "a", testTTL, testBeat, time.Hour)
+		w := watch(t, e, "g")
+		w.stop()
+		synctest.Wait()
+		if !w.ended {
+			t.Error("the context ended and the watch goes on")
+		}
+		for range e.Watch(t.Context(), "g") {
+			break
+		}
+		synctest.Wait()
+		f.mu.Lock()
+		left := len(f.watchers)
+		f.mu.Unlock()
+		if left != 0 {
+			t.Errorf("%d watches of the store are left", left)
+		}
+		// A reader that is busy when its context ends is not handed another state.
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		n := 0
+		for range e.Watch(ctx, "g") {
+			n++
+			f.add("g", fmt.Sprint("more", n), testTTL, testBeat, time.Hour)
+			cancel()
+		}
+		if n != 1 {
+			t.Errorf("%d states, want 1", n)
+		}
+	})
+}
+
+func TestASlowReaderIsHandedTheNewest(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		quick := watch(t, e, "g")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var sizes []int
+		go func() {
+			for v := range e.Watch(ctx, "g") {
+				sizes = append(sizes, len(v.Entries))
+				time.Sleep(time.Minute)
+			}
+		}()
+		synctest.Wait()
+		for i := range 100 {
+			f.add("g", fmt.Sprint("i", i), time.Hour, testBeat, time.Hour)
+			synctest.Wait()
+		}
+		if n := quick.count(); n != 101 {
+			t.Errorf("a quick reader was handed %d states of 101", n)
+		}
+		pass(5 * time.Minute)
+		if fmt.Sprint(sizes) != "[0 100]" {
+			t.Errorf("a slow reader was handed states of %v instances, want the first and the newest", sizes)
+		}
+	})
+}
+
+func TestTenThousandWatchersOfOneName(t *testing.T) {
+	const n = 10_000
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		ctx, cancel := context.WithCancel(t.Context())
+		var states [3]atomic.Int32
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				for v := range e.Watch(ctx, "g") {
+					states[len(v.Entries)].Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		for i := range 2 {
+			f.add("g", fmt.Sprint("i", i), time.Hour, testBeat, time.Hour)
+			synctest.Wait()
+		}
+		for i := range states {
+			if got := states[i].Load(); got != n {
+				t.Errorf("%d of %d were handed state %d", got, n, i)
+			}
+		}
+		if reads := f.readCount(); len(f.watchers) != 1 || reads > 2 {
+			t.Errorf("%d watches of the store and %d reads for all of them", len(f.watchers), reads)
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
+// Idle is cheap: one check per beat and watched group, nothing per watcher.
+func TestIdleCosts(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		f.add("g", "a", time.Hour, testBeat, time.Hour)
+		for range 100 {
+			watch(t, e, "g")
+		}
+		before := f.readCount()
+		pass(10 * time.Minute)
+		if n := f.readCount() - before; n > int(10*time.Minute/testBeat)*10/8 {
+			t.Errorf("%d reads in 10 idle minutes", n)
+		}
+	})
+}

@@ -1,0 +1,163 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+func TestReadsAtOnceShareOneThatStartsAfterTheirCall(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		f.slow, f.late = 100*time.Millisecond, true // a read brings what stood when it began
+		began := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if v := read(t, e, "g"); len(v.Entries) != 0 {
+				t.Errorf("the first caller was given %v", names(v))
+			}
+		})
+		pass(40 * time.Millisecond)
+		f.add("g", "a", testTTL, testBeat, time.Hour)
+		for range 10 {
+			wg.Go(func() {
+				v := read(t, e, "g")
+				if !slices.Equal(names(v), []string{"a"}) {
+					t.Errorf("called after the change and was given %v", names(v))
+				}
+				if took := time.Since(began); took != 200*time.Millisecond {
+					t.Errorf("answered after %v, want 200ms", took)
+				}
+				if v.AsOf.Before(began.Add(40 * time.Millisecond)) {
+					t.Errorf("as of %v after the beginning", v.AsOf.Sub(began))
+				}
+			})
+		}
+		wg.Wait()
+		if n := f.readCount(); n != 2 {
+			t.Errorf("%d reads for 11 callers, want 2", n)
+		}
+	})
+}
+
+func TestEachReaderKeepsItsContext(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.slow = 100 * time.Millisecond
+		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		short, cancelShort := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		defer cancelShort()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := e.Read(ctx, "g"); !errors.Is(err, context.Canceled) || time.Since(began) != 50*time.Millisecond {
+				t.Errorf("cancelled after 50ms, answered after %v with %v", time.Since(began), err)
+			}
+		})
+		wg.Go(func() {
+			if _, err := e.Read(short, "g"); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 30*time.Millisecond {
+				t.Errorf("deadline after 30ms, answered after %v with %v", time.Since(began), err)
+			}
+		})
+		wg.Go(func() { read(t, e, "g") })
+		pass(50 * time.Millisecond)
+		cancel()
+		wg.Wait()
+		if _, err := e.Read(ctx, "g"); !errors.Is(err, context.Canceled) {
+			t.Errorf("with an ended context: %v", err)
+		}
+	})
+}
+
+func TestReadTriesAgainForAWhile(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.set(func() { f.down = true })
+		began := time.Now()
+		time.AfterFunc(time.Second, func() { f.set(func() { f.down = false }) })
+		read(t, e, "g")
+		if took := time.Since(began); took < time.Second || took > 1500*time.Millisecond {
+			t.Errorf("back after 1s, answered after %v", took)
+		}
+		f.set(func() { f.down = true })
+		began = time.Now()
+		_, err := e.Read(t.Context(), "g")
+		if !errors.Is(err, store.ErrUnavailable) || time.Since(began) > patience {
+			t.Errorf("failed after %v with %v, want ErrUnavailable within %v", time.Since(began), err, patience)
+		}
+	})
+}
+
+func TestReadSaysWhatTheBackendHolds(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		f.add("g", "a", testTTL, testBeat, 5*time.Second)
+		f.add("g", "b", testTTL, testBeat, time.Hour)
+		w := watch(t, e, "g")
+		if got := names(read(t, e, "g")); !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("got %v", got)
+		}
+		pass(5*time.Second + time.Millisecond)
+		if got := names(read(t, e, "g")); !slices.Equal(got, []string{"b"}) {
+			t.Errorf("after the expiry: %v", got)
+		}
+		f.loseAll()
+		if got := names(read(t, e, "g")); len(got) != 0 {
+			t.Errorf("after a loss: %v", got)
+		}
+		w.want(true, "a", "b") // which a watch holds
+	})
+}
+
+func TestABadRecordIsLeftOutAndReportedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		var reported []string
+		e := start(t, f, "alpha")
+		e.cfg.Decode = func(_ string, r *store.Record) (any, error) {
+			if r.ID == "bad" {
+				return nil, errors.New("bad")
+			}
+			return "", nil
+		}
+		e.cfg.Hooks.BadRecord = func(_, id string) { reported = append(reported, id) }
+		f.add("g", "good", testTTL, testBeat, time.Hour)
+		f.add("g", "bad", testTTL, testBeat, time.Hour)
+		w := watch(t, e, "g")
+		w.want(false, "good")
+		for range 3 {
+			f.add("g", "more", testTTL, testBeat, time.Hour)
+			read(t, e, "g")
+		}
+		w.want(false, "good", "more")
+		synctest.Wait()
+		if !slices.Equal(reported, []string{"bad"}) {
+			t.Errorf("reported %v", reported)
+		}
+	})
+}
+
+func TestUnchangedContentIsShared(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		f.add("g", "a", testTTL, testBeat, time.Hour)
+		first := read(t, e, "g")
+		f.extend("g", "a", 2*time.Hour)
+		second := read(t, e, "g")
+		if first.Content != second.Content {
+			t.Error("a read that brought nothing new made new content")
+		}
+		f.add("g", "b", testTTL, testBeat, time.Hour)
+		third := read(t, e, "g")
+		if third.Revision == first.Revision || third.Entries[0] != first.Entries[0] || len(first.Entries) != 1 {
+			t.Error("a change touched what stays, or the revision did not move")
+		}
+	})
+}

@@ -1,0 +1,40 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// run sends all calls in one round trip.
+func (s *Store) run(ctx context.Context, calls []*call) {
+	run(ctx, s.client, calls)
+	if !s.cluster {
+		return
+	}
+	for _, c := range calls {
+		if s.lostNode(c.err) {
+			return
+		}
+	}
+}
+
+// lostNode has the Cluster's slots read again when err says that a node does not
+// answer, and reports whether it did. go-redis does that of itself on a
+// redirection, which a dead node does not send, or after ten seconds.
+func (s *Store) lostNode(err error) bool {
+	var said redis.Error
+	if err == nil || errors.As(err, &said) || errors.Is(err, errReply) || s.ctx.Err() != nil {
+		return false
+	}
+	client := s.client
+	if own, ok := client.(*Client); ok {
+		client = own.UniversalClient
+	}
+	c, ok := client.(*redis.ClusterClient)
+	if ok {
+		c.ReloadState(s.ctx)
+	}
+	return ok
+}

@@ -1,0 +1,141 @@
+package redisstore
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+const (
+	rigTTL  = 30 * time.Second
+	rigBeat = 10 * time.Second
+)
+
+// rig is a store of owner "alpha" on a server, and a plain client to look behind it.
+type rig struct {
+	*testing.T
+	server *testredis.Server
+	admin  *redis.Client
+	store  *Store
+}
+
+func newRig(t *testing.T, opts ...testredis.Option) *rig {
+	t.Helper()
+	server := testredis.Start(t, opts...)
+	r := &rig{T: t, server: server, admin: server.Client(t)}
+	r.store = r.open("alpha")
+	return r
+}
+
+func (r *rig) open(owner string) *Store {
+	r.Helper()
+	s := openTest(r.T, ClientConfig{Addr: r.server.Addr()}, "test", owner)
+	r.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			r.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+func (r *rig) put(s *Store, puts ...store.Put) []store.PutResult {
+	r.Helper()
+	results := s.Put(r.Context(), puts)
+	for i, result := range results {
+		if result.Err != nil {
+			r.Fatalf("Put of %q: %v", puts[i].ID, result.Err)
+		}
+	}
+	return results
+}
+
+func asked(group, id, payload string) store.Put {
+	return store.Put{Group: group, ID: id, TTL: rigTTL, Beat: rigBeat, Payload: []byte(payload)}
+}
+
+func (r *rig) read(group, rev string) store.Reading {
+	r.Helper()
+	return r.readFrom(group, store.Known{Rev: rev})
+}
+
+func (r *rig) readFrom(group string, known store.Known) store.Reading {
+	r.Helper()
+	reading, err := r.tryRead(group, known)
+	if err != nil {
+		r.Fatalf("Read of %q: %v", group, err)
+	}
+	return reading
+}
+
+func (r *rig) tryRead(group string, known store.Known) (reading store.Reading, err error) {
+	done := make(chan struct{})
+	r.store.Read(group, known, func(a store.Reading, e error) {
+		reading, err = a, e
+		close(done)
+	})
+	<-done
+	return reading, err
+}
+
+func (r *rig) renew(group string, leases ...store.Lease) store.Renewal {
+	r.Helper()
+	return r.store.Renew(r.Context(), []store.GroupLeases{{Group: group, TTL: rigTTL, Leases: leases}})[0]
+}
+
+// key is one of a group's two.
+func (r *rig) key(group, which string) string { return r.store.keys.base(group) + ":" + which }
+
+// call runs a script as another process might have sent it.
+func (r *rig) call(s *script, keys []string, args ...any) []any {
+	r.Helper()
+	c := &call{script: s, keys: keys, args: args}
+	run(context.Background(), r.admin, []*call{c})
+	if c.err != nil {
+		r.Fatal(c.err)
+	}
+	return c.reply
+}
+
+// now is the server's clock.
+func (r *rig) now() int64 {
+	r.Helper()
+	now, err := r.admin.Time(r.Context()).Result()
+	if err != nil {
+		r.Fatal(err)
+	}
+	return now.UnixMicro()
+}
+
+func (r *rig) score(group, id string) int64 {
+	r.Helper()
+	f, err := r.admin.ZScore(r.Context(), r.key(group, "z"), id).Result()
+	if err != nil {
+		r.Fatal(err)
+	}
+	return int64(f)
+}
+
+// all returns every key of the server.
+func (r *rig) all() []string {
+	r.Helper()
+	keys, err := r.admin.Keys(r.Context(), "*").Result()
+	if err != nil {
+		r.Fatal(err)
+	}
+	return keys
+}
+
+func (r *rig) do(args ...any) {
+	r.Helper()
+	if err := r.admin.Do(r.Context(), args...).Err(); err != nil {
+		r.Fatalf("%v: %v", args, err)
+	}
+}
+
+func micros(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,0 +1,411 @@
+package redisstore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+func TestNumbersKeepAllDigits(t *testing.T) {
+	r := newRig(t)
+	const most = 1<<53 - 1
+	for _, stamp := range []int64{1, 999999999999999, 1234567890123457, most - 1} {
+		p := asked("g", fmt.Sprint("i", stamp), "x")
+		p.Heal, p.Stamp = true, stamp
+		if got := r.put(r.store, p)[0]; got.Stamp != stamp {
+			t.Errorf("stamp %d was answered as %d", stamp, got.Stamp)
+		}
+	}
+	if next := r.put(r.store, asked("g", "next", "x"))[0].Stamp; next != most {
+		t.Errorf("the stamp after %d is %d", most-1, next)
+	}
+	for _, rec := range r.read("g", "").Records {
+		if want := strings.TrimPrefix(rec.ID, "i"); want != "next" && micros(rec.Stamp) != want {
+			t.Errorf("stamp %s reads as %d", want, rec.Stamp)
+		}
+		if rec.Expires != r.score("g", rec.ID) || rec.Expires < r.now() {
+			t.Errorf("the expiry reads as %d", rec.Expires)
+		}
+	}
+}
+
+func TestTenThousandLeasesOfOneService(t *testing.T) {
+	const n = 10_000
+	r := newRig(t)
+	puts := make([]store.Put, n)
+	for i := range puts {
+		puts[i] = asked("g", fmt.Sprint("instance-", i), "x")
+	}
+	leases := make([]store.Lease, n)
+	for i, result := range r.put(r.store, puts...) {
+		leases[i] = store.Lease{ID: puts[i].ID, Stamp: result.Stamp}
+	}
+	for range 2 { // each looked at, then none
+		before := r.now()
+		if answer := r.renew("g", leases...); answer.Err != nil || len(answer.Outcomes) != 0 {
+			t.Fatalf("%v, %d outcomes", answer.Err, len(answer.Outcomes))
+		}
+		reading := r.read("g", "")
+		if len(reading.Records) != n || reading.Next < before+rigTTL.Microseconds() {
+			t.Fatalf("%d records, the earliest expiring %d µs after the renewal", len(reading.Records), reading.Next-before)
+		}
+	}
+}
+
+// A script that is called after its deadline does nothing at all.
+func TestLateCallsDoNothing(t *testing.T) {
+	r := newRig(t)
+	keys := []string{r.key("g", "h"), r.key("g", "z"), r.store.keys.names}
+	ids := r.store.keys.hints("i")
+	past := micros(r.now() - 1)
+	prefix := r.store.keys.prefix
+	late := func(what string, reply []any, at int) {
+		t.Helper()
+		if got := text(reply, at); got != "late" {
+			t.Errorf("%s: %v, want late", what, reply)
+		}
+	}
+	calls := func() {
+		t.Helper()
+		late("put", r.call(putScript, append(keys, ids), "ghost", "g", prefix, 1, 1, "i", "n", 0, 1000, 100, "x", "", "", past, "?"), 2)
+		late("renew", r.call(renewScript, keys, "ghost", 1, "g", "", 1000, past, "i", 1), 2)
+		late("remove", r.call(removeScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "any", 0), 2)
+		late("mark", r.call(markScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "a", "1"), 2)
+	}
+	calls()
+	if all := r.all(); len(all) != 0 {
+		t.Errorf("they wrote %q", all)
+	}
+	r.put(r.store, asked("g", "i", "x"))
+	before := r.read("g", "").Rev
+	calls()
+	if after := r.read("g", ""); after.Rev != before || len(after.Records) != 1 || after.Records[0].Owner != "alpha" {
+		t.Errorf("they changed it: %+v", after)
+	}
+}
+
+// Clients send again what was not answered, perhaps much later.
+func TestRepeatedCallsTakeEffectOnce(t *testing.T) {
+	r := newRig(t)
+	keys := []string{r.key("g", "h"), r.key("g", "z"), r.store.keys.names, r.store.keys.hints("i")}
+	prefix, soon := r.store.keys.prefix, micros(r.now()+time.Hour.Microseconds())
+	put := func() []any {
+		return r.call(putScript, keys, "beta", "g", prefix, 1, 7, "i", "n", 0, 30000, 10000, "x", "", "", soon, "?")
+	}
+	first, second := put(), put()
+	if text(first, 1) != text(second, 1) || text(first, 3) != text(second, 3) {
+		t.Errorf("a put was answered with %v, and then with %v", first, second)
+	}
+	remove := func() []any {
+		return r.call(removeScript, keys, "operator", 3, "g", prefix, "i", soon, "any", 0)
+	}
+	if reply := remove(); text(reply, 2) != "ok" {
+		t.Errorf("remove: %v", reply)
+	}
+	put() // delivered late, it brings nothing back
+	if got := r.read("g", "").Records; len(got) != 0 {
+		t.Errorf("a repeated put brought back %+v", got[0])
+	}
+	r.put(r.store, asked("g", "i", "new"))
+	remove() // delivered late, it ends nothing newer
+	if got := r.read("g", "").Records; len(got) != 1 {
+		t.Error("a repeated remove ended a newer registration")
+	}
+	set := func() []any {
+		return r.call(markScript, keys, "operator", 4, "g", prefix, "i", soon, "a", "1")
+	}
+	set()
+	r.call(markScript, keys, "operator", 5, "g", prefix, "i", soon, "a", "2")
+	set()
+	if got := string(r.read("g", "").Records[0].Overlay); got != `{"a":2}` {
+		t.Errorf("a repeated mark undid a newer one: %s", got)
+	}
+}
+
+func TestEveryKeyHasATimeToLive(t *testing.T) {
+	r := newRig(t)
+	b := r.open("beta")
+	check := func(after string) {
+		t.Helper()
+		for _, key := range r.all() {
+			left, err := r.admin.PTTL(t.Context(), key).Result()
+			if err != nil || left <= 0 || left > 26*time.Hour {
+				t.Errorf("after %s, %s lives for %v, %v", after, key, left, err)
+			}
+		}
+	}
+	check("open")
+	stamp := r.put(r.store, asked("g", "i", "x"))[0].Stamp
+	check("register")
+	r.put(r.store, asked("g", "i", "y"), asked("g", "moves", "x"))
+	check("replace")
+	r.put(r.store, asked("h", "moves", "x"))
+	check("move")
+	healing := asked("healed", "j", "x")
+	healing.Heal, healing.Stamp = true, stamp
+	r.put(r.store, healing)
+	check("heal")
+	r.put(b, asked("g", "i", "z"))
+	check("take over")
+	r.renew("g", store.Lease{ID: "i", Stamp: stamp}, store.Lease{ID: "never", Stamp: 1})
+	r.renew("never", store.Lease{ID: "i", Stamp: stamp})
+	check("renew")
+	for _, removal := range []store.Removal{
+		{ID: "i"}, {ID: "never"}, {Group: "new", ID: "k", Own: true, Stamp: 1}, {Group: "h", ID: "moves", Own: true, Stamp: stamp},
+	} {
+		if _, err := r.store.Remove(t.Context(), removal); err != nil {
+			t.Fatal(err)
+		}
+		check(fmt.Sprintf("remove %+v", removal))
+	}
+	if _, err := r.store.Mark(t.Context(), store.Mark{ID: "j", Set: map[string]string{"a": "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	check("mark")
+	if err := r.store.Attend(t.Context(), []store.Attendance{{Group: "g", TTL: rigTTL, Taken: r.read("g", "").Rev}}); err != nil {
+		t.Fatal(err)
+	}
+	check("attend")
+	expire(t, r.admin, r.store.keys, "healed", "j")
+	r.store.tidy("healed")
+	r.store.tidy("never")
+	r.put(r.store, asked("last", "l", "x"))
+	check("expiry and tidy")
+	// A short lease added to a long one must not shorten the keys' life.
+	long := asked("g", "long", "x")
+	long.TTL = 12 * time.Hour
+	r.put(r.store, long)
+	r.put(r.store, asked("g", "short", "x"))
+	if left := r.admin.PTTL(t.Context(), r.key("g", "h")).Val(); left < 12*time.Hour {
+		t.Errorf("the keys live for %v, less than their longest member", left)
+	}
+}
+
+func TestHalfEvictedKeysCountAsLost(t *testing.T) {
+	for _, which := range []string{"h", "z"} {
+		t.Run(which, func(t *testing.T) {
+			r := newRig(t)
+			stamp := r.put(r.store, asked("g", "i", "x"))[0].Stamp
+			r.renew("g", store.Lease{ID: "i", Stamp: stamp})
+			rev := r.read("g", "").Rev
+			r.do("DEL", r.key("g", which))
+			// A reader who knows the revision may see it in the hash, and then asks again
+			// at the earliest expiry that he knows of.
+			for _, known := range []store.Known{{}, {Rev: rev, Next: 1}} {
+				if got := r.readFrom("g", known); got.Kind != store.Full || got.Rev != "" || len(got.Records)+len(got.Buried) != 0 {
+					t.Errorf("a reader of %+v was told %+v", known, got)
+				}
+			}
+			if answer := r.renew("g", store.Lease{ID: "i", Stamp: stamp}); answer.Outcomes["i"] != store.Lost {
+				t.Errorf("the renewal: %+v", answer)
+			}
+			p := asked("g", "i", "x")
+			p.Heal, p.Stamp = true, stamp
+			if got := r.put(r.store, p)[0]; got.Outcome != store.Done || got.Stamp != stamp {
+				t.Errorf("the healing: %+v", got)
+			}
+			if got := r.read("g", "").Records; len(got) != 1 || got[0].Stamp != stamp {
+				t.Errorf("healed as %+v", got)
+			}
+			if n := r.admin.Exists(t.Context(), r.key("g", "h"), r.key("g", "z")).Val(); n != 2 {
+				t.Errorf("%d of the 2 keys are there", n)
+			}
+		})
+	}
+}
+
+// Leases that lie further ahead than their TTL show that the clock went back.
+func TestLeasesAreClampedAfterTheClockWentBack(t *testing.T) {
+	ahead := func(r *rig) {
+		r.put(r.store, asked("g", "i", "x"), asked("g", "j", "x"))
+		far := r.now() + time.Hour.Microseconds()
+		r.do("ZADD", r.key("g", "z"), far, "i")
+		r.do("HSET", r.key("g", "h"), "seen", far-rigTTL.Microseconds())
+	}
+	within := func(r *rig, what string) {
+		r.Helper()
+		if left := r.score("g", "i") - r.now(); left > rigTTL.Microseconds() || left <= 0 {
+			r.Errorf("after %s the lease has %d ms left, its TTL is %v", what, left/1000, rigTTL)
+		}
+	}
+	t.Run("by the next write", func(t *testing.T) {
+		r := newRig(t)
+		ahead(r)
+		r.put(r.store, asked("g", "k", "x"))
+		within(r, "a put")
+	})
+	t.Run("by a reader that sees it", func(t *testing.T) {
+		r := newRig(t)
+		ahead(r)
+		if got := r.read("g", ""); !got.Ahead {
+			t.Errorf("the reader did not see it: %+v", got)
+		}
+		r.put(r.store, asked("other", "k", "x")) // travels after the tidying
+		within(r, "a read")
+		if got := r.read("g", ""); got.Ahead || len(got.Records) != 2 {
+			t.Errorf("after that: %+v", got)
+		}
+	})
+}
+
+func TestDeltasReachBackAsFarAsTheLog(t *testing.T) {
+	r := newRig(t)
+	r.put(r.store, asked("g", "first", "x"))
+	start := r.read("g", "")
+	for i := range 150 {
+		r.put(r.store, asked("g", fmt.Sprint("i", i), "x"))
+	}
+	delta := r.read("g", start.Rev)
+	if delta.Kind != store.Delta || len(delta.Records) != 150 {
+		t.Errorf("after 150 changes: kind %d with %d records, want a delta", delta.Kind, len(delta.Records))
+	}
+	for i := range 400 {
+		r.put(r.store, asked("g", fmt.Sprint("i", i), "y"))
+	}
+	if got := r.read("g", start.Rev); got.Kind != store.Full || len(got.Records) != 401 {
+		t.Errorf("after 550 changes: kind %d with %d records, want all", got.Kind, len(got.Records))
+	}
+	if n := r.admin.HStrLen(t.Context(), r.key("g", "h"), "log").Val(); n == 0 || n > 8192 {
+		t.Errorf("the log has %d bytes", n)
+	}
+}
+
+func TestAMessageTooLargeIsAGap(t *testing.T) {
+	r := newRig(t)
+	notices := make(chan store.Notice, 1000)
+	defer r.store.Watch("g", func(n store.Notice) { notices <- n })()
+	next := func() store.Notice {
+		t.Helper()
+		select {
+		case n := <-notices:
+			return n
+		case <-time.After(10 * time.Second):
+			t.Fatal("nothing was pushed")
+			panic("unreachable")
+		}
+	}
+	if n := next(); n.Lost != store.Connected {
+		t.Fatalf("it began with %+v", n)
+	}
+	r.put(r.store, asked("g", "small", "x"))
+	if n := next(); n.Lost != "" || len(n.Reading.Records) != 1 {
+		t.Errorf("a small one: %+v", n)
+	}
+	// One script call for all of them, unless they do not wait for the line together.
+	r.put(r.store, asked("g", "large", strings.Repeat("x", 1<<20)))
+	if n := next(); n.Lost != store.Gap {
+		t.Errorf("a large one: Lost %q, %d records", n.Lost, len(n.Reading.Records))
+	}
+	r.put(r.store, asked("g", "small", "y"))
+	if n := next(); n.Lost != "" || n.Reading.Rev != r.read("g", "").Rev {
+		t.Errorf("the one after it: %+v", n)
+	}
+}
+
+func TestKeysOfAnotherTypeAreAnError(t *testing.T) {
+	r := newRig(t)
+	for _, which := range []string{"h", "z"} {
+		group := "taken " + which
+		r.do("SET", r.key(group, which), "somebody else's")
+		if res := r.store.Put(t.Context(), []store.Put{asked(group, "i", "x"), asked("fine", which, "x")}); !errors.Is(res[0].Err, store.ErrUnavailable) || res[1].Err != nil {
+			t.Errorf("%s: Put: %v, and in another group: %v", group, res[0].Err, res[1].Err)
+		}
+		if answer := r.renew(group, store.Lease{ID: "i", Stamp: 1}); !errors.Is(answer.Err, store.ErrUnavailable) {
+			t.Errorf("%s: Renew: %v", group, answer.Err)
+		}
+		if _, err := r.store.Remove(t.Context(), store.Removal{Group: group, ID: "i", Own: true, Stamp: 1}); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: Remove: %v", group, err)
+		}
+		if _, err := r.tryRead(group, store.Known{}); which == "h" && !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: Read: %v", group, err)
+		}
+		if got := r.admin.Get(t.Context(), r.key(group, which)).Val(); got != "somebody else's" {
+			t.Errorf("%s: the other program's value became %q", group, got)
+		}
+	}
+	if got := r.read("fine", "").Records; len(got) != 2 {
+		t.Errorf("the other group holds %d records", len(got))
+	}
+}
+
+// Records that cannot be read are left out, reported and left alone.
+func TestBadRecordsAreLeftAlone(t *testing.T) {
+	r := newRig(t)
+	r.put(r.store, asked("g", "good", "x"))
+	bad := map[string]string{
+		"garbage":   "garbage",
+		"truncated": `[1,17,"alpha",3,30000`,
+		"future":    `[2,17,"alpha",3,30000,10000,0,{}]`,
+		"empty":     "",
+	}
+	for id, value := range bad {
+		r.do("HSET", r.key("g", "h"), "+"+id, value)
+		r.do("ZADD", r.key("g", "z"), r.now()+time.Hour.Microseconds(), id)
+	}
+	for range 2 {
+		got := r.read("g", "")
+		slices.Sort(got.Bad)
+		if len(got.Records) != 1 || !slices.Equal(got.Bad, []string{"empty", "future", "garbage", "truncated"}) {
+			t.Errorf("read %d records, and bad ones %q", len(got.Records), got.Bad)
+		}
+		r.put(r.store, asked("g", "another", "x"))
+		if _, err := r.store.Remove(t.Context(), store.Removal{ID: "another"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := range bad {
+		expire(t, r.admin, r.store.keys, "g", id)
+	}
+	r.put(r.store, asked("g", "another", "x"))
+	for id, value := range bad {
+		if got, err := r.admin.HGet(t.Context(), r.key("g", "h"), "+"+id).Result(); err != nil || got != value {
+			t.Errorf("%s became %q, %v", id, got, err)
+		}
+	}
+}
+
+func TestScriptsComeBackAfterAFlush(t *testing.T) {
+	r := newRig(t)
+	for range 3 {
+		r.do("SCRIPT", "FLUSH")
+		r.put(r.store, asked("g", "i", "x"))
+		r.do("SCRIPT", "FLUSH")
+		if got := r.read("g", ""); len(got.Records) != 1 {
+			t.Errorf("read %+v", got)
+		}
+	}
+}
+
+func TestHintsFollowTheInstance(t *testing.T) {
+	r := newRig(t)
+	hint := func() string {
+		v, err := r.admin.HGet(t.Context(), r.store.keys.hints("i"), "i").Result()
+		if err != nil && err != redis.Nil {
+			t.Fatal(err)
+		}
+		group, _ := hinted(v)
+		return group
+	}
+	r.put(r.store, asked("one", "i", "x"))
+	r.put(r.store, asked("two", "i", "x"))
+	if got := hint(); got != "two" {
+		t.Errorf("the hint says %q", got)
+	}
+	// A hint is a hint: lost or wrong, the ID is found all the same.
+	r.do("HSET", r.store.keys.hints("i"), "i", "99999999999 wrong")
+	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Group != "two" {
+		t.Errorf("with a wrong hint: %+v, %v", removed, err)
+	}
+	r.put(r.store, asked("two", "i", "x"))
+	r.do("DEL", r.store.keys.hints("i"))
+	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Group != "two" {
+		t.Errorf("without a hint: %+v, %v", removed, err)
+	}
+}
