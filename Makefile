@@ -17,7 +17,7 @@ fuzz: setup ## run each fuzz target for FUZZTIME (30s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 soak: setup ## let random faults loose on real servers for DURATION (10m)
-	ROLLCALL_SOAK=$(DURATION) go test -race -count=1 -timeout 0 -v -run '^TestNemesis$$' ./faults
+	ROLLCALL_SOAK=$(DURATION) go test -race -count=1 -timeout 0 -v -run '^TestNemesis$$' ./faults/nemesis
 
 demo: ## show it at work: servers come, die and leave, a watch tells
 	@go run ./cmd/rollcall demo
