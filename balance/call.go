@@ -22,7 +22,9 @@ type call struct {
 	request   *http.Request
 	body      requestBody
 	tried     []Picked
-	sent      int // tries of which the instance may have seen something
+	tries     int
+	sent      int  // tries of which the instance may have seen something
+	reused    bool // the last try went over a connection used before
 }
 
 func (c *call) run() (*http.Response, error) {
@@ -31,7 +33,7 @@ func (c *call) run() (*http.Response, error) {
 	for {
 		p, err := c.balancer.pick(c.request.Context(), c.tried)
 		if err != nil {
-			if len(c.tried) == 0 && c.dropped(err) {
+			if c.tries == 0 && c.dropped(err) || c.tries > 0 && c.startOver() {
 				continue
 			}
 			c.body.giveUp()
@@ -47,7 +49,7 @@ func (c *call) run() (*http.Response, error) {
 		}
 		c.tried = append(c.tried, p)
 		last = &callError{
-			service: c.balancer.service, instance: p.node().id, address: p.HostPort(), tries: len(c.tried), err: err,
+			service: c.balancer.service, instance: p.node().id, address: p.HostPort(), tries: c.tries, err: err,
 		}
 		if !again {
 			c.body.giveUp()
@@ -70,9 +72,21 @@ func (c *call) dropped(err error) bool {
 	return true
 }
 
+// startOver allows the instances that were tried, if the last one failed on a
+// connection that it may have closed while it was idle: that says little of it.
+func (c *call) startOver() bool {
+	if !c.reused || len(c.tried) == 0 {
+		return false
+	}
+	c.tried, c.reused = c.tried[:0], false
+	return true
+}
+
 // try sends the request to one instance. again says that another may be tried.
 func (c *call) try(p *Picked) (resp *http.Response, again bool, err error) {
 	n := p.node()
+	c.tries++
+	c.reused = false
 	sending, err := c.body.next()
 	if err != nil {
 		p.Done(context.Canceled) // it is not the instance's fault
@@ -113,11 +127,12 @@ func (c *call) failed(p *Picked, t *tracer, now int64, err error) (again bool) {
 	}
 	if t.connected.Load() == 0 {
 		p.judge(now, err, true)
-		return len(c.tried)+1 < maxDials+c.sent && c.body.rewinds(false)
+		return c.tries < maxDials+c.sent && c.body.rewinds(false)
 	}
 	p.timed(now, false)
 	p.judge(now, err, false)
 	c.sent++
+	c.reused = t.reused.Load()
 	return c.sent < c.transport.config.tries && repeatable(c.request) && c.body.rewinds(true)
 }
 
@@ -151,6 +166,7 @@ type tracer struct {
 	node      *node
 	asked     atomic.Bool
 	connected atomic.Int64 // when there was a connection; 0 if there is none
+	reused    atomic.Bool  // it had been used before
 }
 
 func (t *tracer) asking(string) {
@@ -158,4 +174,7 @@ func (t *tracer) asking(string) {
 	t.connected.Store(0)
 }
 
-func (t *tracer) got(httptrace.GotConnInfo) { t.connected.Store(t.node.owner.now()) }
+func (t *tracer) got(info httptrace.GotConnInfo) {
+	t.reused.Store(info.Reused)
+	t.connected.Store(t.node.owner.now())
+}

@@ -78,9 +78,9 @@
 // not stand in the way as long as nobody read from it.
 //
 // Once something may have been sent, a request is repeated only if it may be:
-// GET, HEAD, OPTIONS, TRACE, PUT, DELETE, or any with an Idempotency-Key header;
-// and only if it has no body, or one with GetBody, as http.NewRequest sets it
-// for bytes and strings. See [WithTries]. The case of a connection that the
+// GET, HEAD, OPTIONS, TRACE, PUT, DELETE, or any with an Idempotency-Key or
+// X-Idempotency-Key header; and only if it has no body, or one with GetBody, as
+// http.NewRequest sets it for bytes and strings. See [WithTries]. The case of a connection that the
 // server closed while it was idle is net/http's, which repeats by the same rules
 // on a new connection to the same instance. A response is never repeated, its
 // status be what it may, and nothing is after the request's context has ended.

@@ -43,13 +43,13 @@ func newGroup(endpoints []endpoint) group {
 	return g
 }
 
-// draw maps random bits to an endpoint, by weight.
-func (g *group) draw(random uint64) *endpoint {
+// draw maps random bits to an endpoint's index, by weight.
+func (g *group) draw(random uint64) int {
 	i := uint32(random >> 32 * uint64(len(g.slots)) >> 32)
 	if s := g.slots[i]; uint32(random) >= s.keep {
 		i = s.other
 	}
-	return &g.endpoints[i]
+	return int(i)
 }
 
 // wanted says which endpoints may be drawn.
@@ -78,34 +78,53 @@ func (g *group) pick(w *wanted) *endpoint {
 		return nil
 	}
 	i := g.first(w)
-	if i == nil || len(g.endpoints) == 1 {
-		return i
+	if i < 0 {
+		return nil
 	}
-	for range 3 {
-		if j := g.draw(w.random()); j != i && w.accepts(j) {
-			if rather(j, i, w.now) {
-				return j
-			}
-			break
+	e := &g.endpoints[i]
+	if j := g.second(w, i); j >= 0 {
+		if f := &g.endpoints[j]; rather(f, e, w.now) {
+			return f
 		}
 	}
-	return i
+	return e
 }
 
-func (g *group) first(w *wanted) *endpoint {
+// first draws by weight, or finds the only ones left, or returns -1.
+func (g *group) first(w *wanted) int {
 	for range 8 {
-		if e := g.draw(w.random()); w.accepts(e) {
-			return e
+		if i := g.draw(w.random()); w.accepts(&g.endpoints[i]) {
+			return i
 		}
 	}
 	n := len(g.endpoints)
-	start := int(w.random() >> 32 * uint64(n) >> 32)
-	for k := range n {
-		if e := &g.endpoints[(start+k)%n]; w.accepts(e) {
-			return e
+	return g.next(w, int(w.random()>>32*uint64(n)>>32), n)
+}
+
+// second draws another than i, or returns -1. Where i is most of the weight, or
+// many are not wanted, its neighbors will do: they only have to be compared.
+func (g *group) second(w *wanted, i int) int {
+	n := len(g.endpoints)
+	if n == 1 {
+		return -1
+	}
+	for range 2 {
+		if j := g.draw(w.random()); j != i && w.accepts(&g.endpoints[j]) {
+			return j
 		}
 	}
-	return nil
+	return g.next(w, (i+1)%n, min(n-1, 8))
+}
+
+// next is the index of the first that is wanted among steps from start, or -1.
+func (g *group) next(w *wanted, start, steps int) int {
+	n := len(g.endpoints)
+	for k := range steps {
+		if i := (start + k) % n; w.accepts(&g.endpoints[i]) {
+			return i
+		}
+	}
+	return -1
 }
 
 // full reports whether an endpoint has its share of requests in flight, which

@@ -59,17 +59,14 @@ func (n *node) recent(now int64) int64 {
 	return l
 }
 
-// observe takes a measured latency: a rise counts half, a fall an eighth. Of
-// two at once, one may be lost.
+// observe takes a measured latency: a rise counts half, but no single one much
+// more than doubles what is known, as anybody may stall once; a fall counts an
+// eighth. Of two at once, one may be lost.
 func (n *node) observe(now, took int64) {
-	took = max(took, 1)
 	l := n.recent(now)
-	switch {
-	case l == 0:
-		l = took
-	case took > l:
-		l += (took - l) / 2
-	default:
+	if took > l {
+		l += min((took-l+1)/2, l+int64(latencyNoise))
+	} else {
 		l -= (l - took) / 8
 	}
 	n.latency.Store(l)

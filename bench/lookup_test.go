@@ -65,11 +65,12 @@ func cachedLookups(b testing.TB) (goals []measure.Goal) {
 		variants = append(variants, loop(strconv.Itoa(n), cache.Lookup, serviceOf(n)))
 	}
 	r := measure.Interleave(21, 20*time.Millisecond, variants...)
-	allocs := testing.AllocsPerRun(1000, func() { sink.Add(int64(len(cache.Lookup(serviceOf(100)).Instances))) })
+	hundred := serviceOf(100)
+	allocs := testing.AllocsPerRun(1000, func() { sink.Add(int64(len(cache.Lookup(hundred).Instances))) })
 	goals = append(goals,
 		measure.Goal{Name: "Lookup of 10,000", Unit: "of pointer + map", AtMost: 1.3, Got: r.Ratio("10000", "limit")},
 		measure.Goal{Name: "Lookup of 10,000", Unit: "of that of 1", AtMost: 1.1, Got: r.Ratio("10000", "1")},
-		measure.Goal{Name: "Lookup", Unit: "allocations", AtMost: 0.001, Got: measure.Sample{allocs}},
+		measure.Goal{Name: "Lookup", Unit: "allocations", None: true, Got: measure.Sample{allocs}},
 		measure.Goal{Name: "Lookup", Unit: "ns", Got: r.Time("100")})
 
 	// A writer at full speed, on the service that is read.
@@ -94,7 +95,7 @@ func cachedLookups(b testing.TB) (goals []measure.Goal) {
 		return measure.Concurrent(name, workers, func(int, int) {
 			seen := 0
 			for range burst {
-				s := lookup(serviceOf(100))
+				s := lookup(hundred)
 				seen += len(s.Instances)
 			}
 			sink.Add(int64(seen))

@@ -85,14 +85,17 @@ func instance(service string) registry.ServiceInfo {
 		ID: uuid.NewString(), Name: service, Version: "1.4.2", Address: "10.20.30.40", Port: 8080,
 		HealthEndpoint: "/health/ready", Metadata: map[string]string{registry.MetadataZone: "eu-west-1a", "commit": ""},
 	}
+	s.Metadata["commit"] = strings.Repeat("c", max(payloadBytes-len(encoded(s)), 0))
+	return s
+}
+
+// encoded is an instance as the naive way stores it.
+func encoded(s registry.ServiceInfo) []byte {
 	data, err := json.Marshal(s)
 	if err != nil {
 		panic(err)
 	}
-	if left := payloadBytes - len(data); left > 0 {
-		s.Metadata["commit"] = strings.Repeat("c", left)
-	}
-	return s
+	return data
 }
 
 // register puts a service of n instances where the naive way and ours find it.

@@ -55,7 +55,7 @@ func TestLeavesAndComesBack(t *testing.T) {
 			ill.Store(true)
 			await(t, reader, "failure", critical(1))
 			if callable(t, reader) != 0 {
-				t.Fatal("a critical instance is in Discover")
+				t.Fatal("a critical instance is among those to call")
 			}
 			list, err := reader.Instances(t.Context(), "api")
 			must(t, err)
@@ -101,14 +101,6 @@ func TestRedisAwayAndEmpty(t *testing.T) {
 
 	must(t, server.Client(t).FlushAll(t.Context()).Err())
 	await(t, reader, "status after a loss of memory", critical(1))
-	for {
-		if n := len(instances(t, reader)); n == 1 {
-			break
-		}
-	}
-	if got := instances(t, reader)[0]; got.Status != cri {
-		t.Fatalf("after the loss the instance is %+v", got)
-	}
 	ill.Store(false)
 	await(t, reader, "recovery", passing(1))
 }

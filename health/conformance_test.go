@@ -1,6 +1,7 @@
 package health_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/health"
@@ -9,13 +10,23 @@ import (
 )
 
 func TestCheckerConforms(t *testing.T) {
-	always := map[string]health.Probe{}
+	// The suite's instances have an endpoint on an address where nobody is, and
+	// are to keep the status that they are registered with.
+	agree := func(_ context.Context, target health.Target) health.Result {
+		switch s := target.Instance.Status; s {
+		case registry.StatusWarning, registry.StatusCritical:
+			return health.Result{Status: s}
+		}
+		return health.Passing("")
+	}
 	registrytest.Run(t, registrytest.Harness{
 		Backend: true,
 		Bubble:  true,
 		New: func(testing.TB) registrytest.Universe {
 			return registrytest.Universe{Open: func(testing.TB) registry.Registry {
-				return health.Check(registry.NewLocalRegistry(), health.Options{Logger: quiet, Probes: always})
+				return health.Check(registry.NewLocalRegistry(), health.Options{
+					Fall: 1, Logger: quiet, Probes: map[string]health.Probe{"http": agree},
+				})
 			}}
 		},
 	})

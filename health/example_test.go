@@ -35,29 +35,27 @@ func ExampleCheck() {
 		return
 	}
 
-	callable := -1
-	for api := range backend.Watch(context.Background(), "api") {
-		if len(api.Instances) == callable {
-			continue
-		}
-		callable = len(api.Instances)
-		fmt.Println(callable, "to call")
-		if callable == 1 && broken.Load() {
-			return // it is back
-		}
-		broken.Store(callable == 1)
-		if callable == 0 {
-			instances, err := backend.Instances(context.Background(), "api")
-			if err != nil {
-				fmt.Println(err)
+	wait := func(callable int) {
+		for api := range backend.Watch(context.Background(), "api") {
+			if len(api.Instances) == callable {
 				return
 			}
-			fmt.Println(instances[0].Status+":", instances[0].Note)
 		}
 	}
+	wait(1)
+	broken.Store(true)
+	wait(0)
+	instances, err := backend.Instances(context.Background(), "api")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(instances[0].Status+":", instances[0].Note)
+
+	broken.Store(false)
+	wait(1)
+	fmt.Println("back")
 	// Output:
-	// 1 to call
-	// 0 to call
 	// critical: HTTP 503 Service Unavailable: database away
-	// 1 to call
+	// back
 }

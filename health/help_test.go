@@ -91,9 +91,9 @@ func asked(id string) registry.ServiceInfo {
 
 func callable(t testing.TB, b registry.Backend) int {
 	t.Helper()
-	list, err := b.Discover(t.Context(), "api")
+	now, err := b.Snapshot(t.Context(), "api")
 	must(t, err)
-	return len(list)
+	return len(now.Instances)
 }
 
 // pass lets n whole intervals go by, so n probes or, as jitter shortens, up to a quarter more.

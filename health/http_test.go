@@ -28,15 +28,13 @@ func at(t testing.TB, address, endpoint string) registry.ServiceInfo {
 
 var fast = health.Options{Interval: 20 * time.Millisecond, Timeout: 2 * time.Second, Fall: 1, InitialStatus: cri, Logger: quiet}
 
-// verdict registers an instance, that counts as warning until the first verdict,
-// and returns what the probe makes of it.
+// verdict registers an instance and returns what the first probe makes of it.
 func verdict(t *testing.T, options health.Options, service registry.ServiceInfo) registry.Instance {
 	t.Helper()
 	c := health.Check(registry.NewLocalRegistry(), options)
 	defer c.Close()
 	service.ID = "a"
-	// A note of the test's own, which the first verdict replaces; its status is
-	// such that any verdict differs.
+	// Of a status that no verdict here repeats, so that each is written.
 	service.Status = war
 	if strings.HasSuffix(service.HealthEndpoint, "/429") {
 		service.Status = pas

@@ -12,7 +12,7 @@ type membership struct{ *registry.Membership }
 
 // join registers once.
 func join(ctx context.Context, backend registry.Backend, service registry.ServiceInfo) (membership, error) {
-	m, err := registry.Join(ctx, once{backend}, service)
+	m, err := registry.Join(ctx, joinOnly{backend}, service)
 	var refused *refusal
 	if errors.As(err, &refused) {
 		err = refused.err
@@ -20,7 +20,7 @@ func join(ctx context.Context, backend registry.Backend, service registry.Servic
 	return membership{m}, err
 }
 
-// forget ends the listening for a loss, and no more: once deregisters nothing.
+// forget ends the listening for a loss, and no more: joinOnly leaves nothing.
 func (m membership) forget() { _ = m.Leave(context.Background()) }
 
 func (m membership) lost() bool {
@@ -32,20 +32,25 @@ func (m membership) lost() bool {
 	}
 }
 
-// once is a backend as Join is to see it: a Register that failed is not tried
-// again, which is the caller's affair, and leaving deregisters nothing.
-type once struct{ registry.Backend }
+// joinOnly is a backend as a membership is to see it: a Register that failed is
+// not tried again, which is the caller's affair, and leaving does nothing to
+// the instance.
+type joinOnly struct{ registry.Backend }
 
 // refusal hides from Join what kind of error it holds.
 type refusal struct{ err error }
 
 func (r *refusal) Error() string { return r.err.Error() }
 
-func (o once) Register(ctx context.Context, service registry.ServiceInfo) error {
-	if err := o.Backend.Register(ctx, service); err != nil {
+func (j joinOnly) Register(ctx context.Context, service registry.ServiceInfo) error {
+	if err := j.Backend.Register(ctx, service); err != nil {
 		return &refusal{err}
 	}
 	return nil
 }
 
-func (once) Deregister(context.Context, string) error { return nil }
+func (joinOnly) Deregister(context.Context, string) error { return nil }
+func (joinOnly) Drain(context.Context, string) error      { return nil }
+func (joinOnly) Undrain(context.Context, string) error    { return nil }
+
+func (joinOnly) SetStatus(context.Context, string, registry.Status, string) error { return nil }

@@ -23,8 +23,8 @@ func TestVerdictTakesFallAndRise(t *testing.T) {
 	bubble(t, options, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		ctx := t.Context()
 		must(t, c.Register(ctx, asked("a")))
-		for pause := 0; len(p.times()) < 3; pause++ {
-			pass(1)
+		for len(p.times()) < 3 {
+			pass1()
 		}
 		if got := w.statuses(); len(got) != 0 {
 			t.Fatalf("a healthy instance had its status set: %v", got)
@@ -72,7 +72,7 @@ func TestVerdictTakesFallAndRise(t *testing.T) {
 }
 
 func TestInitialStatus(t *testing.T) {
-	options := health.Options{InitialStatus: cri, Fall: 1}
+	options := health.Options{InitialStatus: cri}
 	bubble(t, options, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		p.set(health.Critical("starting"))
 		must(t, c.Register(t.Context(), asked("a")))

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/rollcall-sd/rollcall/internal/bridge"
 	"github.com/rollcall-sd/rollcall/internal/core"
 	"github.com/rollcall-sd/rollcall/internal/store"
@@ -79,11 +77,11 @@ func identify(ctx context.Context, service *ServiceInfo) (context.Context, error
 	if service.ID != "" {
 		return ctx, nil
 	}
-	id, err := uuid.NewRandom()
+	id, err := store.NewID()
 	if err != nil {
 		return ctx, failed("generate an ID for an instance of", service.Name, err)
 	}
-	service.ID = id.String()
+	service.ID = id
 	return context.WithValue(ctx, freshID{}, service.ID), nil
 }
 

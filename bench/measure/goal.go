@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// Goal is one line of the table: a figure and what it is to reach. Neither
-// bound set makes it a line for information.
+// Goal is one line of the table: a figure and what it is to reach. With none of
+// AtLeast, AtMost and None set it is a line for information.
 type Goal struct {
 	Group   string
 	Name    string
 	Unit    string
 	AtLeast float64
 	AtMost  float64
+	None    bool // it is to be 0
 	Got     Sample
 }
 
@@ -22,9 +23,9 @@ type Goal struct {
 func (g Goal) Verdict() string {
 	m := g.Got.Median()
 	switch {
-	case g.AtLeast == 0 && g.AtMost == 0:
+	case g.AtLeast == 0 && g.AtMost == 0 && !g.None:
 		return ""
-	case math.IsNaN(m), g.AtLeast != 0 && m < g.AtLeast, g.AtMost != 0 && m > g.AtMost:
+	case math.IsNaN(m), g.AtLeast != 0 && m < g.AtLeast, g.AtMost != 0 && m > g.AtMost, g.None && m != 0:
 		return "MISS"
 	}
 	return "ok"
@@ -34,6 +35,8 @@ func (g Goal) bound() string {
 	switch {
 	case g.AtLeast != 0:
 		return ">= " + Short(g.AtLeast)
+	case g.None:
+		return "0"
 	case g.AtMost != 0:
 		return "<= " + Short(g.AtMost)
 	}

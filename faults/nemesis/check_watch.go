@@ -82,15 +82,16 @@ func (c *checker) seenGone(r *registration, client *Client, windows []window) Mo
 	return after(r.ending, limit, windows, most)
 }
 
-// dropped checks that what a yield no longer shows was ended by something.
+// dropped checks that what a yield no longer shows was ended by something. One
+// of which another registration shows instead is not dropped.
 func (c *checker) dropped(w *Watch, before, now Yield) {
 	shown := map[string]bool{}
 	for _, s := range now.Shown {
-		shown[s.Token] = true
+		shown[s.ID] = true
 	}
 	for _, s := range before.Shown {
 		r := c.tokens[s.Token]
-		if r == nil || shown[s.Token] || r.ending <= now.At || touched(r.excused, now.At, now.At) {
+		if r == nil || shown[s.ID] || r.ending <= now.At || touched(r.excused, now.At, now.At) {
 			continue
 		}
 		c.violated(NoFalse, s.Token+" dropped", s.ID, now.At, "the watch of %s by %s dropped %s at %v, which nothing had ended (stale: %q)",
@@ -152,26 +153,34 @@ func shows(y Yield, token string) bool {
 	return false
 }
 
-// darkness checks that a watch says so when it cannot see.
+// darkness checks that a watch has said by then that it cannot see.
 func (c *checker) darkness(w *Watch, client *Client, windows []window, over Moment) {
 	for _, b := range windows {
-		from := max(b.from, w.Begun) + client.Beat + second
-		to := min(b.to, over)
-		if !b.away || from >= to {
+		limit := max(b.from, w.Begun) + client.Beat + second
+		if !b.away || limit >= min(b.to, over) {
 			continue
 		}
-		for i, y := range w.Yields {
-			until := over
-			if i+1 < len(w.Yields) {
-				until = w.Yields[i+1].At
-			}
-			if y.Stale == "" && max(y.At, from) < min(until, to) {
-				c.violated(NoFalse, w.Client+w.Service+" stale", "", max(y.At, from), "the watch of %s by %s was blind since %v and did not say so",
-					w.Service, w.Client, b.from)
-				return
+		var newest *Yield
+		for i := range w.Yields {
+			if w.Yields[i].At <= limit {
+				newest = &w.Yields[i]
 			}
 		}
+		if newest == nil || newest.Stale == "" {
+			c.violated(NoFalse, w.Client+w.Service+" stale", "", limit, "the watch of %s by %s was blind since %v and did not say so until %v",
+				w.Service, w.Client, b.from, w.next(limit))
+		}
 	}
+}
+
+// next is when a watch yielded again after a moment.
+func (w *Watch) next(at Moment) Moment {
+	for _, y := range w.Yields {
+		if y.At > at {
+			return y.At
+		}
+	}
+	return never
 }
 
 // converged checks that in the end a watch shows what Discover does.

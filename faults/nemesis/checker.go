@@ -170,9 +170,7 @@ func (c *checker) stamps() {
 		}
 	}
 	for i := range c.Calls {
-		if call := &c.Calls[i]; !c.mayRewrite(call) {
-			look(call.End, call.Shown)
-		}
+		look(c.Calls[i].End, c.Calls[i].Shown)
 	}
 	for _, w := range c.Watches {
 		for _, y := range w.Yields {
@@ -180,8 +178,6 @@ func (c *checker) stamps() {
 		}
 	}
 }
-
-func (c *checker) mayRewrite(call *Call) bool { return call.Op != Discover }
 
 // tolds checks that owners hear of their loss, and only of a true one.
 func (c *checker) tolds() {
@@ -233,6 +229,7 @@ func (c *checker) justified(t Told) bool {
 // Around returns the part of a history that concerns an instance, from before
 // to after around a moment, a line per event.
 func (h *History) Around(id string, at Moment, before, behind time.Duration) string {
+	const absent = "without it"
 	type line struct {
 		at   Moment
 		text string
@@ -251,16 +248,16 @@ func (h *History) Around(id string, at Moment, before, behind time.Duration) str
 	list := func(shown []Shown) string {
 		for _, s := range shown {
 			if s.ID == id {
-				return "it as " + s.Token
+				return "with it as " + s.Token
 			}
 		}
-		return fmt.Sprintf("not it, but %d others", len(shown))
+		return absent
 	}
 	last := map[any]string{} // a line stands only where it differs from the one before
 	differs := func(key any, text string) bool {
-		was := last[key]
+		was, known := last[key]
 		last[key] = text
-		return was != text
+		return was != text && (known || text != absent)
 	}
 	services := map[string]bool{}
 	for _, c := range h.Calls {
@@ -284,8 +281,8 @@ func (h *History) Around(id string, at Moment, before, behind time.Duration) str
 			add(c.Start, c.End, "%s %s %s of %q %s", c.Client, c.Op, c.Token, c.Service, c.Err)
 		case c.Op == Discover && services[c.Service] && c.End >= from:
 			shown := list(c.Shown)
-			if c.Err == "" && differs(c.Client+c.Service, shown[:min(9, len(shown))]) || c.Err != "" {
-				add(c.Start, c.End, "Discover of %q by %s shows %s %s", c.Service, c.Client, shown, c.Err)
+			if c.Err != "" || differs(c.Client+c.Service, shown) {
+				add(c.Start, c.End, "Discover of %q by %s %s %s", c.Service, c.Client, shown, c.Err)
 			}
 		}
 	}
@@ -300,8 +297,8 @@ func (h *History) Around(id string, at Moment, before, behind time.Duration) str
 		}
 		for _, y := range w.Yields {
 			shown := list(y.Shown)
-			if y.At >= from && differs(w, shown[:min(9, len(shown))]+y.Stale) {
-				add(y.At, y.At, "watch of %q by %s shows %s %s", w.Service, w.Client, shown, y.Stale)
+			if y.At >= from && differs(w, shown+y.Stale) {
+				add(y.At, y.At, "watch of %q by %s %s %s", w.Service, w.Client, shown, y.Stale)
 			}
 		}
 	}

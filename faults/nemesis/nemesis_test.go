@@ -34,6 +34,9 @@ func TestNemesis(t *testing.T) {
 		t.Logf("ROLLCALL_SEED=%d", seed)
 		h := carryOut(t, NewPlan(seed, min(round, left)), openReal)
 		t.Logf("%d calls, %d watches, %d faults, %d registries", len(h.Calls), len(h.Watches), len(h.Faults), len(h.Clients))
+		for _, f := range Figures(h) {
+			t.Logf("figure: nemesis %s %v", f.Name, f.Worst.Round(time.Millisecond))
+		}
 		report(t, h)
 		if t.Failed() || soak-time.Since(begun) < round/2 {
 			return

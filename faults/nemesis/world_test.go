@@ -56,19 +56,17 @@ type world struct {
 type member struct {
 	registry.Backend
 	client *Client
-	watch  sync.WaitGroup // what uses it and ends by itself when it closes
 }
 
 // carryOut runs a plan on real servers and returns what happened.
 func carryOut(t *testing.T, plan *Plan, open opener) *History {
-	w := &world{t: t, plan: plan, history: nil, open: open, server: testredis.Start(t, testredis.WithAppendOnly()),
+	w := &world{t: t, plan: plan, open: open, server: testredis.Start(t, testredis.WithAppendOnly()),
 		lines: map[string]*faultnet.Proxy{}, members: map[string]*member{}, opened: map[string]int{}}
 	settings := append(append([]Setting{}, plan.Owners...), plan.Readers...)
 	for _, s := range settings {
 		w.lines[s.Line] = faultnet.New(t, w.server.Addr())
 	}
 	w.history = NewHistory(plan.Seed)
-	var stop context.CancelFunc
 	w.ctx, w.cancel = context.WithTimeout(context.Background(), plan.Duration)
 	defer w.cancel()
 	for _, s := range settings {
@@ -103,7 +101,6 @@ func carryOut(t *testing.T, plan *Plan, open opener) *History {
 		if err := m.Close(); err != nil {
 			t.Errorf("closing %s: %v", m.client.Name, err)
 		}
-		m.watch.Wait()
 	}
 	return w.history
 }
@@ -255,7 +252,6 @@ func (w *world) crash() {
 				w.t.Errorf("closing %s: %v", m.client.Name, err)
 			}
 		})
-		m.watch.Wait()
 		if !w.pause(w.ctx, s.Span) {
 			return
 		}

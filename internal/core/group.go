@@ -294,4 +294,3 @@ func (g *group) catchUp() (gap string) {
 	}
 	return ""
 }
-

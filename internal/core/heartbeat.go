@@ -82,8 +82,9 @@ func (e *Engine) beat(due time.Time) {
 		if left <= 0 {
 			return // the next beat is due, for those as well that did not fail
 		}
-		pause := min(retryMost, left, 50*time.Millisecond<<min(try, 5))
-		if !e.sleep(pause/2 + rand.N(pause/2+1)) {
+		pause := min(retryMost, 50*time.Millisecond<<min(try, 5))
+		// Cut to what is left after the jitter, or the last pauses would shrink without end.
+		if !e.sleep(min(left, pause/2+rand.N(pause/2+1))) {
 			return
 		}
 		// Anew from what is owned: registrations come and go meanwhile.

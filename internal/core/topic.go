@@ -64,16 +64,16 @@ const doubt = retryMost + 100*time.Millisecond
 
 // slowFailure: a request that failed after so long timed out, so sight is lost
 // for sure; one that failed sooner is tried again before anybody is told.
-const slowFailure = 300 * time.Millisecond
+const slowFailure = 150 * time.Millisecond
 
 var errHeld = errors.New("the backend lost instances or could not be watched; their owners have not registered again yet")
 
 // heldUntil is when an owner has had the time to register again, if the backend
 // answers since a moment between since and at. The read that then shows the end
-// takes a little, too.
+// takes a little, too, but not at the cost of what an owner's next try may take.
 func (e *Entry) heldUntil(since, at time.Time) time.Time {
-	const read = 100 * time.Millisecond
-	return maxTime(since.Add(max(e.TTL, e.Beat+time.Second)-read), at.Add(e.Beat+retryMost-read))
+	const read = 200 * time.Millisecond
+	return maxTime(since.Add(max(e.TTL, e.Beat+time.Second)-read), at.Add(e.Beat+retryMost))
 }
 
 // watch returns the group's topic, shared by all watchers, for release by unwatch.
@@ -158,6 +158,10 @@ func (t *topic) show(gone []*Entry, ev evidence, confirmed, at time.Time, jumped
 	switch {
 	case t.failures > 0:
 		since = t.failed
+		// A read that itself had to wait was answered as soon as the backend could.
+		if waited := at.Add(-100 * time.Millisecond); confirmed.Before(waited) {
+			since = maxTime(since, waited)
+		}
 	case !blind && !t.contact.IsZero():
 		since = t.contact
 	}

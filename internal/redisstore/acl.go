@@ -17,4 +17,4 @@ const ACLRule = "resetkeys ~rollcall:* resetchannels &rollcall:* -@all " +
 	"+zadd +zrem +zscore +zcount +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore"
 
 // ACLClusterRule is what finding the nodes of a Cluster takes besides.
-const ACLClusterRule = "+cluster|slots +cluster|shards +asking +command"
+const ACLClusterRule = "+cluster|slots +asking +command"

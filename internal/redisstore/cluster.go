@@ -209,7 +209,7 @@ func (s *Store) removeAnywhere(ctx context.Context, r store.Removal) (store.Remo
 
 // locate finds the service in which an ID is live, "" when there is none.
 func (s *Store) locate(ctx context.Context, id string) (group string, err error) {
-	if !generated(id) {
+	if !store.Generated(id) {
 		pipe := s.client.Pipeline()
 		hint := pipe.HGet(ctx, s.keys.hints(id), id)
 		if err := s.exec(ctx, pipe); err != nil {
@@ -241,7 +241,7 @@ func (s *Store) announce(puts []store.Put) {
 	lengths := make(map[string]time.Duration)
 	for _, p := range puts {
 		lengths[p.Group] = max(lengths[p.Group], p.TTL)
-		if !generated(p.ID) {
+		if !store.Generated(p.ID) {
 			s.tell(&call{script: catalogScript, keys: []string{s.keys.hints(p.ID)}, args: []any{"hint", p.ID, p.Group}})
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"hash/fnv"
 	"strconv"
 	"strings"
-
-	"github.com/google/uuid"
 )
 
 // Keys are described in DESIGN.md.
@@ -48,11 +46,4 @@ func (k keyspace) hints(id string) string {
 	h := fnv.New32a()
 	h.Write([]byte(id))
 	return k.prefix + "ids:" + strconv.Itoa(int(h.Sum32()%hintBuckets))
-}
-
-// generated reports whether an ID looks like one that this library made, for
-// which no hint is kept.
-func generated(id string) bool {
-	_, err := uuid.Parse(id)
-	return err == nil && len(id) == 36
 }

@@ -21,17 +21,6 @@ func TestKeysAreReadable(t *testing.T) {
 	}
 }
 
-func TestGeneratedIDs(t *testing.T) {
-	for id, want := range map[string]bool{
-		"6ba7b810-9dad-41d1-80b4-00c04fd430c8": true, "6ba7b8109dad41d180b400c04fd430c8": false, "": false, "web-1": false,
-		"{6ba7b810-9dad-41d1-80b4-00c04fd430c8}": false, "urn:uuid:6ba7b810-9dad-41d1-80b4-00c04fd430c8": false,
-	} {
-		if generated(id) != want {
-			t.Errorf("generated(%q) is not %v", id, want)
-		}
-	}
-}
-
 // hashTag is what a Cluster hashes of a key.
 func hashTag(key string) string {
 	_, rest, ok := strings.Cut(key, "{")

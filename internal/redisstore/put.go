@@ -56,7 +56,7 @@ func (o *putOp) add(b *batch) {
 	c.args[3] = len(c.ops)
 	if !s.cluster {
 		hints := s.keys.names
-		if !generated(o.put.ID) {
+		if !store.Generated(o.put.ID) {
 			hints = s.keys.hints(o.put.ID)
 		}
 		c.keys = append(c.keys, hints)
@@ -176,7 +176,7 @@ func from(p store.Put) string {
 		return "-"
 	case p.From != "":
 		return "=" + p.From
-	case !generated(p.ID):
+	case !store.Generated(p.ID):
 		return "?"
 	case p.Heal:
 		return "-" // no hint is kept of generated IDs, and this owner made it

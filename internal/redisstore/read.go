@@ -50,8 +50,10 @@ func (s *Store) sendReads(ops []*readOp) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	// Never twice in a row: a server far away needs more time than that.
-	defer func() { s.unanswered = ctx.Err() != nil && !hurried }()
+	// By the clock, for a socket's deadline may end before the context's. Never
+	// twice in a row: a server far away needs more time than that.
+	began := time.Now()
+	defer func() { s.unanswered = time.Since(began) > timeout*9/10 && !hurried }()
 	ask := make([]*readOp, 0, len(ops))
 	if s.cluster {
 		ask = ops

@@ -67,7 +67,7 @@ func parseScore(s string) int64 {
 		return n
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f > 1<<53 || f < -(1<<53) {
+	if err != nil || !(f >= -(1<<53) && f <= 1<<53) {
 		return 0
 	}
 	return int64(f)

@@ -409,3 +409,16 @@ func TestHintsFollowTheInstance(t *testing.T) {
 		t.Errorf("without a hint: %+v, %v", removed, err)
 	}
 }
+
+// After a loss of memory, what an owner registers first must not hide from its
+// next heartbeat that the others are gone.
+func TestAPutAfterALossHidesNoneOfTheOthers(t *testing.T) {
+	r := newRig(t)
+	lease := store.Lease{ID: "i", Stamp: r.put(r.store, asked("g", "i", "x"))[0].Stamp}
+	r.renew("g", lease)
+	r.do("FLUSHALL")
+	r.put(r.store, asked("g", "new", "x"))
+	if answer := r.renew("g", lease); answer.Outcomes["i"] != store.Lost {
+		t.Errorf("the renewal: %+v, want Lost", answer)
+	}
+}

@@ -8,6 +8,7 @@ local OUTLIVE = 10 * MINUTE -- keys outlive their longest member; own tombstones
 local FOREIGN = 24 * HOUR   -- tombstones that an owner did not make itself
 local LOG_BYTES = 8192
 local MESSAGE_BYTES = 1024 * 1024
+local LONG = string.rep('-', 65)
 
 -- tostring and .. lose digits beyond 14.
 local function num(n) return string.format('%.0f', n) end
@@ -42,10 +43,11 @@ local function newer(a, b)
   return a.stamp > b.stamp or (a.stamp == b.stamp and a.owner > b.owner)
 end
 
-local function open(base, now, nonce)
+-- logged: the log will be needed. Otherwise it is fetched when it is.
+local function open(base, now, nonce, logged)
   local s = {h = base .. ':h', z = base .. ':z', channel = base .. ':c', base = base,
     now = now, nonce = nonce, changed = {}, message = {}, nonces = {}}
-  local head = redis.call('HMGET', s.h, 'rev', 'stamp', 'seen', 'log')
+  local head = redis.call('HMGET', s.h, 'rev', 'stamp', 'seen', logged and 'log' or 'rev')
   if (not head[1]) ~= (not redis.call('ZSCORE', s.z, '')) then
     -- One of the two was evicted: what is left proves nothing.
     redis.call('DEL', s.h, s.z)
@@ -56,13 +58,18 @@ local function open(base, now, nonce)
   s.n = tonumber(string.match(s.rev, '^%d+')) or now
   s.stamp = tonumber(head[2] or 0)
   s.seen = tonumber(head[3] or now)
-  s.log = head[4] or ''
+  s.log = (logged or not s.exists) and (head[4] or '')
   return s
+end
+
+local function log_of(s)
+  s.log = s.log or redis.call('HGET', s.h, 'log') or ''
+  return s.log
 end
 
 -- Whether the call of this nonce took effect before: clients send again what was not answered.
 local function ran(s, nonce)
-  return string.find(s.log, '.' .. nonce .. ' ', 1, true) ~= nil
+  return string.find(log_of(s), '.' .. nonce .. ' ', 1, true) ~= nil
 end
 
 -- The furthest expiry of a live member, or nil.
@@ -70,14 +77,16 @@ local function top(s)
   return tonumber(redis.call('ZREVRANGEBYSCORE', s.z, '(+inf', '0', 'WITHSCORES', 'LIMIT', 0, 1)[2])
 end
 
--- Sets the keys' time to live: longer than any member's, at least until.
+-- Sets the keys' time to live: longer than any member's, at least until. Returns the top.
 local function keep(s, until_)
-  local life = math.max(until_, (top(s) or 0) + OUTLIVE)
+  local longest = top(s)
+  local life = math.max(until_, (longest or 0) + OUTLIVE)
   local tomb = tonumber(redis.call('ZRANGE', s.z, 0, 0, 'WITHSCORES')[2])
   if tomb and -tomb > life then life = -tomb end
   local ms = num(math.ceil(life / 1000))
   redis.call('PEXPIREAT', s.h, ms)
   redis.call('PEXPIREAT', s.z, ms)
+  return longest
 end
 
 local function note(s, id, text, nonce)
@@ -135,17 +144,19 @@ end
 local function prune(s)
   if not s.exists then return end
   if s.now < s.seen then clamp(s) end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', s.z, '0', '(' .. num(s.now))) do
-    local rec = parse(redis.call('HGET', s.h, '+' .. id))
-    if rec then
+  local ended = redis.call('ZRANGEBYSCORE', s.z, '(' .. num(-s.now), '(' .. num(s.now), 'WITHSCORES')
+  for i = 1, #ended, 2 do
+    local id = ended[i]
+    local lived = string.sub(ended[i + 1], 1, 1) ~= '-'
+    local rec = lived and parse(redis.call('HGET', s.h, '+' .. id))
+    if not lived then
+      redis.call('HDEL', s.h, '-' .. id)
+      redis.call('ZREM', s.z, id)
+    elseif rec then
       bury(s, id, 'expired', rec.stamp, rec.owner, '0', rec.flag, rec.flag == '1' and FOREIGN or OUTLIVE)
     else
       redis.call('ZREM', s.z, id) -- not ours to read, so not ours to delete
     end
-  end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', s.z, '(' .. num(-s.now), '(0')) do
-    redis.call('HDEL', s.h, '-' .. id)
-    redis.call('ZREM', s.z, id)
   end
 end
 
@@ -166,12 +177,18 @@ local function commit(s)
   if count == 0 then
     s.rev = num(s.n) .. '.' .. s.nonce
   end
-  local log = table.concat(entries) .. s.log
+  local log = table.concat(entries) .. log_of(s)
   if #log > LOG_BYTES then
     log = string.match(string.sub(log, 1, LOG_BYTES), '^(.*\n)') or ''
   end
   redis.call('HSET', s.h, 'rev', s.rev, 'stamp', num(s.stamp), 'seen', num(s.now), 'log', log)
-  if not s.exists then redis.call('ZADD', s.z, '+inf', '') end
+  if not s.exists then
+    -- A member this long makes Redis keep the set as a skip list for good. As a
+    -- compact list, which it is for up to 128 members otherwise, each renewal
+    -- would walk over all of them.
+    redis.call('ZADD', s.z, '+inf', '', '+inf', LONG)
+    redis.call('ZREM', s.z, LONG)
+  end
   local body = table.concat(parts, '\n')
   if #body > MESSAGE_BYTES then body = '' end
   redis.call('PUBLISH', s.channel, prev .. '\n' .. s.rev .. '\n' .. num(s.now) .. '\n' .. body)
@@ -199,9 +216,9 @@ local function catalog_set(key, now, name, expiry)
   else
     return
   end
-  redis.call('ZREMRANGEBYSCORE', key, '(' .. num(-now), '(' .. num(now - OUTLIVE))
   redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000)))
   if (expiry ~= nil) ~= (lived == true) then
+    redis.call('ZREMRANGEBYSCORE', key, '(' .. num(-now), '(' .. num(now - OUTLIVE))
     redis.call('PUBLISH', key .. ':c', num(now))
   end
 end

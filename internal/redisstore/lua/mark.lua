@@ -18,7 +18,7 @@ if KEYS[1] == names then
   base, service = find(prefix, escape, names, ids, id, now, true)
   if not base then return {num(now), '', 'none', '', ''} end
 end
-local s = open(base, now, owner .. ':' .. seq)
+local s = open(base, now, owner .. ':' .. seq, true)
 if not s.exists then return {num(now), '', 'none', service, ''} end
 redis.call('HSET', s.h, 'seen', num(now))
 prune(s)

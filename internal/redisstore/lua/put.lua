@@ -12,7 +12,7 @@ local count = tonumber(ARGV[4])
 local names = KEYS[3]
 local now = clock()
 local nonce = owner .. ':' .. ARGV[5]
-local s = open(string.sub(KEYS[1], 1, -3), now, nonce)
+local s = open(string.sub(KEYS[1], 1, -3), now, nonce, true)
 local out = {num(now), ''}
 
 local in_time = false
@@ -73,12 +73,13 @@ local function put(i)
   if now > tonumber(ARGV[at + 9]) then return 'late', 0, '' end
   local ids = KEYS[4 + i]
   if ids == names then ids = nil end
-  local cur = parse(redis.call('HGET', s.h, '+' .. id))
-  local tomb = not cur and parse_tomb(redis.call('HGET', s.h, '-' .. id))
+  local found = redis.call('HMGET', s.h, '+' .. id, '-' .. id, '~' .. id)
+  local cur, kept = parse(found[1]), found[3]
+  local tomb = not cur and parse_tomb(found[2])
   local mine = {stamp = stamp, owner = owner}
   -- Of one owner's calls the later stands, in whatever order they arrive.
   if cur and cur.owner == owner and tonumber(cur.seq) >= tonumber(seq) then
-    return 'ok', cur.stamp, redis.call('HGET', s.h, '~' .. id) or ''
+    return 'ok', cur.stamp, kept or ''
   end
   if tomb and tomb.owner == owner and tomb.seq >= tonumber(seq) then
     return tomb.reason == 'moved' and 'superseded' or 'buried', 0, ''
@@ -88,11 +89,11 @@ local function put(i)
     return 'ok', (cur or tomb or {stamp = 1}).stamp - 1, ''
   end
   local same = cur and cur.owner == owner and cur.payload == payload
-    and num(cur.ttl) == ttl and num(cur.beat) == beat and (reset == '' or not redis.call('HGET', s.h, '~' .. id))
+    and num(cur.ttl) == ttl and num(cur.beat) == beat and (reset == '' or not kept)
   if same and (mode == 'n' or cur.stamp == stamp) then
     redis.call('ZADD', s.z, num(now + ttl * 1000), id)
     if ids then hint_set(ids, now, id, service) end
-    return 'ok', cur.stamp, redis.call('HGET', s.h, '~' .. id) or ''
+    return 'ok', cur.stamp, kept or ''
   end
   if mode == 'h' then
     if cur and cur.owner ~= owner and newer(cur, mine) then return 'superseded', 0, '' end
@@ -111,7 +112,6 @@ local function put(i)
   if leave then leave(stamp) end
   local flag = '0'
   if before and (before.flag == '1' or before.owner ~= owner) then flag = '1' end
-  local kept = redis.call('HGET', s.h, '~' .. id)
   if kept and (not cur or cur.owner ~= owner) then
     redis.call('HDEL', s.h, '~' .. id)
     kept = false
@@ -146,8 +146,8 @@ for i = 0, count - 1 do
 end
 -- The new name shows an instance before the old one stops.
 commit(s)
-keep(s, now + OUTLIVE)
-if names then catalog_set(names, now, service, top(s)) end
+local longest = keep(s, now + OUTLIVE)
+if names then catalog_set(names, now, service, longest) end
 for base, o in pairs(others) do
   commit(o)
   keep(o, now + OUTLIVE)

@@ -16,7 +16,7 @@ if KEYS[1] == names then
   base, service = find(prefix, escape, names, ids, id, now, true)
   if not base then return {num(now), '', 'none', '', ''} end
 end
-local s = open(base, now, owner .. ':' .. seq)
+local s = open(base, now, owner .. ':' .. seq, true)
 -- First, because a server out of memory lets a script go on that has written this.
 keep(s, now + OUTLIVE)
 prune(s)

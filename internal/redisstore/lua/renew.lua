@@ -8,9 +8,10 @@ local now = clock()
 local s = open(string.sub(KEYS[1], 1, -3), now, owner .. ':' .. ARGV[2])
 if now > tonumber(ARGV[6]) then return {num(now), s.rev, 'late'} end
 local expiry = num(now + ttl)
+local longest
 if s.exists then
   -- First, because a server out of memory lets a script go on that has written this.
-  keep(s, now + ttl + OUTLIVE)
+  longest = keep(s, now + ttl + OUTLIVE)
   prune(s)
 end
 
@@ -55,7 +56,11 @@ else
 end
 if s.exists then
   commit(s)
-  if KEYS[3] then catalog_set(KEYS[3], now, ARGV[3], top(s)) end
+  if KEYS[3] then
+    if #alive > 0 then longest = math.max(longest or 0, now + ttl) end
+    if #s.changed > 0 then longest = top(s) end
+    catalog_set(KEYS[3], now, ARGV[3], longest)
+  end
   out[2] = s.rev
 end
 return out

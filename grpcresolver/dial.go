@@ -1,0 +1,65 @@
+package grpcresolver
+
+import (
+	"net/url"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/resolver"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// Scheme is the scheme of targets that With resolves.
+const Scheme = "rollcall"
+
+// Option configures With.
+type Option func(*builder)
+
+// WithServiceConfig sets the service config that clients use, as JSON: the
+// policy, and per method its timeouts, retries and so on. If it names no policy,
+// that is round_robin. A config that gRPC refuses, for one because its policy is
+// not imported, fails the first call. Default: round_robin, and nothing else.
+func WithServiceConfig(json string) Option {
+	return func(b *builder) { b.config = json }
+}
+
+// With makes a client resolve targets of the form rollcall:///NAME through a
+// watcher: a registry.Backend, or anything else that watches. Nothing is
+// registered with gRPC globally, so clients of one program may use different
+// watchers. The watch runs while the client is not idle; closing the client
+// waits for it. The watcher stays the caller's to close.
+func With(watcher registry.Watcher, options ...Option) grpc.DialOption {
+	b := &builder{watcher: watcher}
+	for _, o := range options {
+		o(b)
+	}
+	return grpc.WithResolvers(b)
+}
+
+// Target returns the target of a service, whatever characters its name has.
+func Target(serviceName string) string {
+	return Scheme + ":///" + url.PathEscape(serviceName)
+}
+
+// builder implements resolver.Builder.
+type builder struct {
+	watcher registry.Watcher
+	config  string
+}
+
+func (b *builder) Scheme() string { return Scheme }
+
+// Build is called when a client leaves its idle state. Its error fails calls.
+func (b *builder) Build(t resolver.Target, cc resolver.ClientConn, options resolver.BuildOptions) (resolver.Resolver, error) {
+	target, err := parseTarget(t.URL)
+	if err != nil {
+		return nil, err
+	}
+	var configs configs
+	if !options.DisableServiceConfig {
+		if configs, err = parseConfigs(cc, b.config); err != nil {
+			return nil, err
+		}
+	}
+	return follow(b.watcher, target, cc, configs), nil
+}

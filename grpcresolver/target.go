@@ -1,0 +1,132 @@
+package grpcresolver
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// target is what a client asked for.
+type target struct {
+	name     string
+	zone     string // preferred; "" for none
+	tags     []string
+	metadata map[string]string
+	versions *semver.Constraints // nil for any
+	query    string              // as written, for errors
+}
+
+const metadataPrefix = "metadata."
+
+// parseTarget reads a target, or says what is wrong with it.
+func parseTarget(u url.URL) (*target, error) {
+	refuse := func(err error) (*target, error) {
+		return nil, fmt.Errorf("rollcall: target %q: %w", u.Redacted(), err)
+	}
+	t := &target{name: strings.TrimPrefix(u.Path, "/"), metadata: make(map[string]string), query: u.RawQuery}
+	switch {
+	case u.Host != "" || u.User != nil || u.Opaque != "":
+		return refuse(errors.New("a service is named after three slashes, as in rollcall:///api"))
+	case u.Fragment != "":
+		return refuse(errors.New("has a fragment; a # in a name is written %23"))
+	case t.name == "":
+		return refuse(errors.New("names no service; write rollcall:///api"))
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return refuse(err)
+	}
+	for key, values := range query {
+		for _, value := range values {
+			if err := t.set(key, value); err != nil {
+				return refuse(fmt.Errorf("%s=%s: %w", key, value, err))
+			}
+		}
+		if len(values) > 1 && key != "tag" {
+			return refuse(fmt.Errorf("%s is given %d times", key, len(values)))
+		}
+	}
+	return t, nil
+}
+
+// set takes one parameter.
+func (t *target) set(key, value string) (err error) {
+	name, metadata := strings.CutPrefix(key, metadataPrefix)
+	switch {
+	case metadata:
+		t.metadata[name] = value
+	case key != "zone" && key != "version" && key != "tag":
+		return errors.New("is no parameter: there are zone, version, tag and metadata.KEY")
+	case value == "":
+		return errors.New("has no value")
+	case key == "zone":
+		t.zone = value
+	case key == "tag":
+		t.tags = append(t.tags, value)
+	default:
+		if t.versions, err = semver.NewConstraint(value); err != nil {
+			return fmt.Errorf("is no range of semantic versions such as ^1.2 or >=1.2,<3: %w", err)
+		}
+	}
+	return nil
+}
+
+// choose returns the instances that the target means.
+func (t *target) choose(instances []registry.ServiceInfo) []*registry.ServiceInfo {
+	var all, near []*registry.ServiceInfo
+	for i := range instances {
+		s := &instances[i]
+		if !t.matches(s) {
+			continue
+		}
+		all = append(all, s)
+		if t.zone != "" && s.Metadata[registry.MetadataZone] == t.zone {
+			near = append(near, s)
+		}
+	}
+	if len(near) > 0 {
+		return near
+	}
+	return all
+}
+
+func (t *target) matches(s *registry.ServiceInfo) bool {
+	for _, tag := range t.tags {
+		if !slices.Contains(s.Tags, tag) {
+			return false
+		}
+	}
+	for key, want := range t.metadata {
+		if have, ok := s.Metadata[key]; !ok || have != want {
+			return false
+		}
+	}
+	if t.versions == nil {
+		return true
+	}
+	v, err := semver.NewVersion(s.Version)
+	return err == nil && t.versions.Check(v)
+}
+
+// nobody says why a snapshot has no instance for the target.
+func (t *target) nobody(s registry.Snapshot) error {
+	switch {
+	case len(s.Instances) > 0:
+		return fmt.Errorf("rollcall: none of the %d instances of %q that can be called matches %s", len(s.Instances), t.name, t.query)
+	case len(s.Others) > 0:
+		draining := 0
+		for i := range s.Others {
+			if s.Others[i].Status == registry.StatusDraining {
+				draining++
+			}
+		}
+		return fmt.Errorf("rollcall: no instance of %q can be called: %d critical, %d draining", t.name, len(s.Others)-draining, draining)
+	}
+	return fmt.Errorf("rollcall: nobody offers %q", t.name)
+}

@@ -1,0 +1,31 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+func TestOwnIDsAreKnown(t *testing.T) {
+	for range 1000 {
+		id, err := NewID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := uuid.Parse(id)
+		if err != nil || u.Version() != 4 || u.Variant() != uuid.RFC4122 {
+			t.Fatalf("%q is not a random UUID: %v", id, err)
+		}
+		if !Generated(id) {
+			t.Fatalf("%q is not taken for a generated ID", id)
+		}
+		if Generated("{"+id+"}") || Generated("urn:uuid:"+id) {
+			t.Fatalf("another writing of %q is taken for a generated ID", id)
+		}
+	}
+	for _, id := range []string{"", "i-1", "123e4567-e89b-42d3-a456-426614174000", "urn:uuid:123e4567-e89b-42d3-a456-426614174000"} {
+		if Generated(id) {
+			t.Errorf("%q is taken for a generated ID", id)
+		}
+	}
+}
