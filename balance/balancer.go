@@ -18,6 +18,7 @@ type Balancer struct {
 	config  config
 	start   time.Time
 	current atomic.Pointer[set]
+	clock   atomic.Int64 // when it was last asked for the time
 	used    atomic.Int64 // when a Transport asked last
 
 	nodes map[string]*node // by ID; of the watching goroutine
@@ -65,7 +66,11 @@ func start(watcher registry.Watcher, service string, c config) *Balancer {
 }
 
 // now is the time since the balancer's start; never 0.
-func (b *Balancer) now() int64 { return int64(time.Since(b.start)) + 1 }
+func (b *Balancer) now() int64 {
+	now := int64(time.Since(b.start)) + 1
+	b.clock.Store(now)
+	return now
+}
 
 // Close ends the watch and waits for it. Requests in flight go on; later picks,
 // and those that wait, return an error that matches registry.ErrClosed. A

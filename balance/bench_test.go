@@ -3,7 +3,6 @@ package balance
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/registry"
@@ -19,18 +18,6 @@ func thousand(b *testing.B, options ...Option) *Balancer {
 	lb := balancer(b, localRegistry(b, services...), options...)
 	pick(b, lb).Done(nil)
 	return lb
-}
-
-// The unit that a pick is measured in.
-func BenchmarkPointerAndMap(b *testing.B) {
-	var p atomic.Pointer[map[string]*registry.Snapshot]
-	p.Store(&map[string]*registry.Snapshot{"api": {}, "web": {}})
-	b.ReportAllocs()
-	for b.Loop() {
-		if (*p.Load())["api"] == nil {
-			b.Fatal("missing")
-		}
-	}
 }
 
 func BenchmarkPick(b *testing.B) {

@@ -153,9 +153,8 @@ func (b *responseBody) end(err error) {
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	n := b.picked.node()
 	if !b.judged {
-		b.picked.judge(n.owner.now(), err, false)
+		b.picked.judge(err, false)
 	}
-	n.release()
+	b.picked.node().release()
 }

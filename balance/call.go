@@ -98,21 +98,20 @@ func (c *call) try(p *Picked) (resp *http.Response, again bool, err error) {
 	}))
 	out.Body = sending
 	resp, err = n.connections(c.transport.config.base).RoundTrip(out)
-	now := n.owner.now()
 	if at := t.connected.Load(); at != 0 {
 		p.started = at // making connections is not the instance's latency
 	}
 	if err != nil {
-		return nil, c.failed(p, &t, now, err), err
+		return nil, c.failed(p, &t, err), err
 	}
-	p.timed(now, true)
+	p.timed(true)
 	resp.Request = c.request
-	c.answered(p, resp, now)
+	c.answered(p, resp)
 	return resp, false, nil
 }
 
 // failed judges a failed try and says whether another may follow.
-func (c *call) failed(p *Picked, t *tracer, now int64, err error) (again bool) {
+func (c *call) failed(p *Picked, t *tracer, err error) (again bool) {
 	defer p.node().release()
 	p.done = true
 	if !t.asked.Load() {
@@ -120,27 +119,27 @@ func (c *call) failed(p *Picked, t *tracer, now int64, err error) (again bool) {
 	}
 	if ctx := c.request.Context(); ctx.Err() != nil {
 		if !errors.Is(ctx.Err(), context.Canceled) {
-			p.timed(now, false)
-			p.judge(now, err, false)
+			p.timed(false)
+			p.judge(err, false)
 		}
 		return false
 	}
 	if t.connected.Load() == 0 {
-		p.judge(now, err, true)
+		p.judge(err, true)
 		return c.tries < maxDials+c.sent && c.body.rewinds(false)
 	}
-	p.timed(now, false)
-	p.judge(now, err, false)
+	p.timed(false)
+	p.judge(err, false)
 	c.sent++
 	c.reused = t.reused.Load()
 	return c.sent < c.transport.config.tries && repeatable(c.request) && c.body.rewinds(true)
 }
 
 // answered judges a response, and ends the request with its body.
-func (c *call) answered(p *Picked, resp *http.Response, now int64) {
+func (c *call) answered(p *Picked, resp *http.Response) {
 	judged := c.transport.config.failure(resp)
 	if judged {
-		p.judge(now, fmt.Errorf("it answered %s", resp.Status), false)
+		p.judge(fmt.Errorf("it answered %s", resp.Status), false)
 	}
 	resp.Body = newResponseBody(resp.Body, *p, judged)
 }

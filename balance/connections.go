@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -47,7 +48,8 @@ func (n *node) connections(base *http.Transport) *http.Transport {
 	dial := t.DialContext
 	if dial == nil {
 		// With a dialer of its own, a transport no longer offers HTTP/2 by itself.
-		if t.TLSClientConfig == nil && t.DialTLSContext == nil && t.TLSNextProto == nil {
+		// Whether the base would have, its clone's protocols tell.
+		if c := t.TLSClientConfig; c != nil && slices.Contains(c.NextProtos, "h2") {
 			t.ForceAttemptHTTP2 = true
 		}
 		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext

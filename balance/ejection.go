@@ -59,20 +59,21 @@ func (e *Ejection) lasts(n int, random uint64) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*float64(random>>11)/(1<<53)))
 }
 
-// succeeded takes note that a request which began at started went well.
-func (n *node) succeeded(now, started int64) {
+// succeeded takes note that a request went well, at whose beginning the node
+// had been set aside so many times. One from before says nothing of it now.
+func (n *node) succeeded(times int64) {
 	if n.failures.Load() != 0 {
 		n.failures.Store(0)
 	}
-	if n.until.Load() != 0 && started >= n.since.Load() {
-		n.restore(now)
+	if n.until.Load() != 0 && times == n.times.Load() {
+		n.restore()
 	}
-	if at := n.forgive.Load(); at != 0 && now >= at {
-		n.forget(now)
+	if n.forgive.Load() != 0 {
+		n.forget()
 	}
 }
 
-func (n *node) restore(now int64) {
+func (n *node) restore() {
 	b := n.owner
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,22 +81,25 @@ func (n *node) restore(now int64) {
 		return
 	}
 	n.until.Store(0)
-	n.forgive.Store(now + int64(n.aside))
+	n.forgive.Store(b.now() + int64(n.aside))
 	b.config.logger.Info("instance is called again", "service", b.service, "instance", n.id, "address", n.address)
 }
 
-func (n *node) forget(now int64) {
+func (n *node) forget() {
 	b := n.owner
+	if at := n.forgive.Load(); b.now() < at {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if at := n.forgive.Load(); at != 0 && now >= at {
+	if at := n.forgive.Load(); at != 0 && b.now() >= at {
 		n.forgive.Store(0)
 		n.ejections = 0
 	}
 }
 
 // failed takes note of a failure and sets the node aside if it is time.
-func (n *node) failed(now int64, err error, trial, dial bool) {
+func (n *node) failed(err error, trial, dial bool) {
 	b := n.owner
 	e := &b.config.ejection
 	failures := n.failures.Add(1)
@@ -107,6 +111,7 @@ func (n *node) failed(now int64, err error, trial, dial bool) {
 	if n.gone.Load() || !trial && n.until.Load() != 0 {
 		return // not called any more, or for a trial to say
 	}
+	now := b.now()
 	if !b.maySetAside(n, now) {
 		n.until.Store(0)
 		return
@@ -115,7 +120,7 @@ func (n *node) failed(now int64, err error, trial, dial bool) {
 	n.aside = e.lasts(n.ejections, b.config.random())
 	n.failures.Store(0)
 	n.forgive.Store(0)
-	n.since.Store(now)
+	n.times.Add(1)
 	n.until.Store(now + int64(n.aside))
 	b.config.logger.Warn("instance is set aside", "service", b.service, "instance", n.id, "address", n.address,
 		"for", n.aside.Round(time.Millisecond), "failures", failures, "error", err)

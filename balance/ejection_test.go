@@ -196,7 +196,7 @@ func TestASuccessBegunBeforeSaysNothing(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Millisecond)
-		early.node().failed(b.now(), errBroken, false, true)
+		early.node().failed(errBroken, false, true)
 		early.Done(nil)
 		if early.node().until.Load() == 0 {
 			t.Error("a request from before took it back")

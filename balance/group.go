@@ -54,14 +54,14 @@ func (g *group) draw(random uint64) int {
 
 // wanted says which endpoints may be drawn.
 type wanted struct {
-	now    int64
-	tried  []Picked // not these
-	aside  bool     // also those set aside
-	random func() uint64
+	balancer *Balancer
+	random   func() uint64
+	tried    []Picked // not these
+	aside    bool     // also those set aside
 }
 
 func (w *wanted) accepts(e *endpoint) bool {
-	if !w.aside && e.until.Load() > w.now {
+	if until := e.until.Load(); until != 0 && !w.aside && until > w.balancer.now() {
 		return false
 	}
 	for i := range w.tried {
@@ -83,7 +83,7 @@ func (g *group) pick(w *wanted) *endpoint {
 	}
 	e := &g.endpoints[i]
 	if j := g.second(w, i); j >= 0 {
-		if f := &g.endpoints[j]; rather(f, e, w.now) {
+		if f := &g.endpoints[j]; rather(f, e, w.balancer.clock.Load()) {
 			return f
 		}
 	}

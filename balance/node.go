@@ -24,11 +24,11 @@ type node struct {
 
 	failures atomic.Int64 // in a row
 	until    atomic.Int64 // set aside until then; 0 if it is not
-	since    atomic.Int64 // when it was set aside last
+	times    atomic.Int64 // how often it was set aside
 	forgive  atomic.Int64 // when past ejections are forgotten; 0 if there are none
 
 	// Under the owner's mutex.
-	ejections int
+	ejections int // that are not forgotten
 	aside     time.Duration // how long the last one was
 
 	transport atomic.Pointer[http.Transport] // a Transport's connections to it
@@ -48,6 +48,14 @@ const (
 	// shorter than it say nothing of an instance.
 	latencyNoise = 5 * time.Millisecond
 )
+
+// timed reports whether a request to the node is to be timed. Reading the clock
+// is a good part of a pick's cost, and tells little of a node known to be
+// quicker than the noise: of its requests an eighth will do.
+func (n *node) timed(random uint64) bool {
+	l := n.latency.Load()
+	return l == 0 || l >= int64(latencyNoise) || random&7 == 0
+}
 
 // recent is the latency, fading while nothing new is measured, so that an
 // instance that was slow once is tried again.

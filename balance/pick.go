@@ -14,8 +14,9 @@ import (
 // has ended. It is the caller's own and not safe for concurrent use.
 type Picked struct {
 	endpoint *endpoint
-	started  int64
-	trial    bool // of a node that was set aside
+	started  int64 // 0 if it is not timed
+	times    int64 // how often the node had been set aside
+	trial    bool  // of a node that is set aside
 	done     bool
 }
 
@@ -53,28 +54,30 @@ func (p *Picked) Done(err error) {
 		return
 	}
 	p.done = true
-	n := p.endpoint.node
-	now := n.owner.now()
-	p.timed(now, err == nil)
-	p.judge(now, err, isDial(err))
-	n.release()
+	p.timed(err == nil)
+	p.judge(err, isDial(err))
+	p.endpoint.release()
 }
 
 // timed takes the latency. That of a failed request counts only if it is worse
 // than what is known: an instance that fails fast is not a fast one.
-func (p *Picked) timed(now int64, ok bool) {
+func (p *Picked) timed(ok bool) {
+	if p.started == 0 {
+		return
+	}
 	n := p.endpoint.node
+	now := n.owner.now()
 	if took := now - p.started; ok || took > n.recent(now) {
 		n.observe(now, took)
 	}
 }
 
-func (p *Picked) judge(now int64, err error, dial bool) {
+func (p *Picked) judge(err error, dial bool) {
 	switch n := p.endpoint.node; {
 	case err == nil:
-		n.succeeded(now, p.started)
+		n.succeeded(p.times)
 	case !errors.Is(err, context.Canceled):
-		n.failed(now, err, p.trial, dial)
+		n.failed(err, p.trial, dial)
 	}
 }
 
@@ -115,14 +118,14 @@ func (b *Balancer) pick(ctx context.Context, tried []Picked) (Picked, error) {
 				return Picked{}, err
 			}
 		}
-		now := b.now()
-		e, aside := b.choose(s, now, tried)
+		e, aside := b.choose(s, tried)
 		if e == nil {
 			return Picked{}, fmt.Errorf("%w: each of the %d instances of %q was tried", ErrNoInstances, s.size(), b.service)
 		}
 		trial := false
 		if until := e.until.Load(); until != 0 && !aside {
 			// Its time is over. One request tries it; the others go on avoiding it.
+			now := b.now()
 			if until > now || !e.until.CompareAndSwap(until, now+int64(b.config.ejection.First)) {
 				continue
 			}
@@ -133,17 +136,21 @@ func (b *Balancer) pick(ctx context.Context, tried []Picked) (Picked, error) {
 			e.release()
 			continue
 		}
-		return Picked{endpoint: e, started: now, trial: trial}, nil
+		p := Picked{endpoint: e, times: e.times.Load(), trial: trial}
+		if e.node.timed(b.config.random()) {
+			p.started = b.now()
+		}
+		return p, nil
 	}
 }
 
 // choose returns an endpoint that was not tried, or nil. aside says that it is
 // one that was set aside, as are all others.
-func (b *Balancer) choose(s *set, now int64, tried []Picked) (e *endpoint, aside bool) {
-	w := wanted{now: now, tried: tried, random: b.config.random}
+func (b *Balancer) choose(s *set, tried []Picked) (e *endpoint, aside bool) {
+	w := wanted{balancer: b, random: b.config.random, tried: tried}
 	e = s.near.pick(&w)
 	if len(s.far.endpoints) > 0 && (e == nil || s.near.full(e, b.config.spill)) {
-		if f := s.far.pick(&w); e == nil || f != nil && rather(f, e, now) {
+		if f := s.far.pick(&w); e == nil || f != nil && rather(f, e, b.clock.Load()) {
 			e = f
 		}
 	}

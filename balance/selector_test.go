@@ -73,7 +73,7 @@ func TestBadOptionsFailAtConstruction(t *testing.T) {
 		"logger":         WithLogger(nil),
 		"service":        WithService(""),
 		"transport":      WithTransport(nil),
-		"dialer":         WithTransport(&http.Transport{DialTLS: net.Dial}), //lint:ignore SA1019 it is refused
+		"dialer":         WithTransport(&http.Transport{DialTLS: net.Dial}),
 		"tries":          WithTries(0),
 		"failure":        WithFailure(nil),
 	} {

@@ -147,9 +147,3 @@ func commands(w *world) map[string]int {
 	}
 	return calls
 }
-
-func TestInstancesHaveTheSizeThatIsMeasured(t *testing.T) {
-	if got := len(encoded(instance("of-1000"))); got != payloadBytes {
-		t.Errorf("an instance has %d bytes in the naive way's JSON, want %d", got, payloadBytes)
-	}
-}

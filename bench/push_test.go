@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/bench/measure"
+	"github.com/rollcall-sd/rollcall/bench/naive"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -61,7 +62,7 @@ func rawPushes(w *world) func(i int) float64 {
 			arrived <- time.Now()
 		}
 	}()
-	message := strings.Repeat("x", payloadBytes)
+	message := strings.Repeat("x", naive.PayloadBytes)
 	return func(int) float64 {
 		start := time.Now()
 		w.check(w.client.Publish(ctx, "raw", message).Err())

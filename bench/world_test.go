@@ -2,23 +2,18 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/bench/naive"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 	"github.com/rollcall-sd/rollcall/registry"
 )
-
-// payloadBytes is the size of an instance as the naive way stores it.
-const payloadBytes = 290
 
 // Leases outlast every measurement, and beats stay out of all but their own.
 const (
@@ -29,7 +24,7 @@ const (
 // workers is how many goroutines the concurrent measurements use.
 const workers = 64
 
-// limitKey holds a value of payloadBytes for the bare GET.
+// limitKey holds a value of that size for the bare GET.
 const limitKey = "limit"
 
 // world is a server with one writer and one reader of each kind.
@@ -48,7 +43,7 @@ func newWorld(b testing.TB) *world {
 	b.Cleanup(func() { w.client.Close() })
 	w.naive = &naive.Registry{Client: w.client, TTL: longTTL}
 	w.writer, w.reader = w.open(), w.open()
-	w.check(w.client.Set(ctx, limitKey, strings.Repeat("x", payloadBytes), 0).Err())
+	w.check(w.client.Set(ctx, limitKey, strings.Repeat("x", naive.PayloadBytes), 0).Err())
 	return w
 }
 
@@ -79,24 +74,7 @@ func (w *world) open(change ...func(*registry.RedisRegistryConfig)) *registry.Re
 	return r
 }
 
-// instance is a ServiceInfo whose JSON has payloadBytes bytes.
-func instance(service string) registry.ServiceInfo {
-	s := registry.ServiceInfo{
-		ID: uuid.NewString(), Name: service, Version: "1.4.2", Address: "10.20.30.40", Port: 8080,
-		HealthEndpoint: "/health/ready", Metadata: map[string]string{registry.MetadataZone: "eu-west-1a", "commit": ""},
-	}
-	s.Metadata["commit"] = strings.Repeat("c", max(payloadBytes-len(encoded(s)), 0))
-	return s
-}
-
-// encoded is an instance as the naive way stores it.
-func encoded(s registry.ServiceInfo) []byte {
-	data, err := json.Marshal(s)
-	if err != nil {
-		panic(err)
-	}
-	return data
-}
+func instance(service string) registry.ServiceInfo { return naive.Instance(service) }
 
 // register puts a service of n instances where the naive way and ours find it.
 func (w *world) register(service string, n int) []registry.ServiceInfo {

@@ -19,15 +19,18 @@ func TestLineDelays(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
 	line := faultnet.New(t, server.Addr())
-	owner, reader := member(t, server, through(line.Addr())), member(t, server, through(line.Addr()))
+	const ttl, beat = 3 * time.Second, time.Second // a request waits for one beat
+	cfg := config(t, server, ttl, beat)
+	cfg.RedisAddr = line.Addr()
+	owner, reader := open(t, cfg), open(t, cfg)
 	register(t, owner, "web", "a1")
 	want := present(t, reader, "web")
 	seen := watch(t, reader, "web")
 	began := time.Now()
-	seen.await(t, began, backBy, "the start", is(want))
+	seen.await(t, began, beat+slack, "the start", is(want))
 	line.Delay(faultnet.ToServer, 80*time.Millisecond)
 	line.Delay(faultnet.ToClient, 80*time.Millisecond)
-	for n := 0; time.Since(began) < 2*shortTTL; n++ {
+	for n := 0; time.Since(began) < ttl+beat; n++ {
 		if err := lists(reader, "web", want)(); err != nil {
 			t.Fatal(err)
 		}

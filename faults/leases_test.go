@@ -97,3 +97,24 @@ func inOrder(t testing.TB, list []registry.ServiceInfo, id string) registry.Serv
 	}
 	return list[len(list)-1]
 }
+
+// stored fails unless each of these sorted sets of services has n instances. It
+// costs the machine less than Discover, whose work would be most of what two
+// cores do while a crowd comes back.
+func stored(t testing.TB, c *redis.Client, n int, sets ...string) func() error {
+	return func() error {
+		time.Sleep(15 * time.Millisecond)
+		pipe := c.Pipeline()
+		counts := make([]*redis.IntCmd, len(sets))
+		for i, set := range sets {
+			counts[i] = pipe.ZCard(t.Context(), set)
+		}
+		_, err := pipe.Exec(t.Context())
+		for i, count := range counts {
+			if live := count.Val() - 1; err == nil && live != int64(n) { // one is no instance
+				err = fmt.Errorf("%q has %d instances, want %d", sets[i], live, n)
+			}
+		}
+		return err
+	}
+}

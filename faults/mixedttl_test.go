@@ -17,7 +17,7 @@ func TestMixedTTLs(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
 	reader := member(t, server)
-	ttls := []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 10 * time.Second}
+	ttls := []time.Duration{100 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second}
 	var living, dying []string
 	var doomed []*owner
 	for _, ttl := range ttls {
@@ -25,7 +25,7 @@ func TestMixedTTLs(t *testing.T) {
 		id := fmt.Sprintf("dies-%s", ttl)
 		doomed = append(doomed, startOwner(t, ownerConfig(cfg, [2]string{"web", id})))
 		dying = append(dying, id)
-		if ttl >= 500*time.Millisecond {
+		if ttl >= time.Second {
 			id := fmt.Sprintf("lives-%s", ttl)
 			register(t, open(t, cfg), "web", id)
 			living = append(living, id)

@@ -136,7 +136,7 @@ func TestRoundTripsOfAHeartbeat(t *testing.T) {
 // Promise 9: idling costs little.
 func TestCommandsOfAnIdleMinute(t *testing.T) {
 	t.Parallel()
-	const shorter = 250 * time.Millisecond
+	const shorter = 500 * time.Millisecond
 	scale := registry.DefaultHeartbeatInterval.Seconds() / shorter.Seconds()
 	for name, use := range map[string]struct {
 		start func(*testing.T, *registry.RedisRegistry)

@@ -2,6 +2,7 @@ package grpcresolver_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"strconv"
@@ -36,12 +37,15 @@ type server struct {
 
 const method = "/rollcall.test.Who/Who"
 
-func start(t testing.TB, id string, options ...grpc.ServerOption) *server {
+func start(t testing.TB, id string, setUp ...func(*grpc.Server)) *server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	s := &server{id: id, addr: l.Addr().String(), connections: make(chan struct{}, 1000)}
-	s.grpc = grpc.NewServer(append(options, grpc.StatsHandler(s))...)
+	s.grpc = grpc.NewServer(grpc.StatsHandler(s))
+	for _, f := range setUp {
+		f(s.grpc)
+	}
 	answer := func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		if err := decode(new(emptypb.Empty)); err != nil {
 			return nil, err
@@ -56,7 +60,7 @@ func start(t testing.TB, id string, options ...grpc.ServerOption) *server {
 	go func() { served <- s.grpc.Serve(l) }()
 	t.Cleanup(func() {
 		s.grpc.Stop()
-		if err := <-served; err != nil {
+		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			t.Errorf("server %s: %v", id, err)
 		}
 	})
@@ -143,6 +147,14 @@ func until(t testing.TB, conn *grpc.ClientConn, ids ...string) {
 		if time.Now().After(deadline) {
 			t.Fatalf("answers came from %v, want all of %v and nobody else", count, ids)
 		}
+	}
+}
+
+// ready waits until somebody answers.
+func ready(t testing.TB, conn *grpc.ClientConn) {
+	t.Helper()
+	if _, err := who(t.Context(), conn, grpc.WaitForReady(true)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -38,11 +38,11 @@ func TestPolicies(t *testing.T) {
 				flaky := registrytest.NewFlaky(b)
 				servers := []*server{start(t, "a"), start(t, "b"), start(t, "c"), start(t, "d")}
 				register(t, b, servers[0].service(), servers[1].service(), servers[2].service())
-				t.Cleanup(func() {
+				defer func() {
 					for _, s := range servers {
-						must(t, b.Deregister(t.Context(), s.id))
+						must(t, b.Deregister(ctx, s.id))
 					}
-				})
+				}()
 				conn := client(t, flaky, "rollcall:///api", policy)
 				until(t, conn, "a", "b", "c")
 				register(t, b, servers[3].service())

@@ -56,6 +56,7 @@ func decodeRecord(group string, r *store.Record) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.Payload = nil // the value stands for it from now on
 	return &s, nil
 }
 

@@ -73,9 +73,9 @@ func (c *checker) seenGone(r *registration, client *Client, windows []window) Mo
 	}
 	limit := r.end + client.Beat + second
 	for _, b := range r.reach {
-		if b.lost != never && b.from <= r.ending && r.ending <= b.until {
-			// It ended before it was back from a loss, perhaps without a trace: it
-			// is held until its owner had the time to come back.
+		if b.from <= r.ending && r.ending <= b.until && min(r.lasts(b), b.lost) <= b.until {
+			// It ended before it was back from a loss or a lapse, perhaps without a
+			// trace: it is held until its owner had the time to come back.
 			limit = max(limit, b.to+most)
 		}
 	}

@@ -94,6 +94,11 @@ func newModel(h *History) *model {
 // grace is the time that the owner of a registration has to come back.
 func (r *registration) grace() time.Duration { return max(r.client.TTL, r.client.Beat+second) }
 
+// lasts is when the lease ends that the last heartbeat before an outage left.
+func (r *registration) lasts(b block) Moment {
+	return max(b.from-r.client.Beat-lapse, r.call.Start) + r.client.TTL
+}
+
 // gone is when a registration of which no heartbeat was sent after t has to be
 // over in Redis.
 func (r *registration) gone(t Moment, windows []window) Moment {
@@ -116,8 +121,7 @@ func (m *model) live(r *registration, calls []*Call) {
 		if b.until < began.Start {
 			continue
 		}
-		// The lease that the last heartbeat before the outage left.
-		lasts := max(b.from-r.client.Beat-lapse, began.Start) + r.client.TTL
+		lasts := r.lasts(b)
 		must = without(must, span{min(lasts, b.lost), b.until})
 		if b.own {
 			r.excused = append(r.excused, span{lasts, b.until})
@@ -241,8 +245,7 @@ func (m *model) touchedLater(c *Call) bool {
 func (r *registration) reached() []span {
 	held := []span{{r.call.End, never}}
 	for _, b := range r.reach {
-		lasts := max(b.from-r.client.Beat-lapse, r.call.Start) + r.client.TTL
-		held = without(held, span{min(lasts, b.lost), b.until})
+		held = without(held, span{min(r.lasts(b), b.lost), b.until})
 	}
 	return held
 }

@@ -24,7 +24,7 @@ type Config struct {
 	Beat   time.Duration
 	Logger *slog.Logger
 	Hooks  Hooks
-	// Decode makes the value of a record; an error leaves the record out.
+	// Decode makes the value of a record, which nobody else uses yet; an error leaves the record out.
 	Decode func(group string, r *store.Record) (any, error)
 }
 

@@ -154,7 +154,9 @@ func (e *Engine) Supersede(id string) bool {
 // drop stops keeping a registration alive, if it still is the one meant.
 func (e *Engine) drop(own *registration, how Loss) bool {
 	e.mu.Lock()
-	still := e.owned[own.id] == own
+	// Not while the ID is being registered anew: what the backend says may be that
+	// call's own doing. If it is not, the next beat says so again.
+	still := e.owned[own.id] == own && e.pending[own.id] == 0
 	if still {
 		delete(e.owned, own.id)
 		if how == LossSuperseded {

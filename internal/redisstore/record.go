@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
@@ -39,7 +40,7 @@ func parseRecord(id, value, overlay, score string) (*store.Record, error) {
 	if len(owner) < 2 || owner[0] != '"' || owner[len(owner)-1] != '"' {
 		return nil, fmt.Errorf("bad owner in record")
 	}
-	r.Owner = strings.Clone(owner[1 : len(owner)-1])
+	r.Owner = unique.Make(owner[1 : len(owner)-1]).Value() // few owners have many records
 	r.Seq = uint64(number(fields[2]))
 	r.TTL = millis(number(fields[3]))
 	r.Beat = millis(number(fields[4]))

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
@@ -21,7 +22,17 @@ type batch struct {
 	puts   map[string]*putCall // per group, so that registrations share a call
 }
 
+// maxBatch is how many entries of the line travel together, so that a request
+// is answered within its timeout however many wait.
+const maxBatch = 1000
+
 func (s *Store) sendWrites(ops []writeOp) {
+	for part := range slices.Chunk(ops, maxBatch) {
+		s.sendBatch(part)
+	}
+}
+
+func (s *Store) sendBatch(ops []writeOp) {
 	b := &batch{store: s, puts: make(map[string]*putCall)}
 	for _, op := range ops {
 		op.add(b)

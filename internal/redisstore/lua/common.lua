@@ -38,6 +38,12 @@ local function parse_tomb(v)
   return {reason = reason, stamp = tonumber(stamp), owner = owner, seq = tonumber(seq), flag = flag}
 end
 
+-- Whether a tombstone stands against an owner who still renews or heals what it
+-- covers. His own move does not: he would not if that had not failed for him.
+local function ends(tomb, owner)
+  return tomb.reason == 'left' or (tomb.reason == 'moved' and tomb.owner ~= owner)
+end
+
 -- Of two registrations of one ID the greater stands.
 local function newer(a, b)
   return a.stamp > b.stamp or (a.stamp == b.stamp and a.owner > b.owner)
@@ -130,6 +136,7 @@ end
 
 -- After Redis's clock was set back no lease may last longer than its TTL.
 local function clamp(s)
+  s.clamped = true
   local live = redis.call('ZRANGEBYSCORE', s.z, num(s.now), '(+inf', 'WITHSCORES')
   for i = 1, #live, 2 do
     local rec = parse(redis.call('HGET', s.h, '+' .. live[i]))

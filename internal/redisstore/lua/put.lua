@@ -98,7 +98,7 @@ local function put(i)
   if mode == 'h' then
     if cur and cur.owner ~= owner and newer(cur, mine) then return 'superseded', 0, '' end
     if tomb and tomb.owner ~= owner and newer(tomb, mine) then return 'superseded', 0, '' end
-    if tomb and tomb.reason ~= 'expired' and tomb.stamp >= stamp then return 'buried', 0, '' end
+    if tomb and ends(tomb, owner) and tomb.stamp >= stamp then return 'buried', 0, '' end
   end
   local there, stands, leave
   if not cur then

@@ -46,7 +46,7 @@ else
       outcome = 'superseded'
     elseif not cur and tomb and tomb.owner ~= owner and newer(tomb, mine) then
       outcome = 'superseded'
-    elseif not cur and tomb and tomb.reason ~= 'expired' and tomb.stamp >= mine.stamp then
+    elseif not cur and tomb and ends(tomb, owner) and tomb.stamp >= mine.stamp then
       outcome = 'buried'
     end
     out[#out + 1] = outcome
@@ -58,7 +58,7 @@ if s.exists then
   commit(s)
   if KEYS[3] then
     if #alive > 0 then longest = math.max(longest or 0, now + ttl) end
-    if #s.changed > 0 then longest = top(s) end
+    if s.clamped or #s.changed > 0 then longest = top(s) end
     catalog_set(KEYS[3], now, ARGV[3], longest)
   end
   out[2] = s.rev

@@ -1,0 +1,48 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// A move to another name whose answer is lost on the line took effect in Redis,
+// but failed for its caller: the earlier registration goes on under its old name
+// (promise 1), and its owner is not told that it lost it (promise 5).
+func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
+	t.Parallel()
+	const ttl, beat = 2 * time.Second, 300 * time.Millisecond
+	s := testredis.Start(t)
+	line := faultnet.New(t, s.Addr())
+	cfg := config(t, s, ttl, beat)
+	reader := open(t, cfg)
+	cfg.RedisAddr = line.Addr()
+	told := make(chan string, 1)
+	cfg.Observer = &registry.Observer{Superseded: func(_, id string, _ bool) { told <- id }}
+	owner := open(t, cfg)
+	register(t, owner, "old", "x")
+
+	line.Hold(faultnet.ToClient)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if owner.Register(ctx, service("new", "x")) == nil {
+		t.Fatal("a registration without an answer returned nil")
+	}
+	line.Heal()
+	healed := time.Now()
+
+	took := within(t, healed, beat+slack, "the earlier registration is back", func() error {
+		return errors.Join(discovers(reader, "old", "x")(), discovers(reader, "new")())
+	})
+	figure(t, "1 failed move undone", took)
+	select {
+	case id := <-told:
+		t.Errorf("the owner was told that it lost %q", id)
+	case <-time.After(2 * beat):
+	}
+}

@@ -1,0 +1,119 @@
+package grpcresolver_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/rollcall-sd/rollcall/grpcresolver"
+	"github.com/rollcall-sd/rollcall/registry"
+	"github.com/rollcall-sd/rollcall/registry/registrytest"
+)
+
+// expectError calls until the error has the text.
+func expectError(t *testing.T, conn *grpc.ClientConn, text string) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		_, err := who(t.Context(), conn)
+		if status.Code(err) == codes.Unavailable && strings.Contains(err.Error(), text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("error %v, want an Unavailable with %q", err, text)
+		}
+	}
+}
+
+func TestNobodyToCall(t *testing.T) {
+	for name, policy := range policies {
+		if name == "methods only" { // it says to wait
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			b := registry.NewLocalRegistry()
+			defer b.Close()
+			flaky := registrytest.NewFlaky(b)
+			conn := client(t, flaky, "rollcall:///api", policy)
+			expectError(t, conn, `rollcall: nobody offers "api"`)
+			a := start(t, "a")
+			register(t, b, a.service())
+			ready(t, conn)
+			must(t, b.SetStatus(t.Context(), "a", registry.StatusCritical, ""))
+			expectError(t, conn, `rollcall: no instance of "api" can be called: 1 critical, 0 draining`)
+			flaky.Stale(errors.New("line cut"))
+			expectError(t, conn, `1 critical, 0 draining; last known state, as the watch is blind`)
+			flaky.Back()
+			must(t, b.SetStatus(t.Context(), "a", registry.StatusPassing, ""))
+			ready(t, conn)
+		})
+	}
+}
+
+func TestWaitForReadyWaits(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b registry.Backend) {
+		conn := client(t, b, "rollcall:///api")
+		expectError(t, conn, "nobody offers")
+		type answer struct {
+			id  string
+			err error
+		}
+		waiting := make(chan answer, 1)
+		go func() {
+			id, err := who(t.Context(), conn, grpc.WaitForReady(true))
+			waiting <- answer{id, err}
+		}()
+		expectError(t, conn, "nobody offers") // meanwhile, who does not wait is told
+		register(t, b, start(t, "a").service())
+		if got := <-waiting; got.err != nil || got.id != "a" {
+			t.Errorf("the call that waited got %+v", got)
+		}
+		impatient, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := who(impatient, conn, grpc.WaitForReady(true)); status.Code(err) != codes.Canceled {
+			t.Errorf("a call whose context ended: %v", err)
+		}
+	})
+}
+
+// A client that starts while the backend is away says so, and works as soon as it is back.
+func TestStartsWhileTheBackendIsAway(t *testing.T) {
+	b := registry.NewLocalRegistry()
+	defer b.Close()
+	register(t, b, start(t, "a").service())
+	flaky := registrytest.NewFlaky(b)
+	flaky.Away(errors.New("no route"))
+	conn := client(t, flaky, "rollcall:///api")
+	expectError(t, conn, `nothing is known of "api" yet`)
+	expectError(t, conn, "no route")
+	flaky.Back()
+	ready(t, conn)
+}
+
+func TestRegistryCloses(t *testing.T) {
+	b := registry.NewLocalRegistry()
+	register(t, b, start(t, "a").service())
+	conn := client(t, b, "rollcall:///api")
+	until(t, conn, "a")
+	must(t, b.Close())
+	until(t, conn, "a")
+	expectError(t, client(t, b, "rollcall:///api"), "closed")
+}
+
+func TestUsersOwnConfig(t *testing.T) {
+	b := registry.NewLocalRegistry()
+	defer b.Close()
+	register(t, b, start(t, "a").service(), start(t, "b").service())
+	// gRPC's switch for: my config, not the resolver's.
+	conn := dial(t, "rollcall:///api", grpcresolver.With(b), grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"pick_first":{}}]}`))
+	if count := answers(t, conn, 20); len(count) != 1 {
+		t.Errorf("answers came from %v, want pick_first's one", count)
+	}
+}
