@@ -55,9 +55,19 @@ func (g *group) draw(random uint64) int {
 // wanted says which endpoints may be drawn.
 type wanted struct {
 	balancer *Balancer
-	random   func() uint64
 	tried    []Picked // not these
 	aside    bool     // also those set aside
+	bits     uint64   // random at first
+}
+
+// random makes further random bits of the first (SplitMix64), which is quicker
+// than to draw anew.
+func (w *wanted) random() uint64 {
+	w.bits += 0x9e3779b97f4a7c15
+	z := w.bits
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
 }
 
 func (w *wanted) accepts(e *endpoint) bool {

@@ -11,27 +11,27 @@ import (
 // node is what this process has seen of one registration of an instance. Times
 // are nanoseconds since the balancer's start and never 0.
 type node struct {
-	owner      *Balancer
-	id         string
-	address    string
-	registered time.Time
-
+	// What every pick looks at, in one cache line.
 	inflight atomic.Int64
-	gone     atomic.Bool // set after a set without the node was published; never unset
-
-	latency atomic.Int64 // recent, in nanoseconds; 0 is unknown
-	sampled atomic.Int64 // when that was
-
+	latency  atomic.Int64 // recent, in nanoseconds; 0 is unknown
+	sampled  atomic.Int64 // when that was
 	failures atomic.Int64 // in a row
 	until    atomic.Int64 // set aside until then; 0 if it is not
 	times    atomic.Int64 // how often it was set aside
 	forgive  atomic.Int64 // when past ejections are forgotten; 0 if there are none
+	gone     atomic.Bool  // set after a set without the node was published; never unset
+
+	owner      *Balancer
+	id         string
+	address    string
+	registered time.Time
+	transport  atomic.Pointer[http.Transport] // a Transport's connections to it
 
 	// Under the owner's mutex.
-	ejections int // that are not forgotten
+	ejections int           // that are not forgotten
 	aside     time.Duration // how long the last one was
 
-	transport atomic.Pointer[http.Transport] // a Transport's connections to it
+	_ [40]byte // to three cache lines: the allocator then aligns it to them
 }
 
 // endpoint is an instance in one set; it never changes.

@@ -118,7 +118,7 @@ func (b *Balancer) pick(ctx context.Context, tried []Picked) (Picked, error) {
 				return Picked{}, err
 			}
 		}
-		e, aside := b.choose(s, tried)
+		e, bits, aside := b.choose(s, tried)
 		if e == nil {
 			return Picked{}, fmt.Errorf("%w: each of the %d instances of %q was tried", ErrNoInstances, s.size(), b.service)
 		}
@@ -137,17 +137,17 @@ func (b *Balancer) pick(ctx context.Context, tried []Picked) (Picked, error) {
 			continue
 		}
 		p := Picked{endpoint: e, times: e.times.Load(), trial: trial}
-		if e.node.timed(b.config.random()) {
+		if e.node.timed(bits) {
 			p.started = b.now()
 		}
 		return p, nil
 	}
 }
 
-// choose returns an endpoint that was not tried, or nil. aside says that it is
-// one that was set aside, as are all others.
-func (b *Balancer) choose(s *set, tried []Picked) (e *endpoint, aside bool) {
-	w := wanted{balancer: b, random: b.config.random, tried: tried}
+// choose returns an endpoint that was not tried, or nil, and random bits. aside
+// says that it is one that was set aside, as are all others.
+func (b *Balancer) choose(s *set, tried []Picked) (e *endpoint, bits uint64, aside bool) {
+	w := wanted{balancer: b, tried: tried, bits: b.config.random()}
 	e = s.near.pick(&w)
 	if len(s.far.endpoints) > 0 && (e == nil || s.near.full(e, b.config.spill)) {
 		if f := s.far.pick(&w); e == nil || f != nil && rather(f, e, b.clock.Load()) {
@@ -155,13 +155,13 @@ func (b *Balancer) choose(s *set, tried []Picked) (e *endpoint, aside bool) {
 		}
 	}
 	if e != nil {
-		return e, false
+		return e, w.bits, false
 	}
 	w.aside = true
 	if e = s.near.pick(&w); e == nil {
 		e = s.far.pick(&w)
 	}
-	return e, true
+	return e, w.bits, true
 }
 
 // await returns the first set with somebody in it.

@@ -100,10 +100,10 @@ func (m *Membership) Leave(ctx context.Context) error {
 	gone := m.left || m.err != nil
 	m.left = true
 	m.mu.Unlock()
+	m.forget()
 	if gone {
 		return nil
 	}
-	m.forget()
 	limit := DrainTimeout
 	if d, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(d)/2)

@@ -37,13 +37,16 @@ func decodeOverlay(data []byte) overlay {
 // status derives the visible status from the owner's and the overlay. What
 // nobody set stays "", which counts as passing.
 func (o overlay) status(own Status) Status {
-	if o.Drain != nil && *o.Drain {
+	draining := own == StatusDraining
+	if o.Drain != nil {
+		draining = *o.Drain
+	}
+	switch {
+	case draining:
 		return StatusDraining
-	}
-	if o.Health != "" {
-		own = o.Health
-	}
-	if own == StatusDraining && o.Drain != nil {
+	case o.Health != "":
+		return o.Health
+	case own == StatusDraining:
 		return StatusPassing // undrained
 	}
 	return own

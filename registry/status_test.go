@@ -70,6 +70,13 @@ func TestHealthAndDrainingAreKeptApart(t *testing.T) {
 		changed.Status = registry.StatusPassing
 		must(t, owner.Register(ctx, changed))
 		expect(registry.StatusPassing, "")
+		changed.Status = registry.StatusDraining
+		must(t, owner.Register(ctx, changed))
+		must(t, operator.Undrain(ctx, "a"))
+		expect(registry.StatusPassing, "")
+		must(t, operator.Drain(ctx, "a"))
+		must(t, operator.SetStatus(ctx, "a", registry.StatusWarning, ""))
+		expect(registry.StatusDraining, "")
 		for _, err := range []error{operator.SetStatus(ctx, "b", registry.StatusPassing, ""), operator.Drain(ctx, "b"), operator.Undrain(ctx, "b")} {
 			if !errors.Is(err, registry.ErrNotFound) {
 				t.Errorf("unknown ID: %v", err)

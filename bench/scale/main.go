@@ -1,0 +1,62 @@
+// Command scale computes, from measured costs per operation, what one Redis
+// primary carries and what a Cluster multiplies. It measures the costs on a
+// server that it is pointed at, or takes them from a file that it wrote before.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("scale: ")
+	costs := flag.String("costs", "bench/scale/costs.json", "measured costs, to be read or, with -measure, written")
+	addr := flag.String("measure", "", "host:port of an idle, empty Redis on which to measure the costs anew")
+	out := flag.String("o", "", "file to write to (default: standard output)")
+	flag.Parse()
+	if err := run(*costs, *addr, *out); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(file, addr, out string) error {
+	var c Costs
+	if addr != "" {
+		var err error
+		if c, err = measureCosts(context.Background(), addr); err != nil {
+			return err
+		}
+		data, err := json.MarshalIndent(c, "", " ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, append(data, '\n'), 0o644); err != nil {
+			return err
+		}
+	} else {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(data, &c); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	w := io.Writer(os.Stdout)
+	if out != "" {
+		f, err := os.Create(out)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		w = f
+	}
+	write(w, c)
+	return nil
+}
