@@ -5,7 +5,7 @@ DURATION ?= 10m
 FUZZTIME ?= 30s
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: ## install what the tests need (as root or with CI set; else print the command)
 	@scripts/setup
@@ -33,3 +33,15 @@ N ?= 10
 
 figures: setup ## print the worst of N (10) runs of the fault suite, per figure
 	@N=$(N) scripts/figures
+
+.PHONY: bench bench-full scale
+RUNS ?= 1
+
+bench: setup ## measure every goal of speed against the naive way and the limits (4 minutes)
+	@go test -run '^$$' -bench '^BenchmarkGoals$$' -benchtime 1x -timeout 20m ./bench
+
+bench-full: setup ## bench RUNS (1) times, growth curves and peers; writes docs/benchmarks.md
+	@RUNS=$(RUNS) bench/full
+
+scale: setup ## measure costs per operation; writes docs/scale.md: what one primary carries
+	@go run ./bench/scale -measure -o docs/scale.md

@@ -4,23 +4,24 @@ package balance
 // constant time (Vose's alias method).
 type group struct {
 	endpoints []endpoint
-	slots     []slot
 	weight    int64 // in total
 }
 
-// slot i stands for endpoint i in keep of 2^32 cases and for other in the rest.
-type slot struct{ keep, other uint32 }
+// share says of a draw that hits an endpoint that it keeps it in keep of 2^32
+// cases and gives it to another one in the rest.
+type share struct{ keep, other uint32 }
 
 func newGroup(endpoints []endpoint) group {
-	g := group{endpoints: endpoints, slots: make([]slot, len(endpoints))}
+	g := group{endpoints: endpoints}
 	for i := range endpoints {
 		g.weight += endpoints[i].weight
 	}
 	n := int64(len(endpoints))
-	// Each slot has room for g.weight; each endpoint brings n times its own.
+	// There is room for g.weight in each place; each endpoint brings n times its own.
 	rest := make([]int64, n)
 	var small, large []int
 	for i := range endpoints {
+		endpoints[i].share.other = uint32(i) // for those that fill their place
 		rest[i] = endpoints[i].weight * n
 		if rest[i] < g.weight {
 			small = append(small, i)
@@ -28,13 +29,10 @@ func newGroup(endpoints []endpoint) group {
 			large = append(large, i)
 		}
 	}
-	for i := range g.slots {
-		g.slots[i].other = uint32(i) // for those that fill their slot
-	}
 	for len(small) > 0 && len(large) > 0 {
 		s, l := small[len(small)-1], large[len(large)-1]
 		small = small[:len(small)-1]
-		g.slots[s] = slot{keep: uint32(float64(rest[s]) / float64(g.weight) * (1 << 32)), other: uint32(l)}
+		endpoints[s].share = share{keep: uint32(float64(rest[s]) / float64(g.weight) * (1 << 32)), other: uint32(l)}
 		if rest[l] -= g.weight - rest[s]; rest[l] < g.weight {
 			large = large[:len(large)-1]
 			small = append(small, l)
@@ -45,8 +43,8 @@ func newGroup(endpoints []endpoint) group {
 
 // draw maps random bits to an endpoint's index, by weight.
 func (g *group) draw(random uint64) int {
-	i := uint32(random >> 32 * uint64(len(g.slots)) >> 32)
-	if s := g.slots[i]; uint32(random) >= s.keep {
+	i := uint32(random >> 32 * uint64(len(g.endpoints)) >> 32)
+	if s := g.endpoints[i].share; uint32(random) >= s.keep {
 		i = s.other
 	}
 	return int(i)
@@ -93,7 +91,7 @@ func (g *group) pick(w *wanted) *endpoint {
 	}
 	e := &g.endpoints[i]
 	if j := g.second(w, i); j >= 0 {
-		if f := &g.endpoints[j]; rather(f, e, w.balancer.clock.Load()) {
+		if f := &g.endpoints[j]; rather(f, e) {
 			return f
 		}
 	}

@@ -39,6 +39,7 @@ type endpoint struct {
 	*node
 	info   *registry.ServiceInfo // shared: read only
 	weight int64
+	share  share
 }
 
 const (
@@ -100,14 +101,16 @@ func (n *node) closeIdle() {
 
 // rather reports whether j, drawn second, is to be called rather than i. What
 // is about equal is decided by the draw, which follows the weights.
-func rather(j, i *endpoint, now int64) bool {
+func rather(j, i *endpoint) bool {
 	fi, fj := i.inflight.Load(), j.inflight.Load()
-	li, lj := i.recent(now), j.recent(now)
-	if li > 0 && lj > 0 {
-		li, lj = li+int64(latencyNoise), lj+int64(latencyNoise)
-		if li > 2*lj || lj > 2*li {
-			return float64(fj+1)*float64(lj)*float64(i.weight) < float64(fi+1)*float64(li)*float64(j.weight)
-		}
+	b := i.owner
+	li, lj, differ := latencies(i.node, j.node, b.clock.Load())
+	if differ {
+		// By the time that is known without looking. That may be an old one.
+		li, lj, differ = latencies(i.node, j.node, b.now())
+	}
+	if differ {
+		return float64(fj+1)*float64(lj)*float64(i.weight) < float64(fi+1)*float64(li)*float64(j.weight)
 	}
 	if i.weight == j.weight {
 		return fj < fi
@@ -115,4 +118,15 @@ func rather(j, i *endpoint, now int64) bool {
 	// One request of the lighter one is no difference: with few in flight it
 	// would undo the weights.
 	return fj*i.weight+max(i.weight, j.weight) < fi*j.weight
+}
+
+// latencies returns two nodes' with the noise added, and whether both are known
+// and one is over twice the other.
+func latencies(i, j *node, now int64) (li, lj int64, differ bool) {
+	li, lj = i.recent(now), j.recent(now)
+	if li == 0 || lj == 0 {
+		return 0, 0, false
+	}
+	li, lj = li+int64(latencyNoise), lj+int64(latencyNoise)
+	return li, lj, li > 2*lj || lj > 2*li
 }

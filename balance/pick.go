@@ -150,7 +150,7 @@ func (b *Balancer) choose(s *set, tried []Picked) (e *endpoint, bits uint64, asi
 	w := wanted{balancer: b, tried: tried, bits: b.config.random()}
 	e = s.near.pick(&w)
 	if len(s.far.endpoints) > 0 && (e == nil || s.near.full(e, b.config.spill)) {
-		if f := s.far.pick(&w); e == nil || f != nil && rather(f, e, b.clock.Load()) {
+		if f := s.far.pick(&w); e == nil || f != nil && rather(f, e) {
 			e = f
 		}
 	}

@@ -49,13 +49,17 @@ func forever(t testing.TB, c *redis.Client) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pipe := c.Pipeline()
+	left := make([]*redis.DurationCmd, len(keys))
+	for i, key := range keys {
+		left[i] = pipe.PTTL(t.Context(), key)
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var out []string
-	for _, key := range keys {
-		left, err := c.PTTL(t.Context(), key).Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if left == -1 { // -2: it has just gone
+	for i, key := range keys {
+		if left[i].Val() == -1 { // -2: it has just gone
 			out = append(out, key)
 		}
 	}

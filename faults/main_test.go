@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/rollcall-sd/rollcall/internal/rolling"
 )
 
 func TestMain(m *testing.M) {
@@ -14,5 +16,6 @@ func TestMain(m *testing.M) {
 		beOwner()
 		return
 	}
+	rolling.Main(deployed)
 	goleak.VerifyTestMain(m)
 }

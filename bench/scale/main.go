@@ -1,6 +1,6 @@
 // Command scale computes, from measured costs per operation, what one Redis
 // primary carries and what a Cluster multiplies. It measures the costs on a
-// server that it is pointed at, or takes them from a file that it wrote before.
+// server that it starts, or takes them from a file that it wrote before.
 package main
 
 import (
@@ -17,19 +17,24 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("scale: ")
 	costs := flag.String("costs", "bench/scale/costs.json", "measured costs, to be read or, with -measure, written")
-	addr := flag.String("measure", "", "host:port of an idle, empty Redis on which to measure the costs anew")
+	anew := flag.Bool("measure", false, "measure the costs anew, on a redis-server started for it; takes half a minute")
 	out := flag.String("o", "", "file to write to (default: standard output)")
 	flag.Parse()
-	if err := run(*costs, *addr, *out); err != nil {
+	if err := run(*costs, *anew, *out); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(file, addr, out string) error {
+func run(file string, anew bool, out string) error {
 	var c Costs
-	if addr != "" {
-		var err error
-		if c, err = measureCosts(context.Background(), addr); err != nil {
+	if anew {
+		ctx := context.Background()
+		addr, stop, err := startServer(ctx)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		if c, err = measureCosts(ctx, addr); err != nil {
 			return err
 		}
 		data, err := json.MarshalIndent(c, "", " ")

@@ -145,10 +145,10 @@ func (e *Engine) renewed(sent []*registration, answer store.Renewal) []*registra
 			continue
 		case store.Lost:
 			e.mu.Lock()
-			replaced := e.owned[r.id] != r || e.pending[r.id] > 0
+			keeps := e.keeps(r)
 			e.mu.Unlock()
-			if replaced {
-				continue // deregistered, or just being registered anew
+			if !keeps {
+				continue
 			}
 			e.cfg.Hooks.lost(r.group, r.id)
 		}
@@ -156,6 +156,10 @@ func (e *Engine) renewed(sent []*registration, answer store.Renewal) []*registra
 	}
 	return again
 }
+
+// keeps reports whether a registration was neither deregistered nor is just
+// being replaced. e.mu is held.
+func (e *Engine) keeps(r *registration) bool { return e.owned[r.id] == r && e.pending[r.id] == 0 }
 
 // heal writes registrations again, as they were. It returns the groups in
 // which that failed in passing.
@@ -168,12 +172,17 @@ func (e *Engine) heal(lost []*registration) (failed map[string]bool, err error) 
 		var regs []*registration
 		e.mu.Lock()
 		for _, r := range part {
-			// Not what was deregistered or is just being replaced.
-			if e.owned[r.id] != r || e.pending[r.id] > 0 {
+			if !e.keeps(r) {
 				continue
 			}
 			puts = append(puts, store.Put{Group: r.group, ID: r.id, Heal: true, Stamp: r.stamp,
-				TTL: e.cfg.TTL, Beat: e.cfg.Beat, Payload: r.payload, Value: r.value, Overlay: r.overlay})
+				TTL: e.cfg.TTL, Beat: e.cfg.Beat, Payload: r.payload, Value: r.value, Overlay: r.overlay,
+				// It may be deregistered, and forgotten again by the backend, before this is sent.
+				Wanted: func() bool {
+					e.mu.Lock()
+					defer e.mu.Unlock()
+					return e.keeps(r)
+				}})
 			regs = append(regs, r)
 		}
 		e.mu.Unlock()

@@ -39,6 +39,11 @@ func (o *putOp) add(b *batch) {
 		close(o.done)
 		return
 	}
+	if o.put.Wanted != nil && !o.put.Wanted() {
+		o.result.Outcome = store.Buried
+		close(o.done)
+		return
+	}
 	s := b.store
 	c := b.puts[o.put.Group]
 	if c == nil || len(c.ops) == maxPuts {

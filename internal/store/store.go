@@ -115,6 +115,9 @@ type Put struct {
 	Overlay []byte
 	// Reset takes members out of the overlay that stands, which is kept otherwise.
 	Reset []string
+	// Wanted, if set, is asked right before each sending, in the order in which
+	// removals are sent. Where it says no, nothing is sent and Buried is answered.
+	Wanted func() bool
 }
 
 // Outcome of a Put or a lease in Renew.

@@ -1,0 +1,103 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rollcall-sd/rollcall/balance"
+	"github.com/rollcall-sd/rollcall/internal/rolling"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// Three HTTP servers are restarted, one after the other, again and again, while
+// eight client processes call them: by GET and by POST, on kept-alive
+// connections and on new ones.
+//
+// Leave and Serve drain, deregister, then stop: no request fails, though nobody
+// sleeps. Beside it, what becomes of the same when servers end otherwise.
+func TestDeploysOverHTTP(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	for _, way := range []rolling.Way{rolling.Leave, rolling.Sleep, rolling.Stop} {
+		plan := rolling.Plan{
+			URL:     server.URL() + "?ttl=3s&heartbeat=1s&namespace=" + string(way[:4]),
+			Servers: 3, Clients: 8, Rounds: 1, Way: way,
+		}
+		if way == rolling.Leave {
+			plan.Rounds = 20
+			if os.Getenv("ROLLCALL_SOAK") != "" {
+				plan.Rounds = 200
+			}
+		}
+		r, err := rolling.Run(t.Context(), plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("count: HTTP deploys, %s: %d of %d requests failed in %d restarts", way, r.Failed, r.Requests, r.Restarts)
+		figure(t, fmt.Sprintf("HTTP deploys, %s: a server's end", way), r.Stop)
+		if way == rolling.Leave && r.Failed > 0 {
+			t.Errorf("%d of %d requests failed, for one:\n%s", r.Failed, r.Requests, strings.Join(r.Errors, "\n"))
+		}
+	}
+}
+
+// deployed is what the processes of a deploy speak here.
+var deployed = rolling.Kind{Server: httpServer, Client: httpClient}
+
+func httpServer(work func(n int)) rolling.Server {
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		text, err := io.ReadAll(req.Body)
+		if req.Method == http.MethodGet {
+			text = []byte(strings.TrimPrefix(req.URL.Path, "/"))
+		}
+		n, bad := strconv.Atoi(string(text))
+		if err := errors.Join(err, bad); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		work(n)
+		fmt.Fprint(w, n)
+	})}
+	serve := func(l net.Listener) error { return server.Serve(l) }
+	return rolling.Server{Serve: serve, Shutdown: server.Shutdown}
+}
+
+func httpClient(watcher registry.Watcher, service string) (func(context.Context, int) error, func(), error) {
+	transport, err := balance.NewTransport(watcher)
+	if err != nil {
+		return nil, nil, err
+	}
+	client := &http.Client{Transport: transport}
+	call := func(ctx context.Context, n int) error {
+		number := strconv.Itoa(n)
+		method, path, body := http.MethodGet, number, io.Reader(nil)
+		if n%2 == 0 { // may not be repeated
+			method, path, body = http.MethodPost, "", strings.NewReader(number)
+		}
+		req, err := http.NewRequestWithContext(ctx, method, "http://"+service+"/"+path, body)
+		if err != nil {
+			return err
+		}
+		req.Close = n%7 == 0
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err == nil && (resp.StatusCode != http.StatusOK || string(answer) != number) {
+			err = fmt.Errorf("%s: %q, want %q", resp.Status, answer, number)
+		}
+		return err
+	}
+	return call, func() { transport.Close() }, nil
+}
