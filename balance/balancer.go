@@ -18,7 +18,6 @@ type Balancer struct {
 	config  config
 	start   time.Time
 	current atomic.Pointer[set]
-	clock   atomic.Int64 // when it was last asked for the time
 	used    atomic.Int64 // when a Transport asked last
 
 	nodes map[string]*node // by ID; of the watching goroutine
@@ -66,11 +65,7 @@ func start(watcher registry.Watcher, service string, c config) *Balancer {
 }
 
 // now is the time since the balancer's start; never 0.
-func (b *Balancer) now() int64 {
-	now := int64(time.Since(b.start)) + 1
-	b.clock.Store(now)
-	return now
-}
+func (b *Balancer) now() int64 { return int64(time.Since(b.start)) + 1 }
 
 // Close ends the watch and waits for it. Requests in flight go on; later picks,
 // and those that wait, return an error that matches registry.ErrClosed. A

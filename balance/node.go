@@ -52,10 +52,10 @@ const (
 
 // timed reports whether a request to the node is to be timed. Reading the clock
 // is a good part of a pick's cost, and tells little of a node known to be
-// quicker than the noise: of its requests an eighth will do.
+// far quicker than the noise: of its requests an eighth will do.
 func (n *node) timed(random uint64) bool {
 	l := n.latency.Load()
-	return l == 0 || l >= int64(latencyNoise) || random&7 == 0
+	return l == 0 || l >= int64(latencyNoise)/4 || random&7 == 0
 }
 
 // recent is the latency, fading while nothing new is measured, so that an
@@ -74,7 +74,7 @@ func (n *node) recent(now int64) int64 {
 func (n *node) observe(now, took int64) {
 	l := n.recent(now)
 	if took > l {
-		l += min((took-l+1)/2, l+int64(latencyNoise))
+		l += min((took-l+1)/2, l+int64(latencyNoise)/2)
 	} else {
 		l -= (l - took) / 8
 	}
@@ -103,13 +103,7 @@ func (n *node) closeIdle() {
 // is about equal is decided by the draw, which follows the weights.
 func rather(j, i *endpoint) bool {
 	fi, fj := i.inflight.Load(), j.inflight.Load()
-	b := i.owner
-	li, lj, differ := latencies(i.node, j.node, b.clock.Load())
-	if differ {
-		// By the time that is known without looking. That may be an old one.
-		li, lj, differ = latencies(i.node, j.node, b.now())
-	}
-	if differ {
+	if li, lj, differ := latencies(i.node, j.node); differ {
 		return float64(fj+1)*float64(lj)*float64(i.weight) < float64(fi+1)*float64(li)*float64(j.weight)
 	}
 	if i.weight == j.weight {
@@ -121,11 +115,15 @@ func rather(j, i *endpoint) bool {
 }
 
 // latencies returns two nodes' with the noise added, and whether both are known
-// and one is over twice the other.
-func latencies(i, j *node, now int64) (li, lj int64, differ bool) {
-	li, lj = i.recent(now), j.recent(now)
-	if li == 0 || lj == 0 {
-		return 0, 0, false
+// and one is over twice the other. It looks at the clock only if they may be.
+func latencies(i, j *node) (li, lj int64, differ bool) {
+	li, lj = i.latency.Load(), j.latency.Load()
+	if li == 0 || lj == 0 || max(li, lj) <= int64(latencyNoise) {
+		return li, lj, false
+	}
+	now := i.owner.now()
+	if li, lj = i.recent(now), j.recent(now); li == 0 || lj == 0 {
+		return li, lj, false
 	}
 	li, lj = li+int64(latencyNoise), lj+int64(latencyNoise)
 	return li, lj, li > 2*lj || lj > 2*li

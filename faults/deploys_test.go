@@ -43,7 +43,7 @@ func TestDeploysOverHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("count: HTTP deploys, %s: %d of %d requests failed in %d restarts", way, r.Failed, r.Requests, r.Restarts)
-		figure(t, fmt.Sprintf("HTTP deploys, %s: a server's end", way), r.Stop)
+		figure(t, fmt.Sprintf("HTTP deploys, %s: a server's end on average", way), r.Stop)
 		if way == rolling.Leave && r.Failed > 0 {
 			t.Errorf("%d of %d requests failed, for one:\n%s", r.Failed, r.Requests, strings.Join(r.Errors, "\n"))
 		}

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// pingEvery is how often a silent subscription is asked for a sign of life;
-	// one that does not give it by the next time is replaced.
-	pingEvery = time.Second
+	// pingLeast is how long a subscription is left silent at least before it is
+	// asked for a sign of life, once a beat otherwise; one that does not give it
+	// by the next time is replaced.
+	pingLeast = time.Second
 	// reconnectMost bounds the pause before the next try to subscribe.
 	reconnectMost = 500 * time.Millisecond
 )
@@ -177,7 +178,7 @@ func (s *subscription) listen(ctx context.Context, conn *redis.PubSub) (heard bo
 	defer stop()
 	asked := false
 	for ctx.Err() == nil {
-		msg, err := conn.ReceiveTimeout(ctx, pingEvery)
+		msg, err := conn.ReceiveTimeout(ctx, max(pingLeast, s.store.cfg.Beat))
 		var timeout net.Error
 		switch {
 		case err == nil:

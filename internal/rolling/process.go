@@ -41,7 +41,8 @@ func start(t task) (*process, error) {
 		defer runtime.UnlockOSThread()
 		defer close(p.exited)
 		cmd := exec.Command(os.Args[0], "-test.run=^$")
-		cmd.Env = append(os.Environ(), processEnv+"="+string(env))
+		// A program with the race detector otherwise sleeps for a second at its end.
+		cmd.Env = append(os.Environ(), processEnv+"="+string(env), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 		cmd.Stderr = &p.stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		in, err := cmd.StdinPipe()
