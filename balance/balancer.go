@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,13 @@ func start(watcher registry.Watcher, service string, c config) *Balancer {
 
 // now is the time since the balancer's start; never 0.
 func (b *Balancer) now() int64 { return int64(time.Since(b.start)) + 1 }
+
+func (b *Balancer) random() uint64 {
+	if b.config.random != nil {
+		return b.config.random()
+	}
+	return rand.Uint64()
+}
 
 // Close ends the watch and waits for it. Requests in flight go on; later picks,
 // and those that wait, return an error that matches registry.ErrClosed. A

@@ -2,6 +2,7 @@ package balance
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -13,11 +14,16 @@ import (
 )
 
 // BenchmarkPickCost sets a pick from 1,000 instances, its Done included, beside
-// the least that a lookup can cost, measured in turn: at most 10 times that.
+// the least that a lookup of one of 100 services can cost, an atomic pointer's
+// load and that of a map, measured in turn: at most 10 times that.
 func BenchmarkPickCost(b *testing.B) {
 	lb, ctx := thousand(b), context.Background()
 	var p atomic.Pointer[map[string]*registry.Snapshot]
-	p.Store(&map[string]*registry.Snapshot{"api": {}, "web": {}})
+	services := map[string]*registry.Snapshot{"api": {}}
+	for i := range 99 {
+		services[fmt.Sprint("service-", i)] = &registry.Snapshot{}
+	}
+	p.Store(&services)
 	var r *measure.Result
 	for b.Loop() {
 		r = measure.Interleave(21, 20*time.Millisecond,

@@ -117,7 +117,7 @@ func (n *node) failed(err error, trial, dial bool) {
 		return
 	}
 	n.ejections++
-	n.aside = e.lasts(n.ejections, b.config.random())
+	n.aside = e.lasts(n.ejections, b.random())
 	n.failures.Store(0)
 	n.forgive.Store(0)
 	n.times.Add(1)

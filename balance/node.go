@@ -52,10 +52,10 @@ const (
 
 // timed reports whether a request to the node is to be timed. Reading the clock
 // is a good part of a pick's cost, and tells little of a node known to be
-// far quicker than the noise: of its requests an eighth will do.
+// far quicker than the noise: of its requests one in 16 will do.
 func (n *node) timed(random uint64) bool {
 	l := n.latency.Load()
-	return l == 0 || l >= int64(latencyNoise)/4 || random&7 == 0
+	return l == 0 || l >= int64(latencyNoise)/4 || random&15 == 0
 }
 
 // recent is the latency, fading while nothing new is measured, so that an

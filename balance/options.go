@@ -3,7 +3,6 @@ package balance
 import (
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -39,7 +38,7 @@ type config struct {
 	wait     time.Duration
 	ejection Ejection
 	logger   *slog.Logger
-	random   func() uint64
+	random   func() uint64 // nil: math/rand
 
 	service string // all requests go to it; "" takes the URL's host
 	base    *http.Transport
@@ -51,7 +50,7 @@ type config struct {
 
 func defaults() config {
 	return config{
-		spill: DefaultSpillOver, logger: slog.Default(), random: rand.Uint64,
+		spill: DefaultSpillOver, logger: slog.Default(),
 		tries: DefaultTries, failure: func(r *http.Response) bool { return r.StatusCode >= 500 },
 	}
 }

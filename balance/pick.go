@@ -147,7 +147,7 @@ func (b *Balancer) pick(ctx context.Context, tried []Picked) (Picked, error) {
 // choose returns an endpoint that was not tried, or nil, and random bits. aside
 // says that it is one that was set aside, as are all others.
 func (b *Balancer) choose(s *set, tried []Picked) (e *endpoint, bits uint64, aside bool) {
-	w := wanted{balancer: b, tried: tried, bits: b.config.random()}
+	w := wanted{balancer: b, tried: tried, bits: b.random()}
 	e = s.near.pick(&w)
 	if len(s.far.endpoints) > 0 && (e == nil || s.near.full(e, b.config.spill)) {
 		if f := s.far.pick(&w); e == nil || f != nil && rather(f, e) {

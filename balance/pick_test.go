@@ -62,7 +62,7 @@ func TestEveryInstanceOfManyIsDrawnByWeight(t *testing.T) {
 	count := map[string]int{}
 	const perWeight = 200
 	for range total * perWeight {
-		count[g.endpoints[g.draw(b.config.random())].id]++
+		count[g.endpoints[g.draw(b.random())].id]++
 	}
 	for _, s := range services {
 		near(t, count, s.ID, s.Weight*perWeight)

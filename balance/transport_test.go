@@ -167,6 +167,7 @@ func TestTheServiceUnusedForLongestIsDropped(t *testing.T) {
 	serve(t, r, "a", nil)
 	c, tr := client(t, r)
 	get(t, c, "http://api/")
+	old := (*tr.services.Load())["api"]
 	for i := range MaxServices + 9 {
 		if _, err := tr.follow(fmt.Sprint("other", i)); err != nil {
 			t.Fatal(err)
@@ -179,6 +180,13 @@ func TestTheServiceUnusedForLongestIsDropped(t *testing.T) {
 	if got := get(t, c, "http://api/"); got != "a" {
 		t.Errorf("answered %q", got)
 	}
+	// Nor does it matter to a request that had begun by then.
+	late := call{transport: tr, balancer: old, request: httptest.NewRequest(http.MethodGet, "http://api/", nil)}
+	resp, err := late.run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
 }
 
 func TestIdleConnectionsToInstancesThatLeftAreClosed(t *testing.T) {

@@ -146,7 +146,7 @@ func (o *owner) await(event, id string, limit time.Duration) ownerLine {
 	return line
 }
 
-// tell sends a line: "register name id", "deregister id" or "discover name".
+// tell sends a line: "register name id", "deregister id", "discover name" or "watch name".
 func (o *owner) tell(words ...string) {
 	o.t.Helper()
 	if _, err := fmt.Fprintln(o.stdin, strings.Join(words, "\t")); err != nil {
@@ -226,6 +226,15 @@ func beOwner() {
 			err = r.Deregister(ctx, words[1])
 		case "discover":
 			done.Seen, err = r.Discover(ctx, words[1])
+		case "watch":
+			first := make(chan struct{})
+			go func() {
+				taken := sync.OnceFunc(func() { close(first) })
+				for range r.Watch(ctx, words[1]) {
+					taken()
+				}
+			}()
+			<-first
 		}
 		if err != nil {
 			done.Error = err.Error()

@@ -4,6 +4,11 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/rollcall-sd/rollcall/internal/rolling"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	rolling.Main(deployed)
+	goleak.VerifyTestMain(m)
+}

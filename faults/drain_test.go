@@ -1,0 +1,337 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// startWatcher starts a process that watches a service.
+func startWatcher(t testing.TB, s *testredis.Server, name string) *owner {
+	t.Helper()
+	o := startOwner(t, ownerConfig(config(t, s, shortTTL, shortBeat)))
+	o.tell("watch", name)
+	o.await("done", "watch "+name, 10*time.Second)
+	return o
+}
+
+// holdUp watches a service and does not take what follows the first state
+// until release is called.
+func holdUp(t testing.TB, w registry.Watcher, name string) (release func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	first, let, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		seen := false
+		for range w.Watch(ctx, name) {
+			if !seen {
+				seen = true
+				close(first)
+				<-let
+			}
+		}
+	}()
+	released := false
+	release = func() {
+		if !released {
+			released = true
+			close(let)
+		}
+	}
+	t.Cleanup(func() { cancel(); release(); <-done })
+	<-first
+	return release
+}
+
+// drains runs Drain and returns its result.
+func drains(ctx context.Context, b registry.Backend, id string) <-chan error {
+	result := make(chan error, 1)
+	go func() { result <- b.Drain(ctx, id) }()
+	return result
+}
+
+// stands fails unless an instance has a status and, by it, is called or not.
+func stands(b registry.Backend, name, id string, want registry.Status) func() error {
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		snap, err := b.Snapshot(ctx, name)
+		if err != nil {
+			return err
+		}
+		list, other := snap.Instances, snap.Others
+		if want == registry.StatusDraining || want == registry.StatusCritical {
+			list, other = other, list
+		}
+		for _, s := range other {
+			if s.ID == id {
+				return fmt.Errorf("%q is %q and in the wrong list, want %q", id, s.Status, want)
+			}
+		}
+		for _, s := range list {
+			if s.ID == id && (s.Status == want || s.Status == "" && want == registry.StatusPassing) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%q is not among those that are %q", id, want)
+	}
+}
+
+// nextBeat waits until a lease was renewed after now.
+func nextBeat(t testing.TB, b registry.Backend, name, id string) {
+	t.Helper()
+	was := ends(t, b, name)[id]
+	within(t, time.Now(), shortBeat+slack, "a heartbeat", func() error {
+		if is := ends(t, b, name)[id]; !is.After(was) {
+			return errors.New("none was seen")
+		}
+		return nil
+	})
+}
+
+// A probe finds an instance well, and later ill and well again, while a drain of
+// it waits and after.
+//
+// Status: a passing probe does not end a drain, Undrain does.
+func TestProbePassesDuringADrain(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
+	operator, prober, slow := member(t, server), member(t, server), member(t, server)
+	release := holdUp(t, slow, "web")
+	result := drains(soon(t, 20*time.Second), operator, "leaver")
+	within(t, time.Now(), slack, "it drains", stands(prober, "web", "leaver", registry.StatusDraining))
+	for _, status := range []registry.Status{registry.StatusPassing, registry.StatusCritical, registry.StatusPassing} {
+		must(t, prober.SetStatus(t.Context(), "leaver", status, "probed"))
+		must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
+	}
+	throughout(t, time.Now().Add(2*shortBeat), "it goes on draining", stands(operator, "web", "leaver", registry.StatusDraining))
+	select {
+	case err := <-result:
+		t.Fatalf("the drain ended with %v although a watcher had not taken it", err)
+	default:
+	}
+	release()
+	at := time.Now()
+	must(t, <-result)
+	figure(t, "drain: ends after the last watcher took it", time.Since(at))
+	must(t, prober.SetStatus(t.Context(), "leaver", registry.StatusPassing, "well"))
+	must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
+	must(t, operator.Undrain(t.Context(), "leaver"))
+	must(t, stands(prober, "web", "leaver", registry.StatusPassing)())
+	all, err := prober.Instances(t.Context(), "web")
+	if err != nil || len(all) != 1 || all[0].Note != "well" {
+		t.Errorf("after the drain the instance is %+v, %v; want its probe's note", all, err)
+	}
+}
+
+// An operator drains another's instance, and at once, or after the owner's next
+// heartbeat, Redis loses its memory.
+//
+// Status: what was set survives self-healing; less than a heartbeat before a
+// total loss it may be lost, but then it is for everybody.
+func TestOperatorDrainsBeforeAMemoryLoss(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
+	operator, reader := member(t, server), member(t, server)
+	web := watch(t, reader, "web")
+	must(t, operator.Drain(soon(t, 5*time.Second), "leaver"))
+	flush(t, server)
+	at := time.Now()
+	kept := true
+	within(t, at, backBy, "it is back, in whichever state", func() error {
+		all, err := reader.Instances(t.Context(), "web")
+		if err == nil && len(all) != 1 {
+			err = fmt.Errorf("there are %d instances", len(all))
+		}
+		if err == nil {
+			kept = all[0].Status == registry.StatusDraining
+		}
+		return err
+	})
+	t.Logf("count: drain less than a heartbeat before a total loss: kept %t", kept)
+	status := map[bool]registry.Status{true: registry.StatusDraining, false: registry.StatusPassing}[kept]
+	within(t, at, backBy+slack, "the watch agrees", func() error {
+		if shown := with("leaver")(web.last()); shown == kept || web.last().Stale != nil {
+			return fmt.Errorf("the watch shows it: %t, stale: %v; Redis has it as %q", shown, web.last().Stale, status)
+		}
+		return nil
+	})
+	throughout(t, time.Now().Add(2*shortBeat), "it stays so", stands(operator, "web", "leaver", status))
+
+	must(t, operator.Drain(soon(t, 5*time.Second), "leaver"))
+	nextBeat(t, operator, "web", "leaver")
+	flush(t, server)
+	at = time.Now()
+	took := within(t, at, backBy, "it is back and drains", stands(operator, "web", "leaver", registry.StatusDraining))
+	figure(t, "drain: back after a memory loss, still draining", took)
+	throughout(t, time.Now().Add(2*shortBeat), "it goes on draining", stands(reader, "web", "leaver", registry.StatusDraining))
+	web.never(t, at, "leaver")
+	must(t, operator.Undrain(t.Context(), "leaver"))
+	web.await(t, time.Now(), backBy, "undrained", with("leaver"))
+}
+
+// Redis loses its memory while a drain waits.
+//
+// Status: a drain that waits sees to it that it stands.
+func TestMemoryLossWhileADrainWaits(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
+	operator, slow := member(t, server), member(t, server)
+	release := holdUp(t, slow, "web")
+	result := drains(soon(t, 20*time.Second), operator, "leaver")
+	within(t, time.Now(), slack, "it drains", stands(slow, "web", "leaver", registry.StatusDraining))
+	flush(t, server)
+	within(t, time.Now(), backBy+slack, "it drains again", stands(slow, "web", "leaver", registry.StatusDraining))
+	release()
+	must(t, <-result)
+	must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
+}
+
+// A process that watches is killed while a drain waits for it.
+//
+// Drain returns once the watcher's lease has ended: its TTL + 1 s.
+func TestWatcherDiesWhileADrainWaits(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	operator := member(t, server)
+	register(t, operator, "web", "leaver")
+	w := startWatcher(t, server, "web")
+	w.signal(syscall.SIGSTOP)
+	result := drains(soon(t, 20*time.Second), operator, "leaver")
+	within(t, time.Now(), slack, "it drains", stands(operator, "web", "leaver", registry.StatusDraining))
+	select {
+	case err := <-result:
+		t.Fatalf("the drain ended with %v although a watcher had not taken it", err)
+	default:
+	}
+	w.kill()
+	at := time.Now()
+	must(t, <-result)
+	if took := time.Since(at); took > goneBy {
+		t.Errorf("the drain ended %s after the watcher had died, want at most %s", took, goneBy)
+	}
+	figure(t, "drain: ends after a watcher was killed, beyond its TTL", max(0, time.Since(at)-shortTTL))
+}
+
+// Two of three processes that watch are frozen while a drain waits.
+//
+// Drain returns with the context's error, which says how many have not taken
+// the state; and well once they have.
+func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	operator := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Namespace = "frozen" })
+	register(t, operator, "web", "leaver")
+	var watchers []*owner
+	for range 3 {
+		cfg := config(t, server, 20*time.Second, shortBeat)
+		cfg.Namespace = "frozen"
+		w := startOwner(t, ownerConfig(cfg))
+		w.tell("watch", "web")
+		w.await("done", "watch web", 10*time.Second)
+		watchers = append(watchers, w)
+	}
+	watchers[0].signal(syscall.SIGSTOP)
+	watchers[1].signal(syscall.SIGSTOP)
+	const limit = time.Second
+	begun := time.Now()
+	err := operator.Drain(soon(t, limit), "leaver")
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 watching processes") {
+		t.Errorf("the drain's error is %v, want the context's that tells of 2 processes", err)
+	}
+	if took := time.Since(begun); took > limit+slack {
+		t.Errorf("the drain ended after %s, with a context of %s", took, limit)
+	}
+	must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
+	result := drains(soon(t, 15*time.Second), operator, "leaver")
+	watchers[0].signal(syscall.SIGCONT)
+	watchers[1].signal(syscall.SIGCONT)
+	at := time.Now()
+	must(t, <-result)
+	if took := time.Since(at); took > backBy {
+		t.Errorf("the drain ended %s after the watchers ran on, want at most %s", took, backBy)
+	}
+	figure(t, "drain: ends after frozen watchers ran on", time.Since(at))
+}
+
+// Nobody watches the service, or nobody does any more, or only others are watched.
+//
+// Drain returns at once.
+func TestDrainOfAServiceNobodyWatches(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	owner, operator := member(t, server), member(t, server)
+	register(t, owner, "web", "a", "b", "c")
+	register(t, owner, "other", "d")
+	watch(t, operator, "other")
+	var slowest worst
+	drain := func(id string) {
+		t.Helper()
+		begun := time.Now()
+		must(t, operator.Drain(soon(t, 5*time.Second), id))
+		slowest.add(time.Since(begun))
+	}
+	drain("a")
+	ctx, cancel := context.WithCancel(t.Context())
+	for range operator.Watch(ctx, "web") {
+		cancel()
+	}
+	within(t, time.Now(), goneBy, "the watch is forgotten", func() error {
+		left, err := server.Client(t).HLen(t.Context(), keyOf(config(t, server, shortTTL, shortBeat), "web", "w")).Result()
+		if err == nil && left > 0 {
+			err = fmt.Errorf("%d watchers are noted", left)
+		}
+		return err
+	})
+	drain("b")
+	drain("c")
+	if slowest.get() > slack {
+		t.Errorf("a drain that nobody had to be told of took %s", slowest.get())
+	}
+	figure(t, "drain: of a service nobody watches", slowest.get())
+	for _, call := range []func(context.Context, string) error{operator.Drain, operator.Undrain} {
+		if err := call(t.Context(), "nobody"); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("the error for an unknown ID is %v, want one that matches %v", err, registry.ErrNotFound)
+		}
+	}
+}
+
+// An instance is undrained, after a drain and while one waits.
+//
+// Status: Undrain ends a drain.
+func TestUndrain(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "stayer"}))
+	operator, other, slow := member(t, server), member(t, server), member(t, server)
+	web := watch(t, other, "web")
+	must(t, operator.Drain(soon(t, 5*time.Second), "stayer"))
+	at := time.Now()
+	if with("stayer")(web.last()) {
+		t.Error("the drain ended before a watch had taken it")
+	}
+	must(t, other.Undrain(t.Context(), "stayer"))
+	web.await(t, at, backBy, "undrained", with("stayer"))
+	nextBeat(t, operator, "web", "stayer")
+	must(t, stands(operator, "web", "stayer", registry.StatusPassing)())
+
+	release := holdUp(t, slow, "web")
+	result := drains(soon(t, 20*time.Second), operator, "stayer")
+	within(t, time.Now(), slack, "it drains", stands(other, "web", "stayer", registry.StatusDraining))
+	must(t, other.Undrain(t.Context(), "stayer"))
+	throughout(t, time.Now().Add(2*time.Second+slack/2), "no drain undoes it", stands(other, "web", "stayer", registry.StatusPassing))
+	release()
+	<-result
+	must(t, stands(other, "web", "stayer", registry.StatusPassing)())
+}
