@@ -5,7 +5,7 @@ DURATION ?= 10m
 FUZZTIME ?= 30s
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 setup: ## install what the tests need (as root or with CI set; else print the command)
 	@scripts/setup

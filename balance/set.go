@@ -55,7 +55,7 @@ func nobody(snap *registry.Snapshot, s *selector) error {
 	case len(snap.Instances) > 0:
 		err = fmt.Errorf("%w: none of the %d instances of %q has %v", ErrNoInstances, len(snap.Instances), snap.Service, s)
 	case len(snap.Others) > 0:
-		err = fmt.Errorf("%w: the %d instances of %q are critical or draining", ErrNoInstances, len(snap.Others), snap.Service)
+		err = fmt.Errorf("%w: nobody of %q is to be called: %d critical or draining", ErrNoInstances, snap.Service, len(snap.Others))
 	default:
 		err = fmt.Errorf("%w: nobody offers %q", ErrNoInstances, snap.Service)
 	}

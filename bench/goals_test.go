@@ -23,7 +23,9 @@ func BenchmarkGoals(b *testing.B) {
 		{"serial", serialReads}, {"concurrent", concurrentReads}, {"churn", churnReads}, {"lookup", cachedLookups},
 		{"local", localRegistry}, {"register", registers}, {"heartbeat", heartbeats}, {"push", pushes}, {"memory", memory},
 	} {
+		began := time.Now()
 		b.Run(group.name, func(b *testing.B) { goals = append(goals, group.measure(b)...) })
+		fmt.Fprintf(os.Stderr, "measured %s in %s\n", group.name, time.Since(began).Round(time.Second/10))
 	}
 	fmt.Println()
 	measure.Table(os.Stdout, goals)

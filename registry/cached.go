@@ -76,6 +76,7 @@ func NewCachedRegistry(backend Backend, options ...CacheOption) *CachedRegistry 
 // cached is one watched service.
 type cached struct {
 	name   string
+	ended  <-chan struct{} // closed when it is watched no more
 	cancel context.CancelFunc
 	used   atomic.Bool // since dropIdle looked last
 	state  atomic.Pointer[cachedState]
@@ -135,7 +136,7 @@ func (c *CachedRegistry) follow(name string) (*cached, error) {
 		return nil, fmt.Errorf("look up %q: %w: %d services are cached, the most that WithMaxServices allows", name, ErrNotReady, len(services))
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	s := &cached{name: name, cancel: cancel}
+	s := &cached{name: name, ended: ctx.Done(), cancel: cancel}
 	s.used.Store(true)
 	s.state.Store(&cachedState{Snapshot: emptySnapshot(name, failed("look up", name, ErrNotReady)), changed: make(chan struct{})})
 	more := maps.Clone(services)
@@ -173,9 +174,10 @@ func (s *cached) set(state *cachedState) {
 	close(s.state.Swap(state).changed)
 }
 
-// forget takes a service out of the cache, if it still is the one meant.
+// forget takes a service out of the cache, if it still is the one meant. It is
+// out before its watch ends, so that nobody who sees that end finds it again.
 func (c *CachedRegistry) forget(s *cached) {
-	s.cancel()
+	defer s.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	services := *c.services.Load()
@@ -236,6 +238,8 @@ func (c *CachedRegistry) Discover(ctx context.Context, serviceName string) ([]Se
 			return nil, failed("discover", serviceName, ctx.Err())
 		case <-c.ctx.Done():
 			return nil, failed("discover", serviceName, ErrClosed)
+		case <-s.ended: // idle for long, but for this call
+			return c.Discover(ctx, serviceName)
 		}
 	}
 }

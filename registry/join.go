@@ -110,10 +110,19 @@ func (m *Membership) Leave(ctx context.Context) error {
 	}
 	draining, cancel := context.WithTimeout(ctx, limit)
 	// Whatever comes of it, the instance is deregistered next.
-	_ = m.backend.Drain(draining, m.service.ID)
+	err := m.backend.Drain(draining, m.service.ID)
 	cancel()
+	if errors.Is(err, ErrUnavailable) {
+		// One more try, no more: the TTL does it as well.
+		last, cancel := context.WithTimeout(ctx, lastTry)
+		defer cancel()
+		ctx = last
+	}
 	return m.backend.Deregister(ctx, m.service.ID)
 }
+
+// lastTry bounds the deregistration by Leave while the backend is away.
+const lastTry = 500 * time.Millisecond
 
 // DrainTimeout bounds how long Leave waits for watchers.
 const DrainTimeout = 5 * time.Second

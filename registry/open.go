@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Open opens the backend that a URL names: "local:" for one in memory, of this
-// process alone, or Redis by a URL as ParseURL describes.
+// Open opens the backend that a URL names: "local:" for one in memory, each time
+// a new and empty one, or Redis by a URL as ParseURL describes.
 //
 // Like NewRedisRegistry it reaches a server once, within ctx or 5 s, and fails
 // with an error that matches ErrUnavailable if it can't. No error shows a password.

@@ -85,16 +85,17 @@ type Backend interface {
 
 	// SetStatus sets an instance's health, whoever owns it, and a note of at most
 	// MaxNoteBytes that says why. Health and draining are two facts, kept apart:
-	// a passing probe does not end a drain. Both survive heartbeats, healing and a
+	// a passing probe does not end a drain; StatusDraining marks the instance as
+	// Drain does, without waiting. Both survive heartbeats, healing and a
 	// re-registration by the same registry value that sets no status. An unknown
 	// ID gives an error that matches ErrNotFound.
 	SetStatus(ctx context.Context, serviceID string, status Status, note string) error
 
 	// Drain marks an instance as on its way out and returns once every process
 	// that watches the service has taken the state without it, or with the
-	// context's error, which says how many have not. It says nothing of callers of
-	// Discover, or of clients behind DNS and HTTP. An unknown ID gives an error
-	// that matches ErrNotFound.
+	// context's error, which says how many have not; the mark then stands all the
+	// same, until Undrain. It says nothing of callers of Discover, or of clients
+	// behind DNS and HTTP. An unknown ID gives an error that matches ErrNotFound.
 	Drain(ctx context.Context, serviceID string) error
 
 	// Undrain ends a drain; the instance's health shows again.

@@ -22,7 +22,9 @@ const (
 // the backend is away the server serves and Serve keeps trying to join. Serve
 // returns nil after an orderly end; the error of serve when that ends by
 // itself; and the membership's when it was lost to another, after the same
-// orderly end. shutdown must make serve return; it gets ShutdownTimeout.
+// orderly end. Where the backend does not answer as Serve leaves, it returns
+// Leave's error, and the instance goes with its TTL. shutdown must make serve
+// return; it gets ShutdownTimeout.
 func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.Listener,
 	serve func(net.Listener) error, shutdown func(context.Context) error) error {
 	if service.Address == "" || service.Port == 0 {

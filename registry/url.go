@@ -104,9 +104,11 @@ func splitURL(rawURL string) (*url.URL, error) {
 	switch u.Scheme {
 	case "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
 	case "local":
-		return nil, badURL("scheme", "local: has no Redis behind it; give it to Open, or call NewLocalRegistry")
+		return nil, badURL("scheme", "local: has no Redis behind it: Open takes it, with nothing behind the colon")
+	case "":
+		return nil, badURL("scheme", "is missing; write redis://host:6379, or local: for Open")
 	default:
-		return nil, badURL("scheme", "is none of "+schemes)
+		return nil, badURL("scheme", "is none of "+schemes+" (and, for Open, local:)")
 	}
 	_, rest, found := strings.Cut(rawURL, "://")
 	if !found || u.Opaque != "" {

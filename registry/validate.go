@@ -43,7 +43,7 @@ func validateService(s ServiceInfo) error {
 	switch s.Status {
 	case "", StatusPassing, StatusWarning, StatusCritical, StatusDraining:
 	default:
-		return badService("Status", "is none of passing, warning, critical, draining")
+		return badService("Status", fmt.Sprintf("%q is none of passing, warning, critical and draining", s.Status))
 	}
 	return validatePairs("Extensions", s.Extensions)
 }

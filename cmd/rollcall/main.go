@@ -36,7 +36,7 @@ type streams struct {
 
 func commands() []command {
 	return []command{
-		{"demo", "servers come and go, and a watch follows: see it work in 10 seconds", demoCommand},
+		{"demo", "servers come and go, and a watch follows: see it work in 11 seconds", demoCommand},
 		{"demo-server", "", demoServerCommand},
 		{"version", "print the version", versionCommand},
 	}

@@ -30,8 +30,7 @@ func (e *Engine) checkAll() {
 		groups = append(groups, g)
 	}
 	e.groupsMu.Unlock()
-	attending, _ := e.store.(store.Attending)
-	var attendances []store.Attendance
+	var attended []string
 	for _, g := range groups {
 		g.mu.Lock()
 		t := g.topic
@@ -42,8 +41,9 @@ func (e *Engine) checkAll() {
 		silent := t.unpushed != ""
 		t.unpushed = ""
 		at := t.asOf.Load()
-		if attending != nil && g.name != store.Catalog {
-			attendances = append(attendances, store.Attendance{Group: g.name, TTL: e.cfg.TTL, Taken: t.taken})
+		if g.name != store.Catalog {
+			t.noteTaken()
+			attended = append(attended, g.name)
 		}
 		g.mu.Unlock()
 		if silent {
@@ -56,8 +56,8 @@ func (e *Engine) checkAll() {
 		}
 		g.join(resyncCheck)
 	}
-	if attending != nil {
-		e.attend(attending, attendances)
+	if len(attended) > 0 {
+		e.attend(attended...)
 	}
 }
 

@@ -43,15 +43,16 @@ type Engine struct {
 	beating  bool
 	checking bool
 	owned    map[string]*registration
-	former   map[string]*registration // superseded: deregistering them must not end the newer
+	former   map[string]*registration // superseded, or their Deregister failed: another one must not end the newer
 	pending  map[string]int           // registrations under way, by ID
 	lost     map[string]map[*lossListener]struct{}
 
 	groupsMu sync.Mutex
 	groups   map[string]*group
 
-	health health
-	bad    badRecords
+	attender attender
+	health   health
+	bad      badRecords
 }
 
 // New returns an Engine, which owns the store from then on.
@@ -64,6 +65,7 @@ func New(cfg Config) *Engine {
 		lost:    make(map[string]map[*lossListener]struct{}),
 		groups:  make(map[string]*group),
 	}
+	e.attender.turn, e.attender.wanted = make(chan struct{}, 1), make(map[string]struct{})
 	e.instant, _ = cfg.Store.(store.Instant)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e
@@ -78,6 +80,7 @@ func (e *Engine) Close() error {
 	if closed {
 		return nil
 	}
+	e.attendNoMore()
 	e.cancel()
 	err := e.store.Close()
 	e.loops.Wait()
@@ -137,6 +140,13 @@ func (e *Engine) sleep(d time.Duration) bool {
 type health struct {
 	mu    sync.Mutex
 	since time.Time // zero while it answers
+}
+
+// away reports whether the backend did not answer when it was asked last.
+func (e *Engine) away() bool {
+	e.health.mu.Lock()
+	defer e.health.mu.Unlock()
+	return !e.health.since.IsZero()
 }
 
 func (e *Engine) contact(err error) {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -32,15 +33,21 @@ func (e *Engine) Mark(ctx context.Context, id string, set map[string]string) (st
 }
 
 const (
-	// behindEvery is how often a wait asks how many watchers are left: often at first.
+	// behindFirst and behindMost bound the pauses between two questions of how
+	// many watchers are left: short ones at first.
 	behindFirst = 5 * time.Millisecond
 	behindMost  = 200 * time.Millisecond
 	// remarkEvery is how often a wait makes sure that the mark still stands.
 	remarkEvery = time.Second
 )
 
+// errOtherwise: whoever waits for a mark does not fight over it.
+var errOtherwise = errors.New("another has set it otherwise in the meantime")
+
 // MarkAndWait is Mark, and then waits until every process that watches the
-// service has taken a state with it. The error of an ended ctx says how many have not.
+// service has taken a state with it. The error of an ended ctx says how many have
+// not. If the backend loses its memory meanwhile, the mark is set again, and
+// watchers get a heartbeat and a second to be known again.
 func (e *Engine) MarkAndWait(ctx context.Context, id string, set map[string]string) (store.Marked, error) {
 	marked, err := e.Mark(ctx, id, set)
 	if err != nil || !marked.Existed {
@@ -51,13 +58,29 @@ func (e *Engine) MarkAndWait(ctx context.Context, id string, set map[string]stri
 		return marked, e.waitTaken(ctx, marked.Group)
 	}
 	rev, asked := marked.Rev, time.Now()
+	var lost time.Time // when the mark was found missing last
 	for pause := behindFirst; ; pause = min(2*pause, behindMost) {
 		behind, err := attending.Behind(ctx, marked.Group, rev)
-		if err == nil && behind == 0 {
-			return marked, nil
-		}
 		if err != nil && !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 			return marked, err
+		}
+		taken := err == nil && behind == 0
+		if taken && pause == behindFirst {
+			return marked, nil
+		}
+		if taken || err == nil && time.Since(asked) >= remarkEvery {
+			asked = time.Now()
+			switch now, err := e.remark(ctx, marked.Group, id, set); {
+			case errors.Is(err, errOtherwise):
+				return marked, err
+			case err != nil:
+			case now.Changed:
+				rev, lost = now.Rev, time.Now()
+			case lost.IsZero() && !now.Existed && now.Rev == "":
+				lost = time.Now() // nothing is left of the service
+			case lost.IsZero() && !now.Existed, taken && (lost.IsZero() || time.Since(lost) > e.cfg.Beat+time.Second):
+				return marked, nil
+			}
 		}
 		t := time.NewTimer(pause)
 		select {
@@ -69,25 +92,41 @@ func (e *Engine) MarkAndWait(ctx context.Context, id string, set map[string]stri
 			t.Stop()
 			return marked, store.ErrClosed
 		}
-		if time.Since(asked) < remarkEvery {
+	}
+}
+
+// remark sets a mark again if the backend lost it. Changed says that it had to.
+func (e *Engine) remark(ctx context.Context, group, id string, set map[string]string) (store.Marked, error) {
+	view, err := e.Read(ctx, group)
+	if err != nil {
+		return store.Marked{}, err
+	}
+	for _, entry := range view.Entries {
+		if entry.ID != id {
 			continue
 		}
-		asked = time.Now()
-		// The backend may have lost its memory, and the mark with it.
-		if again, err := e.Mark(ctx, id, set); err == nil && (again.Changed || !again.Existed) {
-			if again.Rev == "" {
-				return marked, nil // nothing is left of the service
+		members, missing := map[string]json.RawMessage{}, false
+		_ = json.Unmarshal(entry.Overlay, &members) // one that cannot be read has nothing
+		for name, value := range set {
+			switch is, ok := members[name]; {
+			case !ok:
+				missing = true
+			case string(is) != value:
+				return store.Marked{}, errOtherwise
 			}
-			rev = again.Rev
+		}
+		if !missing {
+			return store.Marked{Existed: true}, nil
 		}
 	}
+	return e.Mark(ctx, id, set)
 }
 
 func waited(ctx context.Context, behind int, err error) error {
 	if err != nil {
 		return fmt.Errorf("how many watching processes have not taken it yet is unknown: %w: %w", ctx.Err(), err)
 	}
-	return fmt.Errorf("%d watching processes have not taken it yet: %w", behind, ctx.Err())
+	return fmt.Errorf("%d of the watching processes have not taken it yet: %w", behind, ctx.Err())
 }
 
 // waitTaken waits until this process's readers have taken what stands now.

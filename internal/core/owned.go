@@ -7,7 +7,8 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// maxFormer bounds how many lost registrations are remembered.
+// maxFormer bounds how many registrations are remembered that were superseded,
+// or whose Deregister failed.
 const maxFormer = 10_000
 
 // registration is what this engine keeps alive.
@@ -19,6 +20,7 @@ type registration struct {
 	overlay []byte
 	stamp   int64
 	put     time.Time // when it was last written in full
+	failed  bool      // its Deregister failed
 }
 
 // Registering asks for a registration.
@@ -91,11 +93,28 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 		return removed.Group, err
 	}
 	defer e.tellLoss(own, LossDeregistered)
-	if err := ctx.Err(); err != nil {
-		return own.group, err
+	if err = ctx.Err(); err == nil {
+		_, err = e.store.Remove(ctx, store.Removal{Group: own.group, ID: id, Own: true, Stamp: own.stamp})
 	}
-	_, err = e.store.Remove(ctx, store.Removal{Group: own.group, ID: id, Own: true, Stamp: own.stamp})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case err != nil && e.owned[id] == nil && e.former[id] == nil:
+		own.failed = true
+		e.remember(own) // for when this is tried again
+	case err == nil && own.failed && e.former[id] == own:
+		delete(e.former, id)
+	}
 	return own.group, err
+}
+
+// remember keeps a registration that is no longer kept alive, so that
+// deregistering it does not end a newer owner's. e.mu is held.
+func (e *Engine) remember(own *registration) {
+	if len(e.former) >= maxFormer {
+		clear(e.former)
+	}
+	e.former[own.id] = own
 }
 
 // Loss says how a registration was lost.
@@ -160,10 +179,7 @@ func (e *Engine) drop(own *registration, how Loss) bool {
 	if still {
 		delete(e.owned, own.id)
 		if how == LossSuperseded {
-			if len(e.former) >= maxFormer {
-				clear(e.former)
-			}
-			e.former[own.id] = own
+			e.remember(own)
 		}
 	}
 	e.mu.Unlock()

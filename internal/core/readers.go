@@ -1,12 +1,5 @@
 package core
 
-import (
-	"context"
-	"time"
-
-	"github.com/rollcall-sd/rollcall/internal/store"
-)
-
 // reader is one loop over a watch. A state counts as taken when the loop asks
 // for the next. Guarded by the group's lock.
 type reader struct{ taken uint64 }
@@ -16,7 +9,9 @@ type milestone struct {
 	serial uint64
 	rev    string
 	left   int // readers that have not taken it
-	done   chan struct{}
+	// waiting are closed then: its own, and those of states before it that are
+	// not followed any more.
+	waiting []chan struct{}
 }
 
 // maxMilestones bounds how many states are followed at a time; a newer one
@@ -26,15 +21,27 @@ const maxMilestones = 64
 // whenTaken returns a channel that is closed when all readers have taken what
 // stands now. g.mu is held.
 func (t *topic) whenTaken() <-chan struct{} {
+	done := make(chan struct{})
+	if m := t.follow(); m != nil {
+		m.waiting = append(m.waiting, done)
+	} else {
+		close(done)
+	}
+	return done
+}
+
+// follow tells other processes once all readers have taken what stands now. It
+// returns nil when they have. g.mu is held.
+func (t *topic) follow() *milestone {
 	s := t.cur.Load()
 	if s == nil {
 		s = &shown{}
 	}
 	if n := len(t.milestones); n > 0 && t.milestones[n-1].serial == s.serial {
 		t.milestones[n-1].rev = t.g.truth.rev // the same state, at a later revision
-		return t.milestones[n-1].done
+		return t.milestones[n-1]
 	}
-	m := &milestone{serial: s.serial, rev: t.g.truth.rev, done: make(chan struct{})}
+	m := &milestone{serial: s.serial, rev: t.g.truth.rev}
 	for r := range t.readers {
 		if r.taken < m.serial {
 			m.left++
@@ -42,24 +49,40 @@ func (t *topic) whenTaken() <-chan struct{} {
 	}
 	if m.left == 0 {
 		t.reached(m)
-		return m.done
+		return nil
 	}
 	if len(t.milestones) == maxMilestones {
+		next := t.milestones[1]
+		next.waiting = append(next.waiting, t.milestones[0].waiting...)
 		t.milestones = t.milestones[1:]
 	}
 	t.milestones = append(t.milestones, m)
-	return m.done
+	return m
 }
 
 func (t *topic) reached(m *milestone) {
-	close(m.done)
-	if t.taken == m.rev {
+	for _, done := range m.waiting {
+		close(done)
+	}
+	if t.taken != m.rev {
+		t.taken = m.rev
+		t.g.e.attend(t.g.name)
+	}
+}
+
+// noteTaken brings what is said to be taken up to now, when nothing that could
+// be waited for made that happen. g.mu is held.
+func (t *topic) noteTaken() {
+	s := t.cur.Load()
+	if s == nil {
 		return
 	}
-	t.taken = m.rev
-	if a, ok := t.g.e.store.(store.Attending); ok {
-		t.g.e.attend(a, []store.Attendance{{Group: t.g.name, TTL: t.g.e.cfg.TTL, Taken: m.rev}})
+	for r := range t.readers {
+		if r.taken < s.serial {
+			return
+		}
 	}
+	t.taken = t.g.truth.rev
 }
 
 // join adds a reader.
@@ -105,24 +128,4 @@ func (t *topic) settle(before, now uint64) {
 		kept = append(kept, m)
 	}
 	t.milestones = kept
-}
-
-const (
-	// attendTimeout bounds one renewal of a watcher's lease.
-	attendTimeout = 2 * time.Second
-	// attendFirstTimeout bounds how long a new watch waits for its lease before it reads.
-	attendFirstTimeout = 300 * time.Millisecond
-)
-
-// attend says in the background what this process has taken as a watcher.
-func (e *Engine) attend(a store.Attending, attendances []store.Attendance) {
-	if len(attendances) == 0 || !e.enter() {
-		return
-	}
-	go func() {
-		defer e.leave()
-		ctx, cancel := context.WithTimeout(e.ctx, attendTimeout)
-		defer cancel()
-		_ = a.Attend(ctx, attendances) // the next check says it again
-	}()
 }

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -95,31 +94,16 @@ func (e *Engine) watch(name string) *topic {
 		g.mu.Unlock()
 		if e.instant == nil {
 			e.check()
-			if a, ok := e.store.(store.Attending); ok && name != store.Catalog {
+			if _, ok := e.store.(store.Attending); ok && name != store.Catalog {
 				// Nobody reads a state before whoever drains can know of it: the line of
 				// the first read waits for this one's answer.
-				e.attendFirst(a, g)
+				e.attendFirst(g)
 			} else {
 				g.join(resyncStart)
 			}
 		}
 	}
 	return t
-}
-
-// attendFirst takes the lease as a watcher, then reads. When the backend is
-// away it reads all the same, which then says so.
-func (e *Engine) attendFirst(a store.Attending, g *group) {
-	if !e.enter() {
-		return
-	}
-	go func() {
-		defer e.leave()
-		ctx, cancel := context.WithTimeout(e.ctx, attendFirstTimeout)
-		defer cancel()
-		_ = a.Attend(ctx, []store.Attendance{{Group: g.name, TTL: e.cfg.TTL}})
-		g.join(resyncStart)
-	}()
 }
 
 // unwatch gives back what watch returned.
@@ -134,8 +118,8 @@ func (e *Engine) unwatch(t *topic) {
 		if t.timer != nil {
 			t.timer.Stop()
 		}
-		if a, ok := e.store.(store.Attending); ok && g.name != store.Catalog {
-			e.attend(a, []store.Attendance{{Group: g.name}})
+		if g.name != store.Catalog {
+			e.attend(g.name)
 		}
 	}
 	g.mu.Unlock()
@@ -242,9 +226,10 @@ func (t *topic) publish() {
 		return // nothing is known yet, and it is being tried again
 	}
 	content := t.content()
-	// Somebody may be waiting, wherever, for what is marked to be taken.
-	if slices.ContainsFunc(content.Entries, (*Entry).marked) {
-		defer t.whenTaken()
+	// Somebody may be waiting, wherever, for what is marked to be taken, or for its end.
+	if slices.ContainsFunc(content.Entries, (*Entry).marked) ||
+		old != nil && old.content != content && slices.ContainsFunc(old.content.Entries, (*Entry).marked) {
+		defer t.follow()
 	}
 	if old != nil && sameStale(old.stale, stale) {
 		if old.content == content || slices.Equal(old.content.Entries, content.Entries) &&

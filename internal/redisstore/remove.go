@@ -32,6 +32,7 @@ func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64)
 			s.learn(group, c.reply)
 			switch text(c.reply, 2) {
 			case "ok", "none":
+				s.setKnown(group, "") // perhaps this owner's last there
 				removed := store.Removed{Existed: text(c.reply, 2) == "ok", Group: text(c.reply, 3)}
 				if s.cluster && removed.Existed && text(c.reply, 4) == "" {
 					s.leaveCatalog(group)

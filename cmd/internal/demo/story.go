@@ -161,14 +161,14 @@ func (s *story) summary() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "Done in %.1fs: %d calls answered, %d failed", time.Since(s.board.start).Seconds(), answered, failed)
 	if n := s.board.get(victim).failed; n == failed {
-		fmt.Fprintf(&out, ", all of them to %s after its kill", victim)
+		fmt.Fprintf(&out, ",\nall of them to %s after its kill", victim)
 	}
 	out.WriteString(".\n\nTo try next:\n")
 	if s.target.local {
 		out.WriteString("  go run ./cmd/rollcall demo --backend redis://localhost:6379\n" +
 			"      the same on Redis, with processes: there the killed one goes with its TTL\n")
 	} else {
-		fmt.Fprintf(&out, "  redis-cli --scan --pattern '*%s*'\n"+
+		fmt.Fprintf(&out, "  redis-cli --scan --pattern '*%s*'   (-h and -p as in your URL)\n"+
 			"      what is left of this run in Redis; it expires by itself\n", s.target.namespace)
 		out.WriteString("  run it again and restart Redis midway\n" +
 			"      the watch says so, keeps the last known list, and all servers come back\n")

@@ -5,7 +5,9 @@
 -- the hint does not say and thorough is set.
 local function find(prefix, escape, names, ids, id, now, thorough)
   local function live(base)
-    local score = tonumber(redis.call('ZSCORE', base .. ':z', id) or nil)
+    local score = redis.pcall('ZSCORE', base .. ':z', id)
+    if stray(score) then return false end
+    score = tonumber(score or nil)
     return score and score >= now
   end
   local function base_of(service) return prefix .. '{' .. escape(service) .. '}' end

@@ -31,6 +31,8 @@ end
 
 -- The first write is one that a server out of memory refuses.
 redis.call('HSET', s.h, 'seen', num(now))
+-- At once, should another program's data end this midway.
+if not s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil((now + OUTLIVE) / 1000))) end
 prune(s)
 
 local others = {}
@@ -46,6 +48,10 @@ local function leave_other(id, from, ids, mine, seq)
   else
     name = string.sub(from, 2)
     base = prefix .. '{' .. escape(name) .. '}'
+    if not redis.call('HGET', base .. ':h', '+' .. id) then
+      -- Another call of this owner has moved it on since.
+      base, name = find(prefix, escape, names, ids, id, now, not ids)
+    end
   end
   if not base or base == s.base then return nil end
   local o = others[base]

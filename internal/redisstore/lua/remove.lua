@@ -24,10 +24,14 @@ local cur = parse(redis.call('HGET', s.h, '+' .. id))
 local tomb = not cur and parse_tomb(redis.call('HGET', s.h, '-' .. id))
 local outcome = 'none'
 if not ran(s, s.nonce) then
+  local mine = {stamp = stamp, owner = owner}
+  -- Of one owner's calls the later stands, in whatever order they arrive.
+  local older = cur and ((cur.owner == owner and tonumber(cur.seq) < tonumber(seq))
+    or (cur.owner ~= owner and newer(mine, cur)))
+  -- The trace of a newer owner stands: he may only have been held up past his TTL.
+  local his = tomb and tomb.owner ~= owner and newer(tomb, mine)
   if mode == 'own' then
-    -- Of one owner's calls the later stands, in whatever order they arrive.
-    if not cur or (cur.owner == owner and tonumber(cur.seq) < tonumber(seq))
-      or (cur.owner ~= owner and newer({stamp = stamp, owner = owner}, cur)) then
+    if older or (not cur and not his) then
       -- Buried even when it is not there, so that no late healing brings it back.
       if not tomb or tomb.stamp < stamp or tomb.reason == 'expired' then
         local flag = (cur or tomb or {flag = '0'}).flag
@@ -39,7 +43,7 @@ if not ran(s, s.nonce) then
   elseif cur and mode == 'any' then
     bury(s, id, 'left', cur.stamp, cur.owner, '0', '1', FOREIGN)
     outcome = 'ok'
-  elseif cur and mode == 'moved' and (cur.owner == owner or newer({stamp = stamp, owner = owner}, cur)) then
+  elseif mode == 'moved' and older then
     bury(s, id, 'moved', stamp, owner, seq, '1', cur.owner == owner and OUTLIVE or FOREIGN)
     outcome = 'ok'
   end
@@ -50,7 +54,8 @@ if s.exists or #s.changed > 0 then
   keep(s, now + OUTLIVE)
   if names then
     catalog_set(names, now, service, left)
-    if not stray(redis.pcall('HLEN', ids)) then redis.call('HDEL', ids, id) end
+    -- It may stand elsewhere by now, or here as a newer owner's.
+    if hint_get(ids, id) == service and (not cur or outcome == 'ok') then redis.call('HDEL', ids, id) end
   end
 end
 return {num(now), s.rev, outcome, service, left and num(left) or ''}

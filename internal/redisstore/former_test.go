@@ -1,0 +1,101 @@
+package redisstore
+
+import (
+	"testing"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// leave has an owner end what it has held since stamp.
+func (r *rig) leave(s *Store, group, id string, stamp int64) {
+	r.Helper()
+	if _, err := s.Remove(r.Context(), store.Removal{Group: group, ID: id, Own: true, Stamp: stamp}); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// An owner who leaves after he was superseded takes nothing along by which the
+// newer owner's registration is found when it is replaced in turn.
+func TestTheSupersededLeavesTheHint(t *testing.T) {
+	for _, later := range []string{"one", "two"} {
+		t.Run(later, func(t *testing.T) {
+			r := newRig(t)
+			stamp := r.put(r.store, asked("one", "i", "x"))[0].Stamp
+			r.put(r.open("beta"), asked(later, "i", "x"))
+			r.leave(r.store, "one", "i", stamp)
+			r.put(r.open("gamma"), asked("three", "i", "x"))
+			if got := r.read(later, "").Records; len(got) != 0 {
+				t.Errorf("after it was registered under another name it still stands as %+v", got[0])
+			}
+		})
+	}
+}
+
+// A newer owner who was held up past his TTL comes back, although the earlier
+// one left meanwhile.
+func TestTheSupersededDoesNotBuryTheStalled(t *testing.T) {
+	for _, newer := range []string{"aaa", "zzz"} { // before and after "alpha"
+		t.Run(newer, func(t *testing.T) {
+			r := newRig(t)
+			b := r.open(newer)
+			first := r.put(r.store, asked("g", "i", "x"))[0].Stamp
+			second := r.put(b, asked("g", "i", "y"))[0].Stamp
+			expire(t, r.admin, r.store.keys, "g", "i")
+			r.leave(r.store, "g", "i", first)
+			renewal := b.Renew(t.Context(), []store.GroupLeases{{Group: "g", TTL: rigTTL, Leases: []store.Lease{{ID: "i", Stamp: second}}}})[0]
+			if renewal.Outcomes["i"] != store.Lost {
+				t.Errorf("the newer owner's renewal: %+v, want Lost", renewal)
+			}
+			healing := asked("g", "i", "y")
+			healing.Heal, healing.Stamp = true, second
+			if got := r.put(b, healing)[0]; got.Outcome != store.Done || got.Stamp != second {
+				t.Errorf("the newer owner's healing: %+v", got)
+			}
+		})
+	}
+}
+
+// Of two calls at once that move an own ID on, the second finds it where the first has put it.
+func TestAMoveFindsWhatHasMovedOn(t *testing.T) {
+	for _, id := range []string{"i", "00000000-0000-4000-8000-000000000000", generatedID(t)} {
+		r := newRig(t)
+		r.put(r.store, asked("one", id, "x"))
+		for _, group := range []string{"two", "three"} {
+			p := asked(group, id, "x")
+			p.From = "one"
+			r.put(r.store, p)
+		}
+		if got := r.read("two", "").Records; len(got) != 0 {
+			t.Errorf("%s stands under two names", id)
+		}
+	}
+}
+
+func generatedID(t *testing.T) string {
+	t.Helper()
+	id, err := store.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// What another program's data ends midway leaves nothing for ever.
+func TestAPutThatEndsMidwayLeavesNoKeyForEver(t *testing.T) {
+	r := newRig(t)
+	r.put(r.store, asked("taken", "i", "x"))
+	r.do("SET", r.key("taken", "h"), "somebody else's")
+	if got := r.store.Put(t.Context(), []store.Put{asked("new", "i", "x")})[0]; got.Err == nil {
+		t.Error("an ID was moved out of another program's data")
+	}
+	for _, key := range r.all() {
+		if left := r.admin.PTTL(t.Context(), key).Val(); left <= 0 && key != r.key("taken", "h") {
+			t.Errorf("%s has no time to live", key)
+		}
+	}
+	r.do("DEL", r.key("taken", "z"))
+	r.do("SET", r.key("taken", "z"), "somebody else's")
+	if got := r.store.Put(t.Context(), []store.Put{asked("new", "i", "x")})[0]; got.Err != nil {
+		t.Errorf("with a hint that leads nowhere: %v", got.Err)
+	}
+}
