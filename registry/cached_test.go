@@ -96,6 +96,23 @@ func TestCacheDropsIdleServices(t *testing.T) {
 	})
 }
 
+// However long the backend is away, who waits for a service is answered when it is back.
+func TestCacheWaitsLongerThanTheIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
+		c := registry.NewCachedRegistry(flaky, registry.WithIdleTimeout(time.Second))
+		defer c.Close()
+		must(t, c.Register(t.Context(), instance("api", "a")))
+		flaky.Away(nil)
+		time.AfterFunc(10*time.Second, flaky.Back)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if list, err := c.Discover(ctx, "api"); err != nil || len(list) != 1 {
+			t.Errorf("Discover = %v, %v", list, err)
+		}
+	})
+}
+
 func TestCacheBoundsItsServices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := registry.NewCachedRegistry(registry.NewLocalRegistry(), registry.WithMaxServices(3))

@@ -3,8 +3,10 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/testredis"
@@ -126,6 +128,34 @@ func TestDrainWaitsForEveryWatcher(t *testing.T) {
 		<-ended
 		must(t, owner.Undrain(ctx, "a"))
 		must(t, owner.Drain(ctx, "a")) // nobody watches any more
+	})
+}
+
+// A reader who missed many states has taken each of them with the latest.
+func TestDrainReturnsAfterAnyNumberOfStates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := registry.NewLocalRegistry()
+		defer r.Close()
+		must(t, r.Register(t.Context(), instance("api", "a")))
+		release := make(chan struct{})
+		watching, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() {
+			for range r.Watch(watching, "api") {
+				<-release
+			}
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		drained := make(chan error, 1)
+		go func() { drained <- r.Drain(ctx, "a") }()
+		synctest.Wait()
+		for i := range 200 {
+			must(t, r.Register(t.Context(), instance("api", fmt.Sprint("later", i))))
+		}
+		close(release)
+		must(t, <-drained)
 	})
 }
 

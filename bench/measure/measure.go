@@ -8,11 +8,15 @@ import (
 )
 
 // Variant is one way of doing the work. Run does it n times and returns the
-// time that counts, so that a variant may leave its preparations out.
+// time that counts, so that a variant may leave its preparations out. Doing it
+// once may be several operations; 0 means 1.
 type Variant struct {
-	Name string
-	Run  func(n int) time.Duration
+	Name       string
+	Operations int
+	Run        func(n int) time.Duration
 }
+
+func (v Variant) operations() float64 { return float64(max(v.Operations, 1)) }
 
 // Timed makes a Variant of which everything counts.
 func Timed(name string, run func(n int)) Variant {
@@ -60,7 +64,7 @@ func Interleave(rounds int, slice time.Duration, variants ...Variant) *Result {
 				i = len(variants) - 1 - j
 			}
 			took := variants[i].Run(counts[i])
-			r.rounds[i] = append(r.rounds[i], float64(took.Nanoseconds())/float64(counts[i]))
+			r.rounds[i] = append(r.rounds[i], float64(took.Nanoseconds())/float64(counts[i])/variants[i].operations())
 		}
 	}
 	return r

@@ -22,9 +22,9 @@ func Together(n, workers int, op func(worker, i int)) {
 // Concurrent makes a Variant of an operation done by workers goroutines at a
 // time. Its time of one operation is the elapsed time by the number of operations.
 func Concurrent(name string, workers int, op func(worker, i int)) Variant {
-	return Variant{Name: name, Run: func(n int) time.Duration {
+	return Variant{Name: name, Operations: workers, Run: func(n int) time.Duration {
 		start := time.Now()
 		Together(n*workers, workers, op)
-		return time.Since(start) / time.Duration(workers)
+		return time.Since(start)
 	}}
 }

@@ -52,6 +52,32 @@ func TestDeregisterDuringAnOutageStopsTheHeartbeat(t *testing.T) {
 	})
 }
 
+// What a Deregister that failed is tried again for is one's own registration.
+func TestDeregisterTriedAgainSparesTheNewerOwner(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e, newer := start(t, f, "alpha"), start(t, f, "beta")
+		register(t, e, "g", "i", "x")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := e.Deregister(ctx, "i"); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		register(t, newer, "g", "i", "y")
+		if _, err := e.Deregister(t.Context(), "i"); err != nil {
+			t.Fatal(err)
+		}
+		if got := names(read(t, newer, "g")); !slices.Equal(got, []string{"i"}) {
+			t.Errorf("the newer owner's registration is gone: %v", got)
+		}
+		if _, err := e.Deregister(t.Context(), "i"); err != nil {
+			t.Fatal(err)
+		}
+		if got := names(read(t, newer, "g")); len(got) != 0 {
+			t.Errorf("and then it could not be ended by its ID: %v", got)
+		}
+	})
+}
+
 func TestDeregisterWithAnEndedContextStopsTheHeartbeat(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")

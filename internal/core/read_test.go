@@ -161,3 +161,20 @@ func TestUnchangedContentIsShared(t *testing.T) {
 		}
 	})
 }
+
+// What cannot be read any more is left out, however that was learned.
+func TestADeltaLeavesOutWhatCannotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		g := &group{e: start(t, f, "alpha"), name: "g"}
+		records := []*store.Record{{ID: "i", Stamp: 1, TTL: time.Second}, {ID: "j", Stamp: 2, TTL: time.Second}}
+		g.truth.delta(g, &store.Reading{Kind: store.Delta, Rev: "1", Records: records})
+		unreadable := &store.Reading{Kind: store.Delta, Rev: "2", Bad: []string{"i", "unknown"}}
+		if gone := g.truth.gone(unreadable); len(gone) != 1 || gone[0].ID != "i" {
+			t.Errorf("gone are %v", gone)
+		}
+		g.truth.delta(g, unreadable)
+		if got := names(View{Content: g.truth.view()}); !slices.Equal(got, []string{"j"}) {
+			t.Errorf("left are %v", got)
+		}
+	})
+}

@@ -31,7 +31,8 @@ func (ev evidence) covers(e *Entry) (store.Reason, bool) {
 	return t.Reason, ok && t.Stamp >= e.Stamp
 }
 
-// gone returns the live records that a reading, unless it is full, says have ended.
+// gone returns the live records that a reading, unless it is full, says have
+// ended or cannot be read any more.
 func (t *truth) gone(r *store.Reading) []*Entry {
 	var out []*Entry
 	note := func(id string) {
@@ -43,6 +44,9 @@ func (t *truth) gone(r *store.Reading) []*Entry {
 		note(b.ID)
 	}
 	for _, id := range r.Expired {
+		note(id)
+	}
+	for _, id := range r.Bad {
 		note(id)
 	}
 	return out
@@ -110,15 +114,21 @@ func (t *truth) delta(g *group, r *store.Reading) evidence {
 	if t.entries == nil {
 		t.entries = make(map[string]*Entry)
 	}
-	few := len(r.Records)+len(r.Buried) <= 8 && len(t.expired) == 0
-	for _, b := range r.Buried {
-		ev[b.ID] = b
-		if old := t.entries[b.ID]; old != nil {
-			delete(t.entries, b.ID)
+	few := len(r.Records)+len(r.Buried)+len(r.Bad) <= 8 && len(t.expired) == 0
+	drop := func(id string) {
+		if old := t.entries[id]; old != nil {
+			delete(t.entries, id)
 			if few {
 				t.sorted = without(t.sorted, old)
 			}
 		}
+	}
+	for _, b := range r.Buried {
+		ev[b.ID] = b
+		drop(b.ID)
+	}
+	for _, id := range r.Bad {
+		drop(id)
 	}
 	for _, rec := range r.Records {
 		old := t.entries[rec.ID]

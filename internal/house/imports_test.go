@@ -32,6 +32,7 @@ var arrows = []arrow{
 	{"internal/freeport", nil},
 	{"internal/testredis", []string{"internal/freeport"}},
 	{"internal/faultnet", []string{"internal/freeport"}},
+	{"internal/testprogram", nil},
 	{"internal/rolling", []string{"registry", "internal/freeport"}},
 }
 
@@ -82,8 +83,8 @@ func TestOnlyTheRedisStoreTalksToRedis(t *testing.T) {
 
 // Parts of tests must not end up in programs.
 func TestTestPartsStayInTests(t *testing.T) {
-	parts := []string{module + "/internal/testredis", module + "/internal/faultnet", module + "/internal/freeport", module + "/internal/rolling", "testing"}
-	users := []string{"registry/registrytest", "internal/store/storetest", "internal/testredis", "internal/faultnet", "internal/rolling", "faults", "bench"}
+	parts := []string{module + "/internal/testredis", module + "/internal/faultnet", module + "/internal/freeport", module + "/internal/rolling", module + "/internal/testprogram", "testing"}
+	users := []string{"registry/registrytest", "internal/store/storetest", "internal/testredis", "internal/faultnet", "internal/rolling", "internal/testprogram", "faults", "bench"}
 	for _, f := range goFiles(t) {
 		for _, imported := range f.imports {
 			if !f.test && under(imported, parts...) && !under(f.dir, users...) {

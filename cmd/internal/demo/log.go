@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// newLogger returns a logger of warnings and errors, without the time: the
+// newLogger returns a logger of state changes, without the time: the
 // demo's events carry their own.
 func newLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{

@@ -8,9 +8,12 @@ if ARGV[2] == '0' then
   return {num(now)}
 end
 local ends = now + ARGV[2] * 1000
-local ms = math.ceil((ends + OUTLIVE) / 1000)
+local life = num(math.max(math.ceil((ends + OUTLIVE) / 1000), math.floor(now / 1000) + redis.call('PTTL', KEYS[1])))
+-- First when it has a lease, because a server out of memory lets a script go on that has written this.
+local renews = redis.call('HGET', KEYS[1], ARGV[1])
+if renews then redis.call('PEXPIREAT', KEYS[1], life) end
 redis.call('HSET', KEYS[1], ARGV[1], num(ends) .. ' ' .. ARGV[3])
-if redis.call('PTTL', KEYS[1]) < ms - now / 1000 then redis.call('PEXPIREAT', KEYS[1], num(ms)) end
+if not renews then redis.call('PEXPIREAT', KEYS[1], life) end
 if redis.call('HLEN', KEYS[1]) % 32 == 0 then
   local all = redis.call('HGETALL', KEYS[1])
   for i = 1, #all, 2 do
