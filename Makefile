@@ -16,8 +16,9 @@ test: setup ## run all checks and tests
 fuzz: setup ## run each fuzz target for FUZZTIME (30s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
-soak: setup ## let random faults loose on real servers for DURATION (10m)
+soak: setup ## let random faults loose on real servers for DURATION (10m), then deploy 200 rounds
 	ROLLCALL_SOAK=$(DURATION) go test -race -count=1 -timeout 0 -v -run '^TestNemesis$$' ./faults/nemesis
+	ROLLCALL_SOAK=$(DURATION) go test -race -count=1 -timeout 0 -v -run '^TestDeploys' ./faults ./grpcresolver
 
 demo: ## show it at work: servers come, die and leave, a watch tells
 	@go run ./cmd/rollcall demo

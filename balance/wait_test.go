@@ -25,7 +25,7 @@ func TestWithNobodyThereTheErrorSaysWhy(t *testing.T) {
 				register(t, r, api("a"))
 				return r.SetStatus(ctx, "a", registry.StatusDraining, "")
 			},
-			want: `the 1 instances of "api" are critical or draining`,
+			want: `nobody of "api" is to be called: 1 critical or draining`,
 		},
 		"selection": {
 			prepare: func(r *registry.LocalRegistry) error { register(t, r, api("a"), api("b")); return nil },

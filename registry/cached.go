@@ -92,7 +92,7 @@ type cachedState struct {
 // Lookup returns what is known of a service, without blocking and without
 // allocating. For a name not asked for before it starts the watch and returns
 // an empty snapshot whose Stale matches ErrNotReady.
-func (c *CachedRegistry) Lookup(serviceName string) Snapshot {
+func (c *CachedRegistry) Lookup(serviceName string) (snap Snapshot) {
 	s := (*c.services.Load())[serviceName]
 	if s == nil {
 		var err error
@@ -101,21 +101,20 @@ func (c *CachedRegistry) Lookup(serviceName string) Snapshot {
 		}
 	}
 	s.use()
-	return s.state.Load().present()
+	state := s.state.Load()
+	snap = state.Snapshot
+	if snap.confirmed != nil {
+		if at := snap.confirmed.Load(); at != nil {
+			snap.AsOf = *at
+		}
+	}
+	return snap
 }
 
 func (s *cached) use() {
 	if !s.used.Load() {
 		s.used.Store(true)
 	}
-}
-
-func (s *cachedState) present() Snapshot {
-	snap := s.Snapshot
-	if snap.confirmed != nil {
-		snap.AsOf = snap.confirmed()
-	}
-	return snap
 }
 
 // follow starts watching a service, unless that runs already.

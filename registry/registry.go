@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"iter"
+	"sync/atomic"
 	"time"
 )
 
@@ -94,8 +95,9 @@ type Backend interface {
 	// Drain marks an instance as on its way out and returns once every process
 	// that watches the service has taken the state without it, or with the
 	// context's error, which says how many have not; the mark then stands all the
-	// same, until Undrain. It says nothing of callers of Discover, or of clients
-	// behind DNS and HTTP. An unknown ID gives an error that matches ErrNotFound.
+	// same, until Undrain, which ends a Drain that waits with an error. It says
+	// nothing of callers of Discover, or of clients behind DNS and HTTP. An
+	// unknown ID gives an error that matches ErrNotFound.
 	Drain(ctx context.Context, serviceID string) error
 
 	// Undrain ends a drain; the instance's health shows again.
@@ -113,7 +115,7 @@ type Snapshot struct {
 	AsOf      time.Time     // reader's clock, when the backend last confirmed this state; moves without waking a watch
 	Stale     error         // nil while current; otherwise why this is only the last known state
 
-	confirmed func() time.Time // AsOf as of now, of a state that stands in a watch; may be nil
+	confirmed *atomic.Pointer[time.Time] // AsOf as of now, of a state that stands in a watch; may be nil
 }
 
 // Clone returns a deep copy, the caller's own.

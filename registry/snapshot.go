@@ -13,12 +13,20 @@ type lists struct{ instances, others []ServiceInfo }
 func makeLists(c *core.Content) any {
 	l := &lists{instances: make([]ServiceInfo, 0, len(c.Entries)), others: []ServiceInfo{}}
 	for _, e := range c.Entries {
+		if v := e.Value.(*ServiceInfo); len(e.Overlay) == 0 && v.Status.callable() {
+			l.instances = append(l.instances, *v)
+			l.instances[len(l.instances)-1].RegisteredAt = time.UnixMicro(e.Stamp).UTC()
+			continue
+		}
 		info, _ := visible(e)
 		if info.Status.callable() {
 			l.instances = append(l.instances, info)
 		} else {
 			l.others = append(l.others, info)
 		}
+	}
+	if 4*len(l.instances) < 3*cap(l.instances) {
+		l.instances = slices.Clone(l.instances) // do not hold on to the rest
 	}
 	l.instances = slices.Clip(l.instances)
 	return l

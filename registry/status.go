@@ -27,8 +27,11 @@ const MaxNoteBytes = 1024
 // decodeOverlay reads an overlay. What cannot be read counts as not set, so
 // that it hides no instance.
 func decodeOverlay(data []byte) overlay {
+	if len(data) == 0 {
+		return overlay{}
+	}
 	var o overlay
-	if len(data) > 0 && json.Unmarshal(data, &o) != nil {
+	if json.Unmarshal(data, &o) != nil {
 		return overlay{}
 	}
 	return o

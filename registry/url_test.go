@@ -68,7 +68,7 @@ func TestParseURLRefuses(t *testing.T) {
 	empty := writeFile(t, "empty", "\n")
 	noCert := writeFile(t, "cert", pw)
 	for raw, want := range map[string]string{
-		"":                                          "URL: scheme: is none of",
+		"":                                          "URL: scheme: is missing",
 		"host:6379":                                 "URL: scheme",
 		"local:":                                    "URL: scheme: local: has no Redis",
 		"http://:hunter2@host":                      "URL: scheme",

@@ -90,6 +90,9 @@ func (e *Engine) readInstant(name string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
+	if content, ok := r.Memo.Known(); ok {
+		return View{Content: content.(*Content), AsOf: time.Now()}, nil
+	}
 	content := r.Memo.Get(func() any {
 		c := &Content{Entries: make([]*Entry, len(r.Records)), Revision: number(r.Rev)}
 		for i, rec := range r.Records {

@@ -314,7 +314,7 @@ func (t *topic) schedule() {
 
 // view is what a watcher is shown, and the channel that tells of a newer state.
 func (s *shown) view(t *topic) View {
-	v := View{Content: s.content, AsOf: t.confirmed(), Stale: s.stale, Confirmed: t.confirmed}
+	v := View{Content: s.content, AsOf: t.confirmed(), Stale: s.stale, Confirmed: &t.asOf}
 	if v.Stale != nil && !errors.Is(v.Stale, store.ErrUnavailable) {
 		v.Stale = fmt.Errorf("%w: %w", store.ErrUnavailable, v.Stale)
 	}

@@ -3,6 +3,7 @@ package core
 import (
 	"hash/fnv"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
@@ -20,7 +21,7 @@ type View struct {
 	AsOf  time.Time // when the backend last confirmed it
 	Stale error     // nil while current
 	// Confirmed is AsOf as of now, for a view that stands in a watch; nil otherwise.
-	Confirmed func() time.Time
+	Confirmed *atomic.Pointer[time.Time]
 }
 
 // Content is the part of a View that only a change of the group moves. It is
@@ -33,6 +34,9 @@ type Content struct {
 
 // Memo returns what the caller makes of this content, made once.
 func (c *Content) Memo(make func(*Content) any) any {
+	if v, ok := c.memo.Known(); ok {
+		return v
+	}
 	return c.memo.Get(func() any { return make(c) })
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/internal/freeport"
@@ -68,7 +69,10 @@ func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listener != nil {
+		// A process that is just being started holds the listener open until its exec.
+		syscall.ForkLock.RLock()
 		p.listener.Close()
+		syscall.ForkLock.RUnlock()
 		p.listener = nil
 	}
 }

@@ -131,12 +131,16 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 		ops[i] = &putOp{put: p, seq: s.nextSeq(), give: give, from: from(p)}
 		todo[i] = i
 	}
+	send := s.writes.Add
+	if len(puts) == 1 && ctx.Done() == nil {
+		send = s.writes.Do // the caller has nothing else to wait for
+	}
 	for try := 0; ; try++ {
 		for _, i := range todo {
 			// A fresh one each time: the line may still hold the last.
 			o := &putOp{ctx: ctx, put: puts[i], seq: ops[i].seq, give: give, from: ops[i].from, done: make(chan struct{})}
 			ops[i] = o
-			if !s.writes.Add(o) {
+			if !send(o) {
 				o.err = store.ErrClosed
 				close(o.done)
 			}

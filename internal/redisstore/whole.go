@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -68,11 +69,7 @@ func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 // reading makes a reading of the replies, unless the script had better be asked.
 func (w *wholeRead) reading(now int64) (store.Reading, bool) {
 	r := store.Reading{Now: now}
-	hash, ok := w.hash.Val().([]any)
-	scores, ok2 := w.scores.Val().([]any)
-	if !ok || !ok2 || len(hash)%2 != 0 || len(scores)%2 != 0 {
-		return r, false
-	}
+	hash, scores := pairs(w.hash.Val()), pairs(w.scores.Val())
 	for i := 0; i < len(hash); i += 2 {
 		if text(hash, i) == "rev" {
 			r.Rev = text(hash, i+1)
@@ -97,3 +94,35 @@ func (w *wholeRead) reading(now int64) (store.Reading, bool) {
 	fillFull(&r, hash, scores)
 	return r, true
 }
+
+// pairs lists the keys and values of a reply of either protocol one after the
+// other, as text; nil for any other reply.
+func pairs(reply any) []any {
+	switch reply := reply.(type) {
+	case map[any]any:
+		list := make([]any, 0, 2*len(reply))
+		for k, v := range reply {
+			list = append(list, k, v)
+		}
+		return list
+	case []any:
+		if len(reply) == 0 || len(reply)%2 == 0 && !isPair(reply[0]) {
+			return reply
+		}
+		list := make([]any, 0, 2*len(reply))
+		for _, p := range reply {
+			pair, ok := p.([]any)
+			if !ok || len(pair) != 2 {
+				return nil
+			}
+			if score, ok := pair[1].(float64); ok {
+				pair[1] = strconv.FormatFloat(score, 'f', -1, 64)
+			}
+			list = append(list, pair[0], pair[1])
+		}
+		return list
+	}
+	return nil
+}
+
+func isPair(v any) bool { _, ok := v.([]any); return ok }

@@ -6,7 +6,8 @@ local MINUTE = 60 * 1000000
 local HOUR = 60 * MINUTE
 local OUTLIVE = 10 * MINUTE -- keys outlive their longest member; own tombstones
 local FOREIGN = 24 * HOUR   -- tombstones that an owner did not make itself
-local LOG_BYTES = 8192
+local LOG_BYTES = 2048 -- of which each change reads and writes all
+local ENTRY_BYTES = 512
 local MESSAGE_BYTES = 1024 * 1024
 local LONG = string.rep('-', 65)
 
@@ -186,7 +187,9 @@ local function commit(s)
   end
   local log = table.concat(entries) .. log_of(s)
   if #log > LOG_BYTES then
-    log = string.match(string.sub(log, 1, LOG_BYTES), '^(.*\n)') or ''
+    -- At the end of a line, of which none is longer than ENTRY_BYTES. A pattern
+    -- would look at every byte.
+    log = string.sub(log, 1, string.find(log, '\n', LOG_BYTES - ENTRY_BYTES, true))
   end
   redis.call('HSET', s.h, 'rev', s.rev, 'stamp', num(s.stamp), 'seen', num(s.now), 'log', log)
   if not s.exists then
