@@ -78,7 +78,7 @@ func (e *Engine) MarkAndWait(ctx context.Context, id string, set map[string]stri
 				rev, lost = now.Rev, time.Now()
 			case lost.IsZero() && !now.Existed && now.Rev == "":
 				lost = time.Now() // nothing is left of the service
-			case lost.IsZero() && !now.Existed, taken && (lost.IsZero() || time.Since(lost) > e.cfg.Beat+time.Second):
+			case taken && (lost.IsZero() || time.Since(lost) > e.cfg.Beat+time.Second):
 				return marked, nil
 			}
 		}

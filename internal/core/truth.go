@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"slices"
 	"sort"
 	"time"
@@ -204,7 +205,7 @@ func (t *truth) full(g *group, r *store.Reading) evidence {
 
 // entry returns the decoded record, the one known already when it is the same.
 func (g *group) entry(old *Entry, rec *store.Record) (*Entry, bool) {
-	if old != nil && old.Stamp == rec.Stamp && old.Owner == rec.Owner && old.Seq == rec.Seq && string(old.Overlay) == string(rec.Overlay) {
+	if old != nil && old.Stamp == rec.Stamp && old.Owner == rec.Owner && bytes.Equal(old.Payload, rec.Payload) && string(old.Overlay) == string(rec.Overlay) {
 		if g.name == store.Catalog {
 			old.TTL = max(old.TTL, rec.TTL)
 		}

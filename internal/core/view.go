@@ -55,9 +55,9 @@ func number(rev string, but ...string) uint64 {
 func (e *Entry) Revision() uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(e.Owner))
-	var b [16]byte
-	for i := range 8 {
-		b[i], b[8+i] = byte(e.Stamp>>(8*i)), byte(e.Seq>>(8*i))
+	var b [8]byte
+	for i := range b {
+		b[i] = byte(e.Stamp >> (8 * i))
 	}
 	h.Write(b[:])
 	h.Write(e.Overlay)

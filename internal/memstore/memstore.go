@@ -60,7 +60,14 @@ func (s *Store) alive(ctx context.Context) error {
 
 func (s *Store) put(p store.Put) store.PutResult {
 	old := s.find(p.Group, p.ID)
-	if old != nil && bytes.Equal(old.Payload, p.Payload) && (p.Reset == nil || old.Overlay == nil) {
+	var overlay []byte
+	if old != nil {
+		overlay = old.Overlay
+		for _, name := range p.Reset {
+			overlay = merge(overlay, map[string]string{name: ""})
+		}
+	}
+	if old != nil && bytes.Equal(old.Payload, p.Payload) && bytes.Equal(overlay, old.Overlay) {
 		return store.PutResult{Stamp: old.Stamp, Overlay: old.Overlay}
 	}
 	s.stamp = max(time.Now().UnixMicro(), s.stamp+1)
@@ -73,10 +80,7 @@ func (s *Store) put(p store.Put) store.PutResult {
 	s.revs++
 	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.revs, Stamp: s.stamp, Payload: p.Payload, Value: p.Value, Overlay: p.Overlay}
 	if old != nil {
-		r.Overlay = old.Overlay
-		for _, name := range p.Reset {
-			r.Overlay = merge(r.Overlay, map[string]string{name: ""})
-		}
+		r.Overlay = overlay
 	}
 	s.where[p.ID] = p.Group
 	// The new name shows it before the old one stops.

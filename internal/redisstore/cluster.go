@@ -39,6 +39,9 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 			results[i].Outcome = store.Superseded
 			continue
 		}
+		if ok && !p.Heal && at.rec != nil {
+			p.Stamp = at.rec.Stamp + 1 // the other node's clock may be ahead
+		}
 		todo, index = append(todo, p), append(index, i)
 	}
 	s.announce(todo)
@@ -58,7 +61,7 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place, error) {
 	found := make(map[int]place)
 	hints := make(map[int]*redis.StringCmd)
-	scan := false
+	var scan []int
 	pipe := s.client.Pipeline()
 	for i, p := range puts {
 		switch from(p) {
@@ -66,7 +69,7 @@ func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place,
 		case "?":
 			hints[i] = pipe.HGet(ctx, s.keys.hints(p.ID), p.ID)
 		case "!":
-			scan = true
+			scan = append(scan, i)
 		default:
 			found[i] = place{group: p.From}
 		}
@@ -74,33 +77,25 @@ func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place,
 	if err := s.exec(ctx, pipe); err != nil {
 		return nil, err
 	}
-	records := s.client.Pipeline()
-	values := make(map[int]*redis.StringCmd)
 	for i, cmd := range hints {
 		if group, ok := hinted(cmd.Val()); ok && group != puts[i].Group {
 			found[i] = place{group: group}
-			values[i] = records.HGet(ctx, s.keys.base(group)+":h", "+"+puts[i].ID)
 		}
 	}
-	if err := s.exec(ctx, records); err != nil {
+	if err := s.fetch(ctx, puts, found); err != nil {
 		return nil, err
 	}
-	for i, cmd := range values {
-		rec, err := parseRecord(puts[i].ID, cmd.Val(), "", "")
-		if err != nil {
+	for i := range hints {
+		if at, ok := found[i]; ok && at.rec == nil {
 			delete(found, i)
-			continue
+			scan = append(scan, i) // the hint is wrong
 		}
-		found[i] = place{group: found[i].group, rec: rec}
 	}
-	if !scan {
+	if len(scan) == 0 {
 		return found, nil
 	}
-	for i, p := range puts {
-		if from(p) != "!" {
-			continue
-		}
-		group, err := s.scan(ctx, p.ID, p.Group)
+	for _, i := range scan {
+		group, err := s.scan(ctx, puts[i].ID, puts[i].Group)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +103,27 @@ func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place,
 			found[i] = place{group: group}
 		}
 	}
-	return found, nil
+	return found, s.fetch(ctx, puts, found)
+}
+
+// fetch looks at the records of the places found.
+func (s *Store) fetch(ctx context.Context, puts []store.Put, found map[int]place) error {
+	pipe := s.client.Pipeline()
+	values := make(map[int]*redis.StringCmd)
+	for i, at := range found {
+		if at.rec == nil {
+			values[i] = pipe.HGet(ctx, s.keys.base(at.group)+":h", "+"+puts[i].ID)
+		}
+	}
+	if err := s.exec(ctx, pipe); err != nil {
+		return err
+	}
+	for i, cmd := range values {
+		if rec, err := parseRecord(puts[i].ID, cmd.Val(), "", ""); err == nil {
+			found[i] = place{group: found[i].group, rec: rec}
+		}
+	}
+	return nil
 }
 
 // hinted reads a hint: "end service".

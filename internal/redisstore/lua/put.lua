@@ -37,6 +37,11 @@ prune(s)
 
 local others = {}
 
+local function record(stamp, seq, ttl, beat, flag, payload)
+  return '[1,' .. num(stamp) .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. beat .. ','
+    .. flag .. ',' .. payload .. ']'
+end
+
 -- Takes id out of the service it stands in elsewhere. Returns its stamp there, or nil;
 -- and true when that one stands against the healing of mine.
 local function leave_other(id, from, ids, mine, seq)
@@ -95,9 +100,14 @@ local function put(i)
     return 'ok', (cur or tomb or {stamp = 1}).stamp - 1, ''
   end
   local same = cur and cur.owner == owner and cur.payload == payload
-    and num(cur.ttl) == ttl and num(cur.beat) == beat and (reset == '' or not kept)
+    and num(cur.ttl) == ttl and num(cur.beat) == beat
+  for name in string.gmatch(reset, '%S+') do
+    if kept and string.find(kept, '"' .. name .. '":', 1, true) then same = false end
+  end
   if same and (mode == 'n' or cur.stamp == stamp) then
     redis.call('ZADD', s.z, num(now + ttl * 1000), id)
+    -- No event, but the later call: an earlier Deregister on its way must not end it.
+    redis.call('HSET', s.h, '+' .. id, record(cur.stamp, seq, ttl, beat, cur.flag, payload))
     if ids then hint_set(ids, now, id, service) end
     return 'ok', cur.stamp, kept or ''
   end
@@ -113,7 +123,8 @@ local function put(i)
   end
   local before = cur or tomb
   if mode == 'n' then
-    stamp = math.max(now, s.stamp + 1, before and before.stamp + 1 or 0, there and there + 1 or 0)
+    -- The caller's stamp is that of a registration elsewhere on a Cluster, plus one.
+    stamp = math.max(now, s.stamp + 1, stamp, before and before.stamp + 1 or 0, there and there + 1 or 0)
   end
   if leave then leave(stamp) end
   local flag = '0'
@@ -130,8 +141,7 @@ local function put(i)
     redis.call('HSET', s.h, '~' .. id, overlay)
     kept = overlay
   end
-  local v = '[1,' .. num(stamp) .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. beat .. ','
-    .. flag .. ',' .. payload .. ']'
+  local v = record(stamp, seq, ttl, beat, flag, payload)
   local expiry = now + ttl * 1000
   -- The lease first: a record without one would pass for a live one, should a
   -- user who has just lost the right to ZADD be refused here.
