@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // Owners and readers whose wall clocks are an hour ahead and an hour behind.
@@ -29,6 +30,7 @@ func TestWrongClocksOnClients(t *testing.T) {
 	ahead := start("1-ahead", time.Hour)
 	behind := start("2-behind", -time.Hour)
 	start("3-right", 0)
+	web.await(t, time.Now(), goneBy, "3-right is there", func(s registry.Snapshot) bool { return !lacking("3-right")(s) })
 	began := time.Now()
 	want := present(t, reader, "web")
 	for i, s := range want {

@@ -81,10 +81,10 @@ Per second, with beat the heartbeat interval in seconds:
 ## What a Cluster multiplies
 
 The keys of a service lie in one slot, so services spread over the primaries: heartbeats, checks, changes and reads of N
-primaries add up to N times one, as long as no single service outgrows a primary. The catalog of names is one key and one
-small script per owner's beat; pushes are spread with sharded channels only, and reach every node otherwise. One service
-does not spread: by the costs above one primary carries %.0f leases of one service at a beat of 10 s, kept by owners of
-100 each.
+primaries add up to N times one, as long as no single service outgrows a primary. What does not spread: the catalog of
+names, which is one key and one small script per owner's beat; pushes, because a Cluster carries a PUBLISH to every node;
+and a single service, of which one primary carries %.0f leases at a beat of 10 s, kept by owners of 100 each. Checks on a
+Cluster are script calls, which cost about twice the plain commands of the table.
 `, first.Instances, healing(c, first).Round(10*time.Millisecond), first.Instances, use(c, first).Bytes/1e6, leases(c))
 }
 

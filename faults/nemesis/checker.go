@@ -139,7 +139,9 @@ func (r *registration) why() string {
 // failure checks that calls fail only when something is wrong.
 func (c *checker) failure(call *Call) {
 	client := c.clients[call.Client]
-	impatient := call.Deadline > 0 && call.Deadline-call.Start < second && call.End >= call.Deadline
+	// A call is not tried again when less than a pause is left of its time.
+	const pause = 50 * time.Millisecond
+	impatient := call.Deadline > 0 && call.Deadline-call.Start < second && call.End >= call.Deadline-pause
 	if impatient || client.Ended > 0 && client.Ending <= call.End {
 		return
 	}
