@@ -125,6 +125,9 @@ func (e *Engine) renewed(sent []*registration, answer store.Renewal) []*registra
 	var again []*registration
 	now := time.Now()
 	for _, r := range sent {
+		if answer.Outcomes == nil && answer.Overlays == nil && now.Sub(r.put) < rewriteEvery {
+			continue
+		}
 		outcome := answer.Outcomes[r.id] // Done when not named
 		if outcome == store.Done {
 			if overlay, ok := answer.Overlays[r.id]; ok {

@@ -26,7 +26,7 @@ var (
 // plotTo plots a curve to an SVG file. Times, and what spans decades, are on a logarithmic scale.
 func plotTo(c measure.Curve, name string) error {
 	p := plot.New()
-	p.BackgroundColor = color.Transparent
+	p.BackgroundColor = nil // the page shows through
 	p.Title.Text = c.Title
 	p.Title.TextStyle.Color = ink
 	p.Title.Padding = vg.Points(8)
