@@ -121,6 +121,8 @@ func (s *Store) sendChecks(ctx context.Context, ops, ask []*readOp) []*readOp {
 	for _, o := range checked {
 		rev, revErr := o.rev.Result()
 		switch {
+		case err != nil && ended(err) && ctx.Err() == nil:
+			ask = append(ask, o) // the script tells as well, on a new connection
 		case err != nil:
 			o.done(store.Reading{}, s.failed(context.Background(), err))
 		case revErr == nil && rev == o.known.Rev && (o.known.Next == 0 || o.known.Next >= now.UnixMicro()):

@@ -5,8 +5,11 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"errors"
+	"io"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -54,22 +57,34 @@ type call struct {
 }
 
 // run sends all calls in one round trip; a second follows for scripts that the
-// server does not know (any more).
+// server does not know (any more), and when the connection ends.
 func run(ctx context.Context, client redis.UniversalClient, calls []*call) {
 	send(ctx, client, calls, func(p evaler, c *call) *redis.Cmd {
 		return p.EvalSha(ctx, c.script.sha, c.keys, c.args...)
 	})
-	var unknown []*call
+	var again []*call
 	for _, c := range calls {
-		if c.err != nil && redis.HasErrorPrefix(c.err, "NOSCRIPT") {
-			unknown = append(unknown, c)
+		if c.err != nil && (redis.HasErrorPrefix(c.err, "NOSCRIPT") || ended(c.err) && ctx.Err() == nil) {
+			again = append(again, c)
 		}
 	}
-	if len(unknown) > 0 {
-		send(ctx, client, unknown, func(p evaler, c *call) *redis.Cmd {
+	if len(again) > 0 {
+		send(ctx, client, again, func(p evaler, c *call) *redis.Cmd {
 			return p.Eval(ctx, c.script.text, c.keys, c.args...)
 		})
 	}
+}
+
+// ended reports whether the connection ended under a request. It is worth
+// another try at once, on a new connection: calls take effect once, however
+// often they are sent.
+func ended(err error) bool {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // evaler is what a client and a pipeline have in common.

@@ -47,6 +47,10 @@ func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 	now, err := clock.Result()
 	if err != nil {
 		for _, w := range reads {
+			if ended(err) && ctx.Err() == nil {
+				left = append(left, w.op) // the script tells as well, on a new connection
+				continue
+			}
 			w.op.done(store.Reading{}, s.failed(context.Background(), err))
 		}
 		return left
