@@ -40,6 +40,7 @@ RUNS ?= 1
 
 bench: setup ## measure every goal of speed against the naive way and the limits (4 minutes)
 	@go test -run '^$$' -bench '^BenchmarkGoals$$' -benchtime 1x -timeout 20m ./bench
+	@go test -run '^$$' -bench 'Cost$$' -benchmem ./balance
 
 bench-full: setup ## bench RUNS (1) times, growth curves and peers; writes docs/benchmarks.md
 	@RUNS=$(RUNS) bench/full

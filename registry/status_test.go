@@ -90,6 +90,24 @@ func TestHealthAndDrainingAreKeptApart(t *testing.T) {
 	})
 }
 
+func TestAnIdenticalRegistrationWithAStatusIsARenewal(t *testing.T) {
+	eachBackend(t, func(t *testing.T, open func() registry.Backend) {
+		r := open()
+		i := instance("api", "a")
+		i.Status = registry.StatusPassing
+		must(t, r.Register(t.Context(), i))
+		must(t, r.Drain(t.Context(), "a"))
+		before, err := r.Instances(t.Context(), "api")
+		must(t, err)
+		must(t, r.Register(t.Context(), i))
+		after, err := r.Instances(t.Context(), "api")
+		must(t, err)
+		if len(after) != 1 || !after[0].RegisteredAt.Equal(before[0].RegisteredAt) || after[0].Revision != before[0].Revision {
+			t.Errorf("%+v became %+v", before, after)
+		}
+	})
+}
+
 func TestDrainWaitsForEveryWatcher(t *testing.T) {
 	eachBackend(t, func(t *testing.T, open func() registry.Backend) {
 		ctx, owner, watcher := t.Context(), open(), open()

@@ -12,8 +12,6 @@ import (
 func Machine() string {
 	parts := []string{
 		fmt.Sprintf("%d processors (%s)", runtime.NumCPU(), field("/proc/cpuinfo", "model name")),
-		fmt.Sprintf("memory %s", field("/proc/meminfo", "MemTotal")),
-		fmt.Sprintf("Linux %s", strings.TrimSpace(content("/proc/sys/kernel/osrelease"))),
 		fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH),
 	}
 	if out, err := exec.Command("redis-server", "--version").Output(); err == nil {

@@ -75,8 +75,8 @@ Per second, with beat the heartbeat interval in seconds:
   to plan for.
 - After a loss of all data %d instances are back in %s of the primary's time, spread over one beat.
 - Memory is no limit: %d instances take %.0f MB.
-- Connections: two per process (commands, subscription); Redis's default limit of 10,000 clients is reached at 5,000
-  processes: raise maxclients.
+- Connections: up to three per process (two for calls, one that is subscribed); Redis's default limit of 10,000 clients
+  is reached at some 3,300 processes: raise maxclients.
 
 ## What a Cluster multiplies
 
