@@ -24,7 +24,7 @@ func clustered(t testing.TB, c *testredis.Cluster) registry.RedisRegistryConfig 
 //
 // Promise 3, comes back; promise 7, no false empty; promise 8, a watch never dies
 // silently; promise 12, runs on a Cluster.
-func TestClusterLosesPrimaries(t *testing.T) {
+func TestRunsWhereAClusterLosesPrimaries(t *testing.T) {
 	t.Parallel()
 	c := testredis.StartCluster(t, 3, 3)
 	cfg := clustered(t, c)

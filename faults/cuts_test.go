@@ -108,7 +108,7 @@ func TestServerCutsConnections(t *testing.T) {
 //
 // Promise 8: a change is seen within one heartbeat + 1 s even when the push is
 // lost; afterwards the push works again.
-func TestSubscriptionFaults(t *testing.T) {
+func TestWatchNeverDiesSilently(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(*faultnet.Faults){
 		"cut again and again": func(f *faultnet.Faults) { f.Cut() },

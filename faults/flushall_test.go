@@ -11,7 +11,7 @@ import (
 // FLUSHALL takes everything while all goes on.
 //
 // Promise 3, comes back; promise 7, no false empty.
-func TestFlushAll(t *testing.T) {
+func TestNoFalseEmptyAfterFlushAll(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
 	a, b, reader := member(t, server), member(t, server), member(t, server)

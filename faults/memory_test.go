@@ -90,7 +90,7 @@ func TestFlushedAndOutOfMemory(t *testing.T) {
 //
 // Promise 3, comes back: same ID, same RegisteredAt; promise 7, no false empty;
 // promise 11: half a service is never shown for the whole.
-func TestOneKeyOfTwoEvicted(t *testing.T) {
+func TestAtomicThoughOneKeyOfTwoIsEvicted(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"h", "z"} {
 		t.Run(key, func(t *testing.T) {

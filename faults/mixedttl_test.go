@@ -13,7 +13,7 @@ import (
 //
 // Promise 1, kept alive, whatever happens to other instances and TTLs.
 // Promise 2, gone after a crash: each with its own TTL.
-func TestMixedTTLs(t *testing.T) {
+func TestKeptAliveAmongMixedTTLs(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
 	reader := member(t, server)

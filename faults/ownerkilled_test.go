@@ -13,7 +13,7 @@ import (
 //
 // Promise 2, gone after a crash: each with its own TTL, from Discover and from
 // every watch; and in the end nothing of them is left in Redis.
-func TestOwnersKilledAndNobodyWrites(t *testing.T) {
+func TestGoneAfterACrashThoughNobodyWrites(t *testing.T) {
 	t.Parallel()
 	const longTTL = 4 * time.Second
 	server := testredis.Start(t, testredis.WithFakeTime())

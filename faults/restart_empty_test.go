@@ -16,7 +16,7 @@ import (
 // Promise 7, no false empty: watches and cached lookups hold what they know,
 // marked Stale; Discover says what Redis holds, first in part, then in full.
 // Promise 2, gone after a crash: who died meanwhile goes in time.
-func TestRedisRestartedEmpty(t *testing.T) {
+func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
 	a, b, doomed, reader := member(t, server), member(t, server), member(t, server), member(t, server)

@@ -23,7 +23,7 @@ func quiet(cfg *registry.RedisRegistryConfig) {
 // Round trips of each call, whatever the number of instances.
 //
 // Promise 9, few round trips.
-func TestRoundTripsOfACall(t *testing.T) {
+func TestFewRoundTripsOfACall(t *testing.T) {
 	t.Parallel()
 	for _, instances := range []int{1, 10, 1000} {
 		t.Run(fmt.Sprint(instances), func(t *testing.T) {

@@ -20,7 +20,7 @@ func guarded(t testing.TB, g *testredis.Sentinels) registry.RedisRegistryConfig 
 //
 // Promise 3, comes back; promise 7, no false empty; promise 8, a watch never dies
 // silently; promise 12, runs on Sentinel.
-func TestSentinelFailoverPrimaryKilled(t *testing.T) {
+func TestRunsWhereSentinelFailsOver(t *testing.T) {
 	t.Parallel()
 	g := testredis.StartSentinels(t)
 	cfg := guarded(t, g)

@@ -18,7 +18,7 @@ import (
 // discovering and watching go on throughout. Only a name of which nothing is
 // stored yet waits for the end of the move, because Redis refuses scripts on
 // several missing keys of a slot on its way; that is an error, not emptiness.
-func TestSlotMovesUnderTraffic(t *testing.T) {
+func TestRunsWhereASlotMoves(t *testing.T) {
 	t.Parallel()
 	c := testredis.StartCluster(t, 3, 0)
 	cfg := clustered(t, c)

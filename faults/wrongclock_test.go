@@ -11,7 +11,7 @@ import (
 // Owners and readers whose wall clocks are an hour ahead and an hour behind.
 //
 // Promise 6, one clock: wrong clocks on clients change nothing.
-func TestWrongClocksOnClients(t *testing.T) {
+func TestOneClockWhateverClientsSay(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
 	reader := member(t, server)
