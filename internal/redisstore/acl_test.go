@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -139,4 +140,20 @@ func live(t *testing.T, cfg registry.RedisRegistryConfig) {
 	cancel()
 	try("close", owner.Close())
 	try("close", operator.Close())
+}
+
+func TestTheDocumentedRuleIsTheTestedOne(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(doc), "<!-- acl: begin -->\n```\n")
+	block, _, _ = strings.Cut(block, "```")
+	want := "user rollcall on >PASSWORD " + redisstore.ACLRule
+	if got := strings.Join(strings.Fields(block), " "); got != want {
+		t.Errorf("docs/operating.md has\n%s\nand the test uses\n%s", got, want)
+	}
+	if cluster := strings.ReplaceAll(redisstore.ACLClusterRule, "|", `\|`); !strings.Contains(string(doc), "`"+cluster+"`") {
+		t.Errorf("docs/operating.md lacks %q", cluster)
+	}
 }
