@@ -99,3 +99,19 @@ func TestAPutThatEndsMidwayLeavesNoKeyForEver(t *testing.T) {
 		t.Errorf("with a hint that leads nowhere: %v", got.Err)
 	}
 }
+
+// Of one owner's calls the later stands, also when it renewed what stood: a
+// Deregister that was given up before it does not end it when it arrives late.
+func TestALateRemovalSparesAnIdenticalRegistration(t *testing.T) {
+	r := newRig(t)
+	stamp := r.put(r.store, asked("g", "i", "x"))[0].Stamp
+	late := r.store.nextSeq()
+	if got := r.put(r.store, asked("g", "i", "x"))[0].Stamp; got != stamp {
+		t.Fatalf("an identical registration has stamp %d, want %d", got, stamp)
+	}
+	reply := r.call(removeScript, r.store.ofInstance("g", "i"),
+		r.store.cfg.Owner, late, "g", r.store.keys.prefix, "i", r.now()+1_000_000, "own", stamp)
+	if text(reply, 2) != "none" || len(r.read("g", "").Records) != 1 {
+		t.Errorf("the late removal answered %v and left %+v", reply, r.read("g", "").Records)
+	}
+}
