@@ -42,7 +42,9 @@ func (s *attendedStore) Attend(ctx context.Context, attendances []store.Attendan
 	return nil
 }
 
-func (s *attendedStore) Behind(context.Context, string, string) (int, error) { return 0, nil }
+func (s *attendedStore) Behind(context.Context, string, string) (int, bool, error) {
+	return 0, true, nil
+}
 
 func (s *attendedStore) attendance(group string) store.Attendance {
 	synctest.Wait()

@@ -60,15 +60,15 @@ func (e *Engine) MarkAndWait(ctx context.Context, id string, set map[string]stri
 	rev, asked := marked.Rev, time.Now()
 	var lost time.Time // when the mark was found missing last
 	for pause := behindFirst; ; pause = min(2*pause, behindMost) {
-		behind, err := attending.Behind(ctx, marked.Group, rev)
+		behind, kept, err := attending.Behind(ctx, marked.Group, rev)
 		if err != nil && !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 			return marked, err
 		}
 		taken := err == nil && behind == 0
-		if taken && pause == behindFirst {
+		if taken && kept && pause == behindFirst {
 			return marked, nil
 		}
-		if taken || err == nil && time.Since(asked) >= remarkEvery {
+		if taken || err == nil && (!kept || time.Since(asked) >= remarkEvery) {
 			asked = time.Now()
 			switch now, err := e.remark(ctx, marked.Group, id, set); {
 			case errors.Is(err, errOtherwise):

@@ -43,17 +43,19 @@ func (s *Store) Attend(ctx context.Context, attendances []store.Attendance) erro
 }
 
 // Behind implements store.Attending.
-func (s *Store) Behind(ctx context.Context, group, rev string) (int, error) {
-	c := &call{script: behindScript, keys: []string{s.keys.base(group) + ":w"}, args: []any{revNumber(rev)}}
+func (s *Store) Behind(ctx context.Context, group, rev string) (behind int, kept bool, err error) {
+	base := s.keys.base(group)
+	c := &call{script: behindScript, keys: []string{base + ":w", base + ":h"}, args: []any{revNumber(rev)}}
 	if err := s.write(ctx, c); err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	if len(c.reply) != 2 {
-		return 0, unavailable(errReply)
+	if len(c.reply) != 3 {
+		return 0, false, unavailable(errReply)
 	}
-	n, ok := c.reply[1].(int64)
-	if !ok {
-		return 0, unavailable(errReply)
+	count, ok := c.reply[1].(int64)
+	since, ok2 := c.reply[2].(int64)
+	if !ok || !ok2 {
+		return 0, false, unavailable(errReply)
 	}
-	return int(n), nil
+	return int(count), since == 1, nil
 }

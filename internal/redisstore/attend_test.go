@@ -23,7 +23,7 @@ func TestAWatchersLeaseOutlastsAFullServer(t *testing.T) {
 	if err := r.open("beta").Attend(t.Context(), []store.Attendance{{Group: "g", TTL: rigTTL}}); err == nil {
 		t.Error("a full server took another watcher")
 	}
-	if n, err := r.store.Behind(t.Context(), "g", "1.alpha:1"); err != nil || n != 1 {
+	if n, _, err := r.store.Behind(t.Context(), "g", "1.alpha:1"); err != nil || n != 1 {
 		t.Errorf("%d watchers are behind, %v", n, err)
 	}
 	for _, ttl := range []time.Duration{2 * rigTTL, rigTTL} { // a shorter lease does not shorten the key's life
@@ -34,5 +34,18 @@ func TestAWatchersLeaseOutlastsAFullServer(t *testing.T) {
 		if left := r.admin.PTTL(t.Context(), r.key("g", "w")).Val(); left < 2*rigTTL+9*time.Minute || left > 2*rigTTL+11*time.Minute {
 			t.Errorf("the key lives for %v", left)
 		}
+	}
+}
+
+// Who has not taken a revision is known only as long as the service is remembered.
+func TestBehindTellsOfAMemoryLoss(t *testing.T) {
+	r := newRig(t)
+	r.put(r.store, asked("g", "i", "x"))
+	rev := r.read("g", "").Rev
+	for _, want := range []bool{true, false} {
+		if n, kept, err := r.store.Behind(t.Context(), "g", rev); err != nil || n != 0 || kept != want {
+			t.Errorf("behind %d, kept %t, %v; want 0 and %t", n, kept, err, want)
+		}
+		r.do("FLUSHALL")
 	}
 }

@@ -202,8 +202,9 @@ type Attending interface {
 	Attend(ctx context.Context, attendances []Attendance) error
 
 	// Behind counts the processes that watch a group and whose readers have not
-	// taken rev, or what came later.
-	Behind(ctx context.Context, group, rev string) (int, error)
+	// taken rev, or what came later. Kept says that the backend remembers the
+	// group since rev; otherwise it may not know all watchers either.
+	Behind(ctx context.Context, group, rev string) (behind int, kept bool, err error)
 }
 
 // Attendance is what one process says as a watcher of a group.
