@@ -23,17 +23,22 @@ const (
 // engine closes. Beats are at most one interval apart: jitter only shortens.
 func (e *Engine) heartbeat() {
 	due := time.Now().Add(jittered(e.cfg.Beat))
+	owed := due // since when a beat that succeeds is due
 	for e.sleep(time.Until(due)) {
 		start := time.Now()
-		e.beat(due)
+		done := e.beat(owed)
 		due = start.Add(jittered(e.cfg.Beat))
+		if done {
+			owed = due
+		}
 	}
 }
 
 func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
 
-// beat renews until everything was renewed or found lost, and heals what was lost.
-func (e *Engine) beat(due time.Time) {
+// beat renews until everything was renewed or found lost, and heals what was
+// lost. It reports false when the time until the next beat was not enough.
+func (e *Engine) beat(due time.Time) (done bool) {
 	todo := e.leases(nil)
 	began := time.Now()
 	for try := 0; len(todo) > 0; try++ {
@@ -61,7 +66,7 @@ func (e *Engine) beat(due time.Time) {
 			lost = append(lost, e.renewed(todo[i], renewal)...)
 		}
 		if e.ctx.Err() != nil {
-			return
+			return false
 		}
 		again, healErr := e.heal(lost)
 		if healErr != nil {
@@ -76,20 +81,21 @@ func (e *Engine) beat(due time.Time) {
 			if late := time.Since(due); late > e.cfg.Beat/10 {
 				e.cfg.Hooks.late(late)
 			}
-			return
+			return true
 		}
 		left := e.cfg.Beat - time.Since(began)
 		if left <= 0 {
-			return // the next beat is due, for those as well that did not fail
+			return false // the next beat is due, for those as well that did not fail
 		}
 		pause := min(retryMost, 50*time.Millisecond<<min(try, 5))
 		// Cut to what is left after the jitter, or the last pauses would shrink without end.
 		if !e.sleep(min(left, pause/2+rand.N(pause/2+1))) {
-			return
+			return false
 		}
 		// Anew from what is owned: registrations come and go meanwhile.
 		todo = e.leases(failed)
 	}
+	return true
 }
 
 // leases returns what is owned, by group, or only what is in the named groups.

@@ -232,11 +232,14 @@ func (s *subscription) tell(channel string, n store.Notice) {
 }
 
 // Resubscribe replaces the connection, because its silence was found to be wrong.
+// It does not wait: closing one that is just being made takes until that fails.
 func (s *Store) Resubscribe() {
 	s.sub.mu.Lock()
 	conn := s.sub.conn
 	s.sub.mu.Unlock()
-	if conn != nil {
-		_ = conn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if conn != nil && !s.closed {
+		s.loops.Go(func() { _ = conn.Close() })
 	}
 }
