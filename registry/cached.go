@@ -95,10 +95,11 @@ type cachedState struct {
 func (c *CachedRegistry) Lookup(serviceName string) (snap Snapshot) {
 	s := (*c.services.Load())[serviceName]
 	if s == nil {
-		var err error
-		if s, err = c.follow(serviceName); err != nil {
-			return emptySnapshot(serviceName, err)
+		_, err := c.follow(serviceName)
+		if err == nil {
+			err = failed("look up", serviceName, ErrNotReady)
 		}
+		return emptySnapshot(serviceName, err)
 	}
 	s.use()
 	state := s.state.Load()
