@@ -67,7 +67,6 @@ type fakeStore struct {
 	closed chan struct{}
 	once   sync.Once
 	calls  sync.WaitGroup
-	over   bool
 }
 
 func (f *fake) as(owner string) *fakeStore {
@@ -337,16 +336,7 @@ func (s *fakeStore) Mark(context.Context, store.Mark) (store.Marked, error) {
 }
 
 func (s *fakeStore) Read(group string, known store.Known, done func(store.Reading, error)) {
-	s.mu.Lock()
-	if s.over {
-		s.mu.Unlock()
-		done(store.Reading{}, store.ErrClosed)
-		return
-	}
-	s.calls.Add(1)
-	s.mu.Unlock()
-	go func() {
-		defer s.calls.Done()
+	s.calls.Go(func() {
 		s.mu.Lock()
 		s.reads++
 		early, late := s.state(group, known), s.late
@@ -362,7 +352,7 @@ func (s *fakeStore) Read(group string, known store.Known, done func(store.Readin
 			r = store.Reading{}
 		}
 		done(r, err)
-	}()
+	})
 }
 
 // state is what a read brings. f.mu is held.
@@ -409,9 +399,6 @@ func (s *fakeStore) Watch(group string, notify func(store.Notice)) (stop func())
 
 func (s *fakeStore) Close() error {
 	s.once.Do(func() { close(s.closed) })
-	s.mu.Lock()
-	s.over = true // no call begins any more
-	s.mu.Unlock()
 	s.calls.Wait()
 	return nil
 }
