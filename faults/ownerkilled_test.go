@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // Two owners are killed, one of a short and one of a long TTL. Nobody else is
@@ -71,6 +72,12 @@ func TestGoneAfterACrashThoughNobodyWrites(t *testing.T) {
 		t.Errorf("services are %q, %v", names, err)
 	}
 
+	// Who still watches has a lease of that.
+	for _, reg := range []*registry.RedisRegistry{one, other} {
+		if err := reg.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 	server.StepClock(26 * time.Hour)
 	within(t, time.Now(), 5*time.Second, "Redis is empty", func() error {
 		left, err := keys.Keys(t.Context(), "*").Result()

@@ -46,7 +46,6 @@ func TestCloseEndsEverything(t *testing.T) {
 					_, err := e.Read(context.Background(), "other")
 					pending <- err
 				}()
-				synctest.Wait() // the call is under way
 				began := time.Now()
 				for range 2 {
 					if err := e.Close(); err != nil {

@@ -65,8 +65,11 @@ type fakeStore struct {
 	*fake
 	owner  string
 	closed chan struct{}
-	once   sync.Once
-	calls  sync.WaitGroup
+
+	// Its own lock: pushes read while the fake's is held.
+	callsMu sync.Mutex
+	over    bool
+	calls   sync.WaitGroup // none begins once over
 }
 
 func (f *fake) as(owner string) *fakeStore {
@@ -336,7 +339,18 @@ func (s *fakeStore) Mark(context.Context, store.Mark) (store.Marked, error) {
 }
 
 func (s *fakeStore) Read(group string, known store.Known, done func(store.Reading, error)) {
-	s.calls.Go(func() {
+	s.callsMu.Lock()
+	over := s.over
+	if !over {
+		s.calls.Add(1)
+	}
+	s.callsMu.Unlock()
+	if over {
+		done(store.Reading{}, store.ErrClosed)
+		return
+	}
+	go func() {
+		defer s.calls.Done()
 		s.mu.Lock()
 		s.reads++
 		early, late := s.state(group, known), s.late
@@ -352,7 +366,7 @@ func (s *fakeStore) Read(group string, known store.Known, done func(store.Readin
 			r = store.Reading{}
 		}
 		done(r, err)
-	})
+	}()
 }
 
 // state is what a read brings. f.mu is held.
@@ -398,7 +412,12 @@ func (s *fakeStore) Watch(group string, notify func(store.Notice)) (stop func())
 }
 
 func (s *fakeStore) Close() error {
-	s.once.Do(func() { close(s.closed) })
+	s.callsMu.Lock()
+	if !s.over {
+		s.over = true
+		close(s.closed)
+	}
+	s.callsMu.Unlock()
 	s.calls.Wait()
 	return nil
 }
