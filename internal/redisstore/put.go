@@ -31,6 +31,7 @@ type putOp struct {
 type putCall struct {
 	*call
 	ops []*putOp
+	ids map[string]struct{} // none comes twice
 }
 
 func (o *putOp) add(b *batch) {
@@ -46,9 +47,14 @@ func (o *putOp) add(b *batch) {
 	}
 	s := b.store
 	c := b.puts[o.put.Group]
-	if c == nil || len(c.ops) == maxPuts {
+	if c != nil {
+		if _, twice := c.ids[o.put.ID]; twice || len(c.ops) == maxPuts {
+			c = nil
+		}
+	}
+	if c == nil {
 		base := s.keys.base(o.put.Group)
-		c = &putCall{call: &call{script: putScript, keys: []string{base + ":h", base + ":z"}}}
+		c = &putCall{call: &call{script: putScript, keys: []string{base + ":h", base + ":z"}}, ids: make(map[string]struct{})}
 		if !s.cluster {
 			c.keys = append(c.keys, s.keys.names)
 		}
@@ -58,6 +64,7 @@ func (o *putOp) add(b *batch) {
 		b.send(c.call, func() { s.finishPuts(pc) })
 	}
 	c.ops = append(c.ops, o)
+	c.ids[o.put.ID] = struct{}{}
 	c.args[3] = len(c.ops)
 	if !s.cluster {
 		hints := s.keys.names

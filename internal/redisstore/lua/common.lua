@@ -6,13 +6,17 @@ local MINUTE = 60 * 1000000
 local HOUR = 60 * MINUTE
 local OUTLIVE = 10 * MINUTE -- keys outlive their longest member; own tombstones
 local FOREIGN = 24 * HOUR   -- tombstones that an owner did not make itself
-local LOG_BYTES = 4096 -- of which each change reads and writes all
-local ENTRY_BYTES = 512
+local LOG = 128 -- how many changes back the log reaches
 local MESSAGE_BYTES = 1024 * 1024
-local LONG = string.rep('-', 65)
+local LONG = '-----------------------------------------------------------------'
 
--- tostring and .. lose digits beyond 14.
-local function num(n) return string.format('%.0f', n) end
+-- Whole numbers as text. tostring and .. lose digits beyond 14, %.0f takes as
+-- long as a call, and %d takes 32 bits only where the server is built for so many.
+local function num(n)
+  if n < 0 then return '-' .. string.format('%d%08d', math.floor(-n / 1e8), -n % 1e8) end
+  if n < 1e8 then return string.format('%d', n) end
+  return string.format('%d%08d', math.floor(n / 1e8), n % 1e8)
+end
 
 local function clock()
   local t = redis.call('TIME')
@@ -50,56 +54,79 @@ local function newer(a, b)
   return a.stamp > b.stamp or (a.stamp == b.stamp and a.owner > b.owner)
 end
 
--- logged: the log will be needed. Otherwise it is fetched when it is.
-local function open(base, now, nonce, logged)
-  local s = {h = base .. ':h', z = base .. ':z', channel = base .. ':c', base = base,
-    now = now, nonce = nonce, changed = {}, message = {}, nonces = {}}
-  local head = redis.call('HMGET', s.h, 'rev', 'stamp', 'seen', logged and 'log' or 'rev')
-  if (not head[1]) ~= (not redis.call('ZSCORE', s.z, '')) then
-    -- One of the two was evicted: what is left proves nothing.
-    redis.call('DEL', s.h, s.z)
-    head = {false, false, false, false}
-  end
-  s.exists = head[1] ~= false
-  s.rev = head[1] or ''
-  s.n = tonumber(string.match(s.rev, '^%d+')) or now
-  s.stamp = tonumber(head[2] or 0)
-  s.seen = tonumber(head[3] or now)
-  s.log = (logged or not s.exists) and (head[4] or '')
-  return s
-end
+-- Lists are made in their usual size and filled by count: growing one costs more
+-- than a call.
 
-local function log_of(s)
-  s.log = s.log or redis.call('HGET', s.h, 'log') or ''
-  return s.log
+-- Opens a service. want, if given, lists fields of the hash to be fetched at
+-- once, into values; the first four places are for its head.
+local function open(base, now, nonce, want)
+  local h, z, at = base .. ':h', base .. ':z', num(now)
+  local last = redis.call('ZRANGE', z, -2, -1, 'WITHSCORES')
+  local whole = last[#last - 1] == ''
+  local ended = whole and redis.call('ZRANGEBYSCORE', z, '(-' .. at, '(' .. at, 'WITHSCORES') or {}
+  want = want or {'', '', '', ''}
+  want[1], want[2], want[3], want[4] = 'rev', 'stamp', 'seen', 'life'
+  local values = redis.call('HMGET', h, unpack(want))
+  if (values[1] ~= false) ~= whole then
+    -- One of the two was evicted: what is left proves nothing.
+    redis.call('DEL', h, z)
+    whole, last, ended, values = false, {}, {}, {}
+  end
+  local rev = values[1] or ''
+  local longest = #last == 4 and tonumber(last[2]) or 0
+  return {
+    h = h, z = z, channel = base .. ':c', base = base, now = now, at = at, nonce = nonce,
+    exists = whole, ended = ended, want = want, values = values,
+    rev = rev, n = tonumber(string.match(rev, '^%d+')) or now,
+    stamp = tonumber(values[2] or 0), seen = tonumber(values[3] or now),
+    life = tonumber(values[4] or 0), -- until when the keys live at least
+    need = now + OUTLIVE,            -- and are to
+    -- The furthest end of a lease, or 0; as long as top_moved is not set.
+    top = longest >= now and longest or 0, top_moved = false,
+    lived = longest >= now,
+    -- What commit writes: fields of the hash, leases, fields to drop; and tells:
+    -- per change six places, ID, nonce and up to four lines.
+    fields = {'seen', at, 'rev', '', 'stamp', '', '', '', '', ''}, nfields = 6,
+    leases = {'', ''}, nleases = 0, drop = false,
+    notes = {'', '', '', '', '', ''}, nnotes = 0, buried = {},
+    expiry = 0, expiry_text = '',
+  }
 end
 
 -- Whether the call of this nonce took effect before: clients send again what was not answered.
 local function ran(s, nonce)
-  return string.find(log_of(s), '.' .. nonce .. ' ', 1, true) ~= nil
+  local slots = {}
+  for i = 0, LOG - 1 do slots[i + 1] = '@' .. i end
+  for _, entry in ipairs(redis.call('HMGET', s.h, unpack(slots))) do
+    if entry and string.find(entry, '.' .. nonce .. ' ', 1, true) then return true end
+  end
+  return false
 end
 
 -- The furthest expiry of a live member, or nil.
 local function top(s)
-  return tonumber(redis.call('ZREVRANGEBYSCORE', s.z, '(+inf', '0', 'WITHSCORES', 'LIMIT', 0, 1)[2])
+  if s.top_moved then
+    s.top = tonumber(redis.call('ZREVRANGEBYSCORE', s.z, '(+inf', '0', 'WITHSCORES', 'LIMIT', 0, 1)[2] or 0)
+    s.top_moved = false
+  end
+  return s.top > 0 and s.top or nil
 end
 
--- Sets the keys' time to live: longer than any member's, at least until. Returns the top.
-local function keep(s, until_)
-  local longest = top(s)
-  local life = math.max(until_, (longest or 0) + OUTLIVE)
-  local tomb = tonumber(redis.call('ZRANGE', s.z, 0, 0, 'WITHSCORES')[2])
-  if tomb and -tomb > life then life = -tomb end
-  local ms = num(math.ceil(life / 1000))
-  redis.call('PEXPIREAT', s.h, ms)
-  redis.call('PEXPIREAT', s.z, ms)
-  return longest
+-- A write that a server out of memory lets a script begin with, after which it
+-- lets it go on.
+local function touch(s)
+  if s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil((s.life > 0 and s.life or s.need) / 1000))) end
 end
 
-local function note(s, id, text, nonce)
-  if not s.message[id] then s.changed[#s.changed + 1] = id end
-  s.message[id] = text
-  s.nonces[id] = nonce or s.nonce
+-- Notes a change, with the lines of its message. No ID is noted twice, but after it was buried.
+local function note(s, id, nonce, a, b, c, d)
+  local at = s.buried[id]
+  if not at then
+    at = s.nnotes
+    s.nnotes = at + 6
+  end
+  local n = s.notes
+  n[at + 1], n[at + 2], n[at + 3], n[at + 4], n[at + 5], n[at + 6] = id, nonce, a, b, c or false, d or false
 end
 
 local function bury(s, id, reason, stamp, owner, seq, flag, keep_for, nonce)
@@ -110,7 +137,11 @@ local function bury(s, id, reason, stamp, owner, seq, flag, keep_for, nonce)
   redis.call('ZADD', s.z, num(-(s.now + keep_for)), id)
   redis.call('HSET', s.h, '-' .. id, tomb)
   redis.call('HDEL', s.h, '+' .. id, '~' .. id)
-  note(s, id, '-' .. id .. '\n' .. tomb, nonce)
+  s.need = math.max(s.need, s.now + keep_for)
+  s.top_moved = true
+  local at = s.nnotes
+  note(s, id, nonce or s.nonce, '-' .. id, tomb)
+  s.buried[id] = s.buried[id] or at
 end
 
 -- Sets members of an overlay, a JSON object, to JSON values, or takes them out
@@ -137,8 +168,8 @@ end
 
 -- After Redis's clock was set back no lease may last longer than its TTL.
 local function clamp(s)
-  s.clamped = true
-  local live = redis.call('ZRANGEBYSCORE', s.z, num(s.now), '(+inf', 'WITHSCORES')
+  s.top_moved = true
+  local live = redis.call('ZRANGEBYSCORE', s.z, s.at, '(+inf', 'WITHSCORES')
   for i = 1, #live, 2 do
     local rec = parse(redis.call('HGET', s.h, '+' .. live[i]))
     local limit = rec and s.now + rec.ttl * 1000
@@ -146,16 +177,18 @@ local function clamp(s)
       redis.call('ZADD', s.z, num(limit), live[i])
     end
   end
+  -- Neither may the keys; a tombstone's time stays what it was.
+  local first = tonumber(redis.call('ZRANGE', s.z, 0, 0, 'WITHSCORES')[2])
+  s.need = math.max(s.need, (top(s) or 0) + OUTLIVE, -first)
+  s.life = 0
 end
 
 -- Every script that writes prunes before it acts, so a renewal after the expiry is a visible change.
 local function prune(s)
-  if not s.exists then return end
-  if s.now < s.seen then clamp(s) end
-  local ended = redis.call('ZRANGEBYSCORE', s.z, '(' .. num(-s.now), '(' .. num(s.now), 'WITHSCORES')
-  for i = 1, #ended, 2 do
-    local id = ended[i]
-    local lived = string.sub(ended[i + 1], 1, 1) ~= '-'
+  if s.exists and s.now < s.seen then clamp(s) end
+  for i = 1, #s.ended, 2 do
+    local id = s.ended[i]
+    local lived = string.sub(s.ended[i + 1], 1, 1) ~= '-'
     local rec = lived and parse(redis.call('HGET', s.h, '+' .. id))
     if not lived then
       redis.call('HDEL', s.h, '-' .. id)
@@ -166,32 +199,50 @@ local function prune(s)
       redis.call('ZREM', s.z, id) -- not ours to read, so not ours to delete
     end
   end
+  s.ended = {}
 end
 
--- Numbers and publishes what changed.
+-- Sets a lease with the commit. Returns its end as text.
+local function lease(s, expiry, id)
+  if expiry ~= s.expiry then s.expiry, s.expiry_text = expiry, num(expiry) end
+  local l, n = s.leases, s.nleases
+  l[n + 1], l[n + 2] = s.expiry_text, id
+  s.nleases = n + 2
+  s.need = math.max(s.need, expiry + OUTLIVE)
+  if expiry >= s.top then s.top = expiry else s.top_moved = true end
+  return s.expiry_text
+end
+
+-- Sets a field with the commit.
+local function set(s, field, value)
+  local f, n = s.fields, s.nfields
+  f[n + 1], f[n + 2] = field, value
+  s.nfields = n + 2
+end
+
+-- Writes what was set, makes the keys live longer than any member, numbers and
+-- publishes what changed.
 local function commit(s)
-  local prev, entries, parts = s.rev, {}, {}
-  local count = #s.changed
-  for i, id in ipairs(s.changed) do
+  local prev, count, notes = s.rev, s.nnotes / 6, s.notes
+  local lines, n, bytes = {prev, '', s.at, '', '', '', ''}, 3, 0
+  for i = 1, count do
+    local at = 6 * i - 6
     s.n = s.n + 1
-    s.rev = num(s.n) .. '.' .. s.nonces[id]
-    entries[count - i + 1] = s.rev .. ' ' .. id .. '\n'
-    parts[i] = s.message[id]
+    s.rev = num(s.n) .. '.' .. notes[at + 2]
+    if count - i < LOG then set(s, '@' .. string.format('%d', s.n % LOG), s.rev .. ' ' .. notes[at + 1]) end
+    for j = at + 3, at + 6 do
+      local line = notes[j]
+      if line then
+        n = n + 1
+        lines[n] = line
+        bytes = bytes + #line
+      end
+    end
   end
-  if count == 0 and s.exists then
-    redis.call('HSET', s.h, 'seen', num(s.now))
-    return
-  end
-  if count == 0 then
-    s.rev = num(s.n) .. '.' .. s.nonce
-  end
-  local log = table.concat(entries) .. log_of(s)
-  if #log > LOG_BYTES then
-    -- At the end of a line, of which none is longer than ENTRY_BYTES. A pattern
-    -- would look at every byte.
-    log = string.sub(log, 1, string.find(log, '\n', LOG_BYTES - ENTRY_BYTES, true))
-  end
-  redis.call('HSET', s.h, 'rev', s.rev, 'stamp', num(s.stamp), 'seen', num(s.now), 'log', log)
+  local fresh = count == 0 and not s.exists
+  if fresh then s.rev = num(s.n) .. '.' .. s.nonce end
+  -- The lease first: a record without one would pass for a live one, should a
+  -- user who has just lost the right to ZADD be refused here.
   if not s.exists then
     -- A member this long makes Redis keep the set as a skip list for good. As a
     -- compact list, which it is for up to 128 members otherwise, each renewal
@@ -199,9 +250,30 @@ local function commit(s)
     redis.call('ZADD', s.z, '+inf', '', '+inf', LONG)
     redis.call('ZREM', s.z, LONG)
   end
-  local body = table.concat(parts, '\n')
-  if #body > MESSAGE_BYTES then body = '' end
-  redis.call('PUBLISH', s.channel, prev .. '\n' .. s.rev .. '\n' .. num(s.now) .. '\n' .. body)
+  if s.nleases > 0 then redis.call('ZADD', s.z, unpack(s.leases, 1, s.nleases)) end
+  if s.need > s.life then
+    -- For longer than asked, so that most calls need not.
+    s.life = s.need + OUTLIVE
+    local ms = num(math.ceil(s.life / 1000))
+    redis.call('PEXPIREAT', s.z, ms)
+    if s.exists then
+      redis.call('PEXPIREAT', s.h, ms)
+      set(s, 'life', num(s.life))
+    end
+  end
+  local f = s.fields
+  if count == 0 and s.exists and s.nfields == 6 then
+    redis.call('HSET', s.h, 'seen', s.at)
+  else
+    f[4], f[6] = s.rev, num(s.stamp)
+    redis.call('HSET', s.h, unpack(f, 1, s.nfields))
+  end
+  if s.drop then redis.call('HDEL', s.h, unpack(s.drop)) end
+  if not s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil(s.life / 1000))) end
+  if count == 0 and not fresh then return end
+  lines[2] = s.rev
+  if count == 0 or bytes > MESSAGE_BYTES then lines, n = {prev, s.rev, s.at, ''}, 4 end
+  redis.call('PUBLISH', s.channel, table.concat(lines, '\n', 1, n))
 end
 
 -- Whether a reply says that the key is of another type. Something else in the
@@ -214,7 +286,16 @@ end
 
 -- The catalog: a sorted set of service names, scored with the end of their
 -- longest lease, or with minus the end of the evidence that they are gone.
-local function catalog_set(key, now, name, expiry)
+-- known: the service had a live member before, so the catalog should have it.
+-- brief: its owner is going to renew it before the catalog's own time is over.
+local function catalog_set(key, now, name, expiry, known, brief)
+  if known and expiry then
+    local added = redis.pcall('ZADD', key, num(expiry), name)
+    if stray(added) then return end
+    if added == 1 or not brief then redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000))) end
+    if added == 1 then redis.call('PUBLISH', key .. ':c', num(now)) end
+    return
+  end
   local score = redis.pcall('ZSCORE', key, name)
   if stray(score) then return end
   local was = tonumber(score or nil)
@@ -235,10 +316,10 @@ end
 
 -- Where IDs that were chosen by users stand, by hash buckets: id -> "end service".
 local function hint_set(key, now, id, service)
-  if stray(redis.pcall('HLEN', key)) then return end
-  redis.call('HSET', key, id, num(math.floor((now + 24 * HOUR) / 1000000)) .. ' ' .. service)
+  local added = redis.pcall('HSET', key, id, num(math.floor((now + 24 * HOUR) / 1000000)) .. ' ' .. service)
+  if stray(added) then return end
   redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000)))
-  if redis.call('HLEN', key) % 64 == 0 then
+  if added == 1 and redis.call('HLEN', key) % 64 == 0 then
     local all = redis.call('HGETALL', key)
     for i = 1, #all, 2 do
       local ends = tonumber(string.match(all[i + 1], '^%d+') or 0)

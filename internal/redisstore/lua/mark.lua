@@ -18,9 +18,9 @@ if KEYS[1] == names then
   base, service = find(prefix, escape, names, ids, id, now, true)
   if not base then return {num(now), '', 'none', '', ''} end
 end
-local s = open(base, now, owner .. ':' .. seq, true)
+local s = open(base, now, owner .. ':' .. seq)
 if not s.exists then return {num(now), '', 'none', service, ''} end
-redis.call('HSET', s.h, 'seen', num(now))
+redis.call('HSET', s.h, 'seen', s.at) -- which a server out of memory refuses
 prune(s)
 local v = redis.call('HGET', s.h, '+' .. id)
 local score = redis.call('ZSCORE', s.z, id)
@@ -32,10 +32,9 @@ if parse(v) and score then
   else
     overlay = overlay_set(s, id, was, members) or ''
     outcome = overlay == (was or '') and 'same' or 'ok'
-    if outcome == 'ok' then note(s, id, '+' .. id .. '\n' .. num(score) .. '\n' .. v .. '\n' .. overlay) end
+    if outcome == 'ok' then note(s, id, s.nonce, '+' .. id, num(tonumber(score)), v, overlay) end
   end
 end
 commit(s)
-keep(s, now)
 if names then catalog_set(names, now, service, top(s)) end
 return {num(now), s.rev, outcome, service, overlay}

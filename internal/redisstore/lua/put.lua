@@ -5,6 +5,7 @@
 --       seq, id, mode n (register) or h (heal), stamp, ttl ms, beat ms, payload, overlay,
 --       members of the overlay to take out (separated by spaces), deadline, from (=service in which this owner has it now, - none,
 --       ? to look for it, ! to look for it thoroughly)
+-- No ID comes twice.
 -- Answers {now, rev, then per record: outcome, stamp, overlay}.
 -- Outcomes: ok, late (nothing was done), superseded, buried.
 local owner, service, prefix = ARGV[1], ARGV[2], ARGV[3]
@@ -12,33 +13,40 @@ local count = tonumber(ARGV[4])
 local names = KEYS[3]
 local now = clock()
 local nonce = owner .. ':' .. ARGV[5]
-local s = open(string.sub(KEYS[1], 1, -3), now, nonce, true)
-local out = {num(now), ''}
-
-local in_time = false
-for i = 0, count - 1 do
-  if now <= tonumber(ARGV[5 + i * 11 + 9]) then in_time = true end
+local want, in_time = {'', '', '', '', '', '', ''}, false
+for i = 1, count do
+  local at, id = 11 * i - 6, ARGV[11 * i - 5]
+  want[3 * i + 2], want[3 * i + 3], want[3 * i + 4] = '+' .. id, '-' .. id, '~' .. id
+  in_time = in_time or now <= tonumber(ARGV[at + 9])
 end
+local s = open(string.sub(KEYS[1], 1, -3), now, nonce, want)
+local out = {s.at, s.rev, '', '', ''}
 if not in_time then
-  out[2] = s.rev
-  for _ = 1, count do
-    out[#out + 1] = 'late'
-    out[#out + 1] = '0'
-    out[#out + 1] = ''
+  for i = 1, count do
+    out[3 * i], out[3 * i + 1], out[3 * i + 2] = 'late', '0', ''
   end
   return out
 end
 
--- The first write is one that a server out of memory refuses.
-redis.call('HSET', s.h, 'seen', num(now))
--- At once, should another program's data end this midway.
-if not s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil((now + OUTLIVE) / 1000))) end
-prune(s)
+-- Before whatever is written ahead of the leases: a server out of memory refuses it.
+local dared = false
+local function dare()
+  if dared then return end
+  dared = true
+  redis.call('HSET', s.h, 'seen', s.at)
+  -- At once, should another program's data end this midway.
+  if not s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil((now + OUTLIVE) / 1000))) end
+end
+if #s.ended > 0 or now < s.seen then
+  dare()
+  prune(s)
+  s.values = redis.call('HMGET', s.h, unpack(want))
+end
 
 local others = {}
 
 local function record(stamp, seq, ttl, beat, flag, payload)
-  return '[1,' .. num(stamp) .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. beat .. ','
+  return '[1,' .. stamp .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. beat .. ','
     .. flag .. ',' .. payload .. ']'
 end
 
@@ -46,9 +54,7 @@ end
 -- and true when that one stands against the healing of mine.
 local function leave_other(id, from, ids, mine, seq)
   local base, name
-  if from == '-' or not names then
-    return nil
-  elseif from == '?' or from == '!' then
+  if from == '?' or from == '!' then
     base, name = find(prefix, escape, names, ids, id, now, from == '!')
   else
     name = string.sub(from, 2)
@@ -61,6 +67,7 @@ local function leave_other(id, from, ids, mine, seq)
   if not base or base == s.base then return nil end
   local o = others[base]
   if not o then
+    dare()
     o = open(base, now, nonce)
     o.name = name
     others[base] = o
@@ -74,54 +81,50 @@ local function leave_other(id, from, ids, mine, seq)
   end
 end
 
-
 local function put(i)
-  local at = 5 + i * 11
+  local at = 11 * i - 6
   local seq, id, mode, stamp = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
   local ttl, beat, payload = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
   local overlay, reset, from = ARGV[at + 7], ARGV[at + 8], ARGV[at + 10]
   local own_nonce = owner .. ':' .. seq
-  if now > tonumber(ARGV[at + 9]) then return 'late', 0, '' end
-  local ids = KEYS[4 + i]
+  if now > tonumber(ARGV[at + 9]) then return 'late', '0', '' end
+  local ids = KEYS[3 + i]
   if ids == names then ids = nil end
-  local found = redis.call('HMGET', s.h, '+' .. id, '-' .. id, '~' .. id)
-  local cur, kept = parse(found[1]), found[3]
-  local tomb = not cur and parse_tomb(found[2])
-  local mine = {stamp = stamp, owner = owner}
+  local cur, kept = parse(s.values[3 * i + 2]), s.values[3 * i + 4]
+  local tomb = not cur and parse_tomb(s.values[3 * i + 3])
+  local before = cur or tomb
   -- Of one owner's calls the later stands, in whatever order they arrive.
   if cur and cur.owner == owner and tonumber(cur.seq) >= tonumber(seq) then
-    return 'ok', cur.stamp, kept or ''
+    return 'ok', num(cur.stamp), kept or ''
   end
   if tomb and tomb.owner == owner and tomb.seq >= tonumber(seq) then
-    return tomb.reason == 'moved' and 'superseded' or 'buried', 0, ''
+    return tomb.reason == 'moved' and 'superseded' or 'buried', '0', ''
   end
-  if ran(s, own_nonce) then
-    -- It ran before, and somebody has undone it since.
-    return 'ok', (cur or tomb or {stamp = 1}).stamp - 1, ''
-  end
+  -- It may have run before and have been undone: that has left a trace of somebody else.
+  if (tomb or cur and cur.owner ~= owner) and ran(s, own_nonce) then return 'ok', num(before.stamp - 1), '' end
   local same = cur and cur.owner == owner and cur.payload == payload
     and num(cur.ttl) == ttl and num(cur.beat) == beat
-  for name in string.gmatch(reset, '%S+') do
-    if kept and string.find(kept, '"' .. name .. '":', 1, true) then same = false end
+  if same and kept and reset ~= '' then
+    for name in string.gmatch(reset, '%S+') do
+      if string.find(kept, '"' .. name .. '":', 1, true) then same = false end
+    end
   end
   if same and (mode == 'n' or cur.stamp == stamp) then
-    redis.call('ZADD', s.z, num(now + ttl * 1000), id)
+    lease(s, now + ttl * 1000, id)
     -- No event, but the later call: an earlier Deregister on its way must not end it.
-    redis.call('HSET', s.h, '+' .. id, record(cur.stamp, seq, ttl, beat, cur.flag, payload))
+    set(s, want[3 * i + 2], record(num(cur.stamp), seq, ttl, beat, cur.flag, payload))
     if ids then hint_set(ids, now, id, service) end
-    return 'ok', cur.stamp, kept or ''
+    return 'ok', num(cur.stamp), kept or ''
   end
   if mode == 'h' then
-    if cur and cur.owner ~= owner and newer(cur, mine) then return 'superseded', 0, '' end
-    if tomb and tomb.owner ~= owner and newer(tomb, mine) then return 'superseded', 0, '' end
-    if tomb and ends(tomb, owner) and tomb.stamp >= stamp then return 'buried', 0, '' end
+    if before and before.owner ~= owner and newer(before, {stamp = stamp, owner = owner}) then return 'superseded', '0', '' end
+    if tomb and ends(tomb, owner) and tomb.stamp >= stamp then return 'buried', '0', '' end
   end
-  local there, stands, leave
-  if not cur then
-    there, stands, leave = leave_other(id, from, ids, mode == 'h' and mine, seq)
-    if stands then return 'superseded', 0, '' end
+  local there, beaten, leave
+  if not cur and names and from ~= '-' then
+    there, beaten, leave = leave_other(id, from, ids, mode == 'h' and {stamp = stamp, owner = owner}, seq)
+    if beaten then return 'superseded', '0', '' end
   end
-  local before = cur or tomb
   if mode == 'n' then
     -- The caller's stamp is that of a registration elsewhere on a Cluster, plus one.
     stamp = math.max(now, s.stamp + 1, stamp, before and before.stamp + 1 or 0, there and there + 1 or 0)
@@ -130,43 +133,41 @@ local function put(i)
   local flag = '0'
   if before and (before.flag == '1' or before.owner ~= owner) then flag = '1' end
   if kept and (not cur or cur.owner ~= owner) then
+    dare()
     redis.call('HDEL', s.h, '~' .. id)
     kept = false
   elseif kept and reset ~= '' then
     local members = {}
     for name in string.gmatch(reset, '%S+') do members[name] = '' end
+    dare()
     kept = overlay_set(s, id, kept, members)
   end
   if not kept and overlay ~= '' then
-    redis.call('HSET', s.h, '~' .. id, overlay)
+    set(s, '~' .. id, overlay)
     kept = overlay
   end
-  local v = record(stamp, seq, ttl, beat, flag, payload)
-  local expiry = now + ttl * 1000
-  -- The lease first: a record without one would pass for a live one, should a
-  -- user who has just lost the right to ZADD be refused here.
-  redis.call('ZADD', s.z, num(expiry), id)
-  redis.call('HSET', s.h, '+' .. id, v)
-  if tomb then redis.call('HDEL', s.h, '-' .. id) end
+  local text = stamp == now and s.at or num(stamp)
+  local v = record(text, seq, ttl, beat, flag, payload)
+  local expiry = lease(s, now + ttl * 1000, id)
+  set(s, want[3 * i + 2], v)
+  if tomb then
+    s.drop = s.drop or {}
+    s.drop[#s.drop + 1] = want[3 * i + 3]
+  end
   s.stamp = math.max(s.stamp, stamp)
   if ids then hint_set(ids, now, id, service) end
-  note(s, id, '+' .. id .. '\n' .. num(expiry) .. '\n' .. v .. '\n' .. (kept or ''), own_nonce)
-  return 'ok', stamp, kept or ''
+  note(s, id, own_nonce, want[3 * i + 2], expiry, v, kept or '')
+  return 'ok', text, kept or ''
 end
 
-for i = 0, count - 1 do
-  local outcome, stamp, overlay = put(i)
-  out[#out + 1] = outcome
-  out[#out + 1] = num(stamp)
-  out[#out + 1] = overlay
+for i = 1, count do
+  out[3 * i], out[3 * i + 1], out[3 * i + 2] = put(i)
 end
 -- The new name shows an instance before the old one stops.
 commit(s)
-local longest = keep(s, now + OUTLIVE)
-if names then catalog_set(names, now, service, longest) end
+if names then catalog_set(names, now, service, top(s), s.lived, s.top < now + HOUR) end
 for base, o in pairs(others) do
   commit(o)
-  keep(o, now + OUTLIVE)
   catalog_set(names, now, o.name, top(o))
 end
 out[2] = s.rev

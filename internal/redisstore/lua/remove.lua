@@ -16,14 +16,14 @@ if KEYS[1] == names then
   base, service = find(prefix, escape, names, ids, id, now, true)
   if not base then return {num(now), '', 'none', '', ''} end
 end
-local s = open(base, now, owner .. ':' .. seq, true)
--- First, because a server out of memory lets a script go on that has written this.
-keep(s, now + OUTLIVE)
+local s = open(base, now, owner .. ':' .. seq)
+touch(s)
 prune(s)
 local cur = parse(redis.call('HGET', s.h, '+' .. id))
 local tomb = not cur and parse_tomb(redis.call('HGET', s.h, '-' .. id))
 local outcome = 'none'
-if not ran(s, s.nonce) then
+-- An own one that ran before has left what shows it.
+if mode == 'own' or not ran(s, s.nonce) then
   local mine = {stamp = stamp, owner = owner}
   -- Of one owner's calls the later stands, in whatever order they arrive.
   local older = cur and ((cur.owner == owner and tonumber(cur.seq) < tonumber(seq))
@@ -49,9 +49,8 @@ if not ran(s, s.nonce) then
   end
 end
 local left = top(s)
-if s.exists or #s.changed > 0 then
+if s.exists or s.nnotes > 0 then
   commit(s)
-  keep(s, now + OUTLIVE)
   if names then
     catalog_set(names, now, service, left)
     -- It may stand elsewhere by now, or here as a newer owner's.

@@ -8,10 +8,8 @@ local now = clock()
 local s = open(string.sub(KEYS[1], 1, -3), now, owner .. ':' .. ARGV[2])
 if now > tonumber(ARGV[6]) then return {num(now), s.rev, 'late'} end
 local expiry = num(now + ttl)
-local longest
 if s.exists then
-  -- First, because a server out of memory lets a script go on that has written this.
-  longest = keep(s, now + ttl + OUTLIVE)
+  touch(s)
   prune(s)
 end
 
@@ -28,7 +26,7 @@ end
 
 local out = {num(now), s.rev, 'same'}
 local alive = {}
-if s.exists and known == s.rev and #s.changed == 0 then
+if s.exists and known == s.rev and s.nnotes == 0 then
   for i = 7, #ARGV, 2 do alive[#alive + 1] = ARGV[i] end
   renew(alive)
 else
@@ -55,12 +53,12 @@ else
   if #alive > 0 then renew(alive) end
 end
 if s.exists then
-  commit(s)
-  if KEYS[3] then
-    if #alive > 0 then longest = math.max(longest or 0, now + ttl) end
-    if s.clamped or #s.changed > 0 then longest = top(s) end
-    catalog_set(KEYS[3], now, ARGV[3], longest)
+  if #alive > 0 then
+    s.need = math.max(s.need, now + ttl + OUTLIVE)
+    if now + ttl >= s.top then s.top = now + ttl else s.top_moved = true end
   end
+  commit(s)
+  if KEYS[3] then catalog_set(KEYS[3], now, ARGV[3], top(s), s.lived) end
   out[2] = s.rev
 end
 return out

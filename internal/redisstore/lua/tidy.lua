@@ -5,7 +5,7 @@
 local now = clock()
 local s = open(string.sub(KEYS[1], 1, -3), now, ARGV[1] .. ':' .. ARGV[2])
 if s.exists then
-  keep(s, now + OUTLIVE)
+  touch(s)
   clamp(s)
   prune(s)
   commit(s)
