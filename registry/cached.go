@@ -93,23 +93,30 @@ type cachedState struct {
 // allocating. For a name not asked for before it starts the watch and returns
 // an empty snapshot whose Stale matches ErrNotReady.
 func (c *CachedRegistry) Lookup(serviceName string) (snap Snapshot) {
+	c.lookup(serviceName, &snap)
+	return snap
+}
+
+// lookup writes its result in place and leaves Lookup small enough to be
+// inlined, because copying a Snapshot takes as long as finding it.
+func (c *CachedRegistry) lookup(serviceName string, snap *Snapshot) {
 	s := (*c.services.Load())[serviceName]
 	if s == nil {
 		_, err := c.follow(serviceName)
 		if err == nil {
 			err = failed("look up", serviceName, ErrNotReady)
 		}
-		return emptySnapshot(serviceName, err)
+		*snap = emptySnapshot(serviceName, err)
+		return
 	}
 	s.use()
 	state := s.state.Load()
-	snap = state.Snapshot
-	if snap.confirmed != nil {
-		if at := snap.confirmed.Load(); at != nil {
+	*snap = state.Snapshot
+	if state.confirmed != nil {
+		if at := state.confirmed.Load(); at != nil {
 			snap.AsOf = *at
 		}
 	}
-	return snap
 }
 
 func (s *cached) use() {
