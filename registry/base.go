@@ -124,30 +124,33 @@ func (b *base) Deregister(ctx context.Context, serviceID string) error {
 
 // Discover implements Registry.
 func (b *base) Discover(ctx context.Context, serviceName string) ([]ServiceInfo, error) {
-	s, err := b.read(ctx, "discover", serviceName)
-	if err != nil {
+	var s Snapshot
+	if err := b.read(ctx, "discover", serviceName, &s); err != nil {
 		return nil, err
 	}
 	return cloneServices(s.Instances), nil
 }
 
 // Snapshot implements Backend.
-func (b *base) Snapshot(ctx context.Context, serviceName string) (Snapshot, error) {
-	return b.read(ctx, "read", serviceName)
+func (b *base) Snapshot(ctx context.Context, serviceName string) (snap Snapshot, err error) {
+	err = b.read(ctx, "read", serviceName, &snap)
+	return snap, err
 }
 
-func (b *base) read(ctx context.Context, call, serviceName string) (Snapshot, error) {
+// read writes its result in place: copying it takes a good part of what reading memory does.
+func (b *base) read(ctx context.Context, call, serviceName string, snap *Snapshot) error {
 	if b.closed() {
-		return Snapshot{}, failed(call, serviceName, ErrClosed)
+		return failed(call, serviceName, ErrClosed)
 	}
 	if err := validateName("Name", serviceName); err != nil {
-		return Snapshot{}, err
+		return err
 	}
 	view, err := b.core.Read(ctx, serviceName)
 	if err != nil {
-		return Snapshot{}, failed(call, serviceName, err)
+		return failed(call, serviceName, err)
 	}
-	return snapshotOf(serviceName, view), nil
+	snap.show(serviceName, &view)
+	return nil
 }
 
 // Instances implements Backend.
@@ -194,7 +197,9 @@ func (b *base) Watch(ctx context.Context, serviceName string) iter.Seq[Snapshot]
 			return
 		}
 		for view := range b.core.Watch(ctx, serviceName) {
-			if !yield(snapshotOf(serviceName, view)) {
+			var snap Snapshot
+			snap.show(serviceName, &view)
+			if !yield(snap) {
 				return
 			}
 		}
@@ -216,11 +221,4 @@ func (b *base) WatchServices(ctx context.Context) iter.Seq[Catalog] {
 	}
 }
 
-func (b *base) closed() bool {
-	select {
-	case <-b.core.Closed():
-		return true
-	default:
-		return false
-	}
-}
+func (b *base) closed() bool { return b.core.Closed() }

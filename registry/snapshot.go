@@ -41,12 +41,11 @@ func visible(e *core.Entry) (ServiceInfo, overlay) {
 	return info, over
 }
 
-func snapshotOf(service string, view core.View) Snapshot {
+// show sets all of a snapshot.
+func (s *Snapshot) show(service string, view *core.View) {
 	l := view.Memo(makeLists).(*lists)
-	return Snapshot{
-		Service: service, Instances: l.instances, Others: l.others,
-		Revision: view.Revision, AsOf: view.AsOf, Stale: view.Stale, confirmed: view.Confirmed,
-	}
+	s.Service, s.Instances, s.Others = service, l.instances, l.others
+	s.Revision, s.AsOf, s.Stale, s.confirmed = view.Revision, view.AsOf, view.Stale, view.Confirmed
 }
 
 func emptySnapshot(service string, stale error) Snapshot {

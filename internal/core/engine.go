@@ -87,8 +87,8 @@ func (e *Engine) Close() error {
 	return err
 }
 
-// Closed is closed when the engine is.
-func (e *Engine) Closed() <-chan struct{} { return e.ctx.Done() }
+// Closed reports whether Close was called.
+func (e *Engine) Closed() bool { return e.ctx.Err() != nil }
 
 // alive returns ErrClosed after Close, or ctx's error when that ended.
 func (e *Engine) alive(ctx context.Context) error {

@@ -13,12 +13,23 @@ import (
 // Read returns what the backend holds on a group now. Callers at the same time
 // share a request, but only one that starts after their call. What fails in
 // passing is tried again until ctx ends or patience does.
-func (e *Engine) Read(ctx context.Context, name string) (View, error) {
+func (e *Engine) Read(ctx context.Context, name string) (v View, err error) {
+	err = e.read(ctx, name, &v)
+	return v, err
+}
+
+// read writes its result in place and leaves Read small enough to be inlined,
+// because copying a View takes a good part of what reading memory does.
+func (e *Engine) read(ctx context.Context, name string, v *View) error {
 	if err := e.alive(ctx); err != nil {
-		return View{}, err
+		return err
 	}
 	if e.instant != nil {
-		return e.readInstant(name)
+		content, err := e.readInstant(name)
+		if err == nil {
+			v.Content, v.AsOf = content, time.Now()
+		}
+		return err
 	}
 	g := e.group(name)
 	defer e.release(g)
@@ -28,27 +39,28 @@ func (e *Engine) Read(ctx context.Context, name string) (View, error) {
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return View{}, ctx.Err()
+			return ctx.Err()
 		case <-e.ctx.Done():
-			return View{}, store.ErrClosed
+			return store.ErrClosed
 		}
 		if f.err == nil {
-			return f.view, nil
+			*v = f.view
+			return nil
 		}
 		pause := 10 * time.Millisecond << min(try, 5)
 		pause = pause/2 + rand.N(pause/2)
 		if !errors.Is(f.err, store.ErrUnavailable) || time.Until(give) < pause {
-			return View{}, f.err
+			return f.err
 		}
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return View{}, ctx.Err()
+			return ctx.Err()
 		case <-e.ctx.Done():
 			t.Stop()
-			return View{}, store.ErrClosed
+			return store.ErrClosed
 		}
 	}
 }
@@ -60,11 +72,11 @@ func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) 
 		return nil, err
 	}
 	if e.instant != nil {
-		view, err := e.readInstant(name)
+		content, err := e.readInstant(name)
 		if err != nil {
 			return nil, err
 		}
-		return view.Entries, nil
+		return content.Entries, nil
 	}
 	type answer struct {
 		r   store.Reading
@@ -85,22 +97,21 @@ func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) 
 	}
 }
 
-func (e *Engine) readInstant(name string) (View, error) {
+func (e *Engine) readInstant(name string) (*Content, error) {
 	r, err := e.instant.Current(name)
 	if err != nil {
-		return View{}, err
+		return nil, err
 	}
 	if content, ok := r.Memo.Known(); ok {
-		return View{Content: content.(*Content), AsOf: time.Now()}, nil
+		return content.(*Content), nil
 	}
-	content := r.Memo.Get(func() any {
+	return r.Memo.Get(func() any {
 		c := &Content{Entries: make([]*Entry, len(r.Records)), Revision: number(r.Rev)}
 		for i, rec := range r.Records {
 			c.Entries[i] = &Entry{Record: rec, Value: rec.Value}
 		}
 		return c
-	}).(*Content)
-	return View{Content: content, AsOf: time.Now()}, nil
+	}).(*Content), nil
 }
 
 // Watch yields what watchers of a group are shown: at once, and again after
