@@ -178,3 +178,33 @@ func TestADeltaLeavesOutWhatCannotBeRead(t *testing.T) {
 		}
 	})
 }
+
+// A record read again is known by its sum, though its payload was let go.
+func TestAFullReadingDecodesWhatChanged(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		e.cfg.Decode = func(_ string, r *store.Record) (any, error) {
+			v := string(r.Payload)
+			r.Payload = nil
+			return v, nil
+		}
+		g := &group{e: e, name: "g"}
+		full := func(rev, first, overlay string) []*Entry {
+			g.truth.full(g, &store.Reading{Rev: rev, Records: []*store.Record{
+				{ID: "a", Owner: "o", Stamp: 1, Payload: []byte(first), Overlay: []byte(overlay)},
+				{ID: "b", Owner: "o", Stamp: 2, Payload: []byte("b")},
+			}})
+			return g.truth.view().Entries
+		}
+		was := full("1", "a", "")
+		if same := full("2", "a", ""); same[0] != was[0] || same[1] != was[1] {
+			t.Error("what did not change was decoded again")
+		}
+		if now := full("3", "A", ""); now[0].Value != "A" || now[1] != was[1] {
+			t.Errorf("another payload: %+v, %+v", now[0], now[1])
+		}
+		if now := full("4", "A", "{}"); string(now[0].Overlay) != "{}" || now[1] != was[1] {
+			t.Errorf("another overlay: %+v, %+v", now[0], now[1])
+		}
+	})
+}

@@ -1,7 +1,7 @@
 package core
 
 import (
-	"bytes"
+	"hash/maphash"
 	"slices"
 	"sort"
 	"time"
@@ -205,19 +205,30 @@ func (t *truth) full(g *group, r *store.Reading) evidence {
 
 // entry returns the decoded record, the one known already when it is the same.
 func (g *group) entry(old *Entry, rec *store.Record) (*Entry, bool) {
-	if old != nil && old.Stamp == rec.Stamp && old.Owner == rec.Owner && bytes.Equal(old.Payload, rec.Payload) && string(old.Overlay) == string(rec.Overlay) {
+	if rec.Value != nil {
+		if old != nil && old.Record == rec {
+			return old, true
+		}
+		return &Entry{Record: rec, Value: rec.Value}, true
+	}
+	sum := sumOf(rec.Payload) // before Decode, which may let go of it
+	if old != nil && old.Stamp == rec.Stamp && old.Owner == rec.Owner && old.sum == sum && string(old.Overlay) == string(rec.Overlay) {
 		if g.name == store.Catalog {
 			old.TTL = max(old.TTL, rec.TTL)
 		}
 		return old, true
-	}
-	if rec.Value != nil {
-		return &Entry{Record: rec, Value: rec.Value}, true
 	}
 	v, err := g.e.cfg.Decode(g.name, rec)
 	if err != nil {
 		g.e.reportBad(g.name, rec.ID, err)
 		return nil, false
 	}
-	return &Entry{Record: rec, Value: v}, true
+	return &Entry{Record: rec, Value: v, sum: sum}, true
 }
+
+var sumSeed = maphash.MakeSeed()
+
+// sumOf stands for a payload where it is compared with a later one of the same
+// owner and stamp, so that it need not be kept. Two payloads share these 64 bits
+// once in 2^64, and nobody can choose two that do: the seed is the process's own.
+func sumOf(payload []byte) uint64 { return maphash.Bytes(sumSeed, payload) }

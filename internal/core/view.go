@@ -13,6 +13,7 @@ import (
 type Entry struct {
 	*store.Record
 	Value any
+	sum   uint64 // of the payload, unless the record came with its value
 }
 
 // View is the state of a group at one moment, as a reader is shown it.
