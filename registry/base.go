@@ -57,7 +57,7 @@ func decodeRecord(group string, r *store.Record) (any, error) {
 		return nil, err
 	}
 	r.Payload = nil // the value stands for it from now on
-	return &s, nil
+	return newStored(&s), nil
 }
 
 // Register implements Registry.
@@ -102,7 +102,7 @@ func (b *base) register(ctx context.Context, service ServiceInfo, fresh bool) er
 	if err != nil {
 		return err
 	}
-	registering := core.Registering{Group: service.Name, ID: service.ID, Fresh: fresh, Payload: payload, Value: &value}
+	registering := core.Registering{Group: service.Name, ID: service.ID, Fresh: fresh, Payload: payload, Value: newStored(&value)}
 	if service.Status != "" {
 		registering.Reset = []string{memberHealth, memberNote}
 	}

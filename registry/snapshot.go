@@ -2,7 +2,6 @@ package registry
 
 import (
 	"slices"
-	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/core"
 )
@@ -13,9 +12,9 @@ type lists struct{ instances, others []ServiceInfo }
 func makeLists(c *core.Content) any {
 	l := &lists{instances: make([]ServiceInfo, 0, len(c.Entries)), others: []ServiceInfo{}}
 	for _, e := range c.Entries {
-		if v := e.Value.(*ServiceInfo); len(e.Overlay) == 0 && v.Status.callable() {
-			l.instances = append(l.instances, *v)
-			l.instances[len(l.instances)-1].RegisteredAt = time.UnixMicro(e.Stamp).UTC()
+		if v := e.Value.(*stored); len(e.Overlay) == 0 && v.status().callable() {
+			l.instances = l.instances[:len(l.instances)+1]
+			v.show(&l.instances[len(l.instances)-1], e)
 			continue
 		}
 		info, _ := visible(e)
@@ -33,10 +32,9 @@ func makeLists(c *core.Content) any {
 }
 
 // visible is an entry as users see it; its maps and slices are shared.
-func visible(e *core.Entry) (ServiceInfo, overlay) {
-	info := *e.Value.(*ServiceInfo)
-	info.RegisteredAt = time.UnixMicro(e.Stamp).UTC()
-	over := decodeOverlay(e.Overlay)
+func visible(e *core.Entry) (info ServiceInfo, over overlay) {
+	e.Value.(*stored).show(&info, e)
+	over = decodeOverlay(e.Overlay)
 	info.Status = over.status(info.Status)
 	return info, over
 }
