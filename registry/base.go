@@ -44,15 +44,15 @@ func newOwner() string {
 // newEngine starts the logic on a store.
 func newEngine(s store.Store, owner string, ttl, beat time.Duration, logger *slog.Logger, o *Observer) *core.Engine {
 	return core.New(core.Config{
-		Store: s, Owner: owner, TTL: ttl, Beat: beat, Logger: logger, Hooks: o.hooks(), Decode: decodeRecord,
+		Store: s, Owner: owner, TTL: ttl, Beat: beat, Logger: logger, Hooks: o.hooks(), Decode: new(recent).decodeRecord,
 	})
 }
 
-func decodeRecord(group string, r *store.Record) (any, error) {
+func (known *recent) decodeRecord(group string, r *store.Record) (any, error) {
 	if group == store.Catalog {
 		return r.ID, nil
 	}
-	s, err := decodeService(group, r.ID, r.Stamp, r.Payload)
+	s, err := decodeService(group, r.ID, r.Stamp, r.Payload, known.of(group))
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (b *base) register(ctx context.Context, service ServiceInfo, fresh bool) er
 		return err
 	}
 	// What others will decode, so that all see the same.
-	value, err := decodeService(service.Name, service.ID, 0, payload)
+	value, err := decodeService(service.Name, service.ID, 0, payload, nil)
 	if err != nil {
 		return err
 	}

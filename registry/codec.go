@@ -129,9 +129,10 @@ func (e *encoder) string(s string) {
 }
 
 // decodeService reads a record found in a backend. The result is valid as
-// validateService has it; anything else is an error, which names the record.
-func decodeService(name, id string, stampMicros int64, data []byte) (ServiceInfo, error) {
-	s, err := decodePayload(data)
+// validateService has it; anything else is an error, which names the record. Its
+// Metadata may be what known, if not nil, remembers.
+func decodeService(name, id string, stampMicros int64, data []byte, known *recentPairs) (ServiceInfo, error) {
+	s, err := decodePayload(data, known)
 	if err == nil {
 		s.Name, s.ID, s.RegisteredAt = name, id, time.UnixMicro(stampMicros).UTC()
 		if err = validateID(id); err == nil {
@@ -144,14 +145,14 @@ func decodeService(name, id string, stampMicros int64, data []byte) (ServiceInfo
 	return s, nil
 }
 
-func decodePayload(data []byte) (ServiceInfo, error) {
+func decodePayload(data []byte, known *recentPairs) (ServiceInfo, error) {
 	if len(data) > maxPayloadBytes {
 		return ServiceInfo{}, fmt.Errorf("%d bytes are over the limit of %d", len(data), maxPayloadBytes)
 	}
 	if !utf8.Valid(data) {
 		return ServiceInfo{}, errors.New("is not valid UTF-8")
 	}
-	p, ok := scanPayload(string(data))
+	p, ok := scanPayload(string(data), known)
 	if !ok {
 		p = payload{}
 		if err := json.Unmarshal(data, &p); err != nil {

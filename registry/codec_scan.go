@@ -5,9 +5,13 @@ import "strings"
 // scanPayload reads a payload of the shape that encodeService writes, several
 // times faster than encoding/json: whoever starts decodes every instance once.
 // ok is false for any other shape, which encoding/json must then judge.
-// The text must be valid UTF-8. The result's strings are parts of it.
-func scanPayload(text string) (p payload, ok bool) {
+// The text must be valid UTF-8. The result's strings are parts of it, but for
+// metadata that known, if not nil, remembers; what it did not is added.
+func scanPayload(text string, known *recentPairs) (p payload, ok bool) {
 	s := scanner{rest: text}
+	if len(text) <= maxRecentBytes {
+		s.known = known
+	}
 	var seen uint16
 	for s.next('{', ',') {
 		field := s.string()
@@ -23,7 +27,7 @@ func scanPayload(text string) (p payload, ok bool) {
 		case "health":
 			bit, p.Health = 8, s.string()
 		case "metadata":
-			bit, p.Metadata = 16, s.pairs()
+			bit, p.Metadata = 16, s.metadata()
 		case "tags":
 			bit, p.Tags = 32, s.strings()
 		case "weight":
@@ -47,9 +51,10 @@ func scanPayload(text string) (p payload, ok bool) {
 // scanner takes one value after the other off the front. After something
 // unexpected it is bad, and stays so.
 type scanner struct {
-	rest string
-	bad  bool
-	open bool // inside the outermost object
+	rest  string
+	bad   bool
+	open  bool // inside the outermost object
+	known *recentPairs
 }
 
 // next takes the byte that begins the outermost object or separates its fields.
@@ -140,6 +145,23 @@ func (s *scanner) number() int {
 	}
 	s.rest = s.rest[i:]
 	return n
+}
+
+// metadata takes an object of strings that is not empty, which others may have, too.
+func (s *scanner) metadata() map[string]string {
+	if s.bad || s.known == nil {
+		return s.pairs()
+	}
+	text := s.rest
+	pairs, length := s.known.begins(text)
+	if pairs != nil {
+		s.rest = text[length:]
+		return pairs
+	}
+	if pairs = s.pairs(); !s.bad {
+		s.known.add(text[:len(text)-len(s.rest)], pairs)
+	}
+	return pairs
 }
 
 // pairs takes an object of strings that is not empty.

@@ -79,7 +79,7 @@ func TestDecodeService(t *testing.T) {
 		`{"address":"\u0061","port":1,"tags":[],"metadata":null}`,
 		`{"address":"b","port":1,"address":"a"}`,
 	} {
-		got, err := decodeService("n", "i", 1_700_000_000_000_001, []byte(data))
+		got, err := decodeService("n", "i", 1_700_000_000_000_001, []byte(data), nil)
 		if err != nil {
 			t.Errorf("%s: %v", data, err)
 			continue
@@ -106,13 +106,13 @@ func TestDecodeServiceRefusesGarbage(t *testing.T) {
 		`{"address":"a","port":1,"version":"` + strings.Repeat("v", MaxVersionBytes+1) + `"}`,
 		`{"address":"a","port":1,"next":"` + strings.Repeat("v", maxPayloadBytes) + `"}`,
 	} {
-		if got, err := decodeService("n", "i", 0, []byte(data)); err == nil {
+		if got, err := decodeService("n", "i", 0, []byte(data), nil); err == nil {
 			t.Errorf("%.80s: got %+v", data, got)
 		}
 	}
 	good := []byte(`{"address":"a","port":1}`)
 	for _, record := range [][2]string{{"", "i"}, {"n", ""}, {"n\n", "i"}, {"n", "\xff"}} {
-		if _, err := decodeService(record[0], record[1], 0, good); err == nil {
+		if _, err := decodeService(record[0], record[1], 0, good, nil); err == nil {
 			t.Errorf("record %q was accepted", record)
 		}
 	}
@@ -127,7 +127,7 @@ func TestScanPayloadReadsWhatIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := scanPayload(string(data)); !ok {
+	if _, ok := scanPayload(string(data), nil); !ok {
 		t.Errorf("not read: %s", data)
 	}
 }
@@ -141,7 +141,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, data string) {
-		if got, err := decodeService("n", "i", 1, []byte(data)); err == nil {
+		if got, err := decodeService("n", "i", 1, []byte(data), nil); err == nil {
 			if err := validateService(got); err != nil {
 				t.Fatalf("%q was accepted: %v", data, err)
 			}
@@ -149,7 +149,12 @@ func FuzzDecode(f *testing.F) {
 		if !utf8.ValidString(data) {
 			return
 		}
-		got, ok := scanPayload(data)
+		var known recentPairs
+		got, ok := scanPayload(data, &known)
+		again, okAgain := scanPayload(data, &known) // which finds what the first remembered
+		if ok != okAgain || !reflect.DeepEqual(got, again) {
+			t.Fatalf("%q:\nscanned %v %+v\nagain   %v %+v", data, ok, got, okAgain, again)
+		}
 		if !ok {
 			return
 		}
@@ -183,10 +188,10 @@ func FuzzRoundTrip(f *testing.F) {
 		if !json.Valid(data) || strings.Contains(string(data), "\n") {
 			t.Fatalf("%q is not one line of JSON", data)
 		}
-		if _, ok := scanPayload(string(data)); !ok {
+		if _, ok := scanPayload(string(data), nil); !ok {
 			t.Fatalf("%s is not read by scanPayload", data)
 		}
-		got, err := decodeService(name, id, 42, data)
+		got, err := decodeService(name, id, 42, data, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +209,7 @@ func BenchmarkDecodeService(b *testing.B) {
 	b.Run("scan", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := decodeService("n", "i", 1, data); err != nil {
+			if _, err := decodeService("n", "i", 1, data, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
