@@ -113,10 +113,32 @@ func (s ServiceInfo) clone() ServiceInfo {
 	return s
 }
 
+// cloneServices returns deep copies. What is changed of one leaves the others alone.
 func cloneServices(services []ServiceInfo) []ServiceInfo {
 	out := make([]ServiceInfo, len(services))
-	for i := range services {
-		out[i] = services[i].clone()
+	copy(out, services)
+	tags := 0
+	for i := range out {
+		s := &out[i]
+		if s.Metadata != nil {
+			s.Metadata = maps.Clone(s.Metadata)
+		}
+		if s.Extensions != nil {
+			s.Extensions = maps.Clone(s.Extensions)
+		}
+		s.Tags = slices.Clip(s.Tags)
+		tags += len(s.Tags)
+	}
+	if tags == 0 {
+		return out
+	}
+	all := make([]string, 0, tags) // one allocation for the tags of all
+	for i := range out {
+		if s := &out[i]; len(s.Tags) > 0 {
+			from := len(all)
+			all = append(all, s.Tags...)
+			s.Tags = slices.Clip(all[from:])
+		}
 	}
 	return out
 }
