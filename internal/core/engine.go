@@ -82,6 +82,7 @@ func (e *Engine) Close() error {
 	}
 	e.attendNoMore()
 	e.cancel()
+	e.wakeAll()
 	err := e.store.Close()
 	e.loops.Wait()
 	return err

@@ -125,35 +125,12 @@ func (e *Engine) Watch(ctx context.Context, name string) iter.Seq[View] {
 		defer e.unwatch(t)
 		r := t.join()
 		defer t.part(r)
-		s := t.first(ctx)
-		for s != nil {
+		defer r.heed(ctx)()
+		for s := t.next(ctx, r); s != nil; s = t.next(ctx, r) {
 			if !yield(s.view(t)) {
 				return
 			}
 			t.took(r, s.serial)
-			select {
-			case <-s.changed:
-			case <-ctx.Done():
-				return
-			case <-e.ctx.Done():
-				return
-			}
-			if e.alive(ctx) != nil {
-				return
-			}
-			s = t.cur.Load()
 		}
-	}
-}
-
-// first waits for the first state, which comes with the first answer or failure.
-func (t *topic) first(ctx context.Context) *shown {
-	select {
-	case <-t.ready:
-		return t.cur.Load()
-	case <-ctx.Done():
-		return nil
-	case <-t.g.e.ctx.Done():
-		return nil
 	}
 }

@@ -1,8 +1,15 @@
 package core
 
-// reader is one loop over a watch. A state counts as taken when the loop asks
-// for the next. Guarded by the group's lock.
-type reader struct{ taken uint64 }
+// How far the readers of a topic are. A reader that takes a state notes that
+// without the group's lock, unless some state is followed:
+//
+//	the reader:  taken = serial;     if following, settle under the lock
+//	follow:      following = true;   count the readers by their taken
+//
+// Atomics have one order that all agree on, so of the two that ask for what the
+// other has set before, at least one sees it: either follow finds the state
+// taken, or the reader comes to be counted off. If both do, the reader's counted
+// tells, under the lock, that there is nothing left to count.
 
 // milestone is a state that somebody waits to be taken by all readers.
 type milestone struct {
@@ -42,13 +49,16 @@ func (t *topic) follow() *milestone {
 		return t.milestones[n-1]
 	}
 	m := &milestone{serial: s.serial, rev: t.g.truth.rev}
-	for r := range t.readers {
-		if r.taken < m.serial {
+	t.following.Store(true)
+	for _, r := range t.readers {
+		t.settle(r, r.taken.Load())
+		if r.counted < m.serial {
 			m.left++
 		}
 	}
 	if m.left == 0 {
 		t.reached(m)
+		t.following.Store(len(t.milestones) > 0)
 		return nil
 	}
 	if len(t.milestones) == maxMilestones {
@@ -77,8 +87,8 @@ func (t *topic) noteTaken() {
 	if s == nil {
 		return
 	}
-	for r := range t.readers {
-		if r.taken < s.serial {
+	for _, r := range t.readers {
+		if r.taken.Load() < s.serial {
 			return
 		}
 	}
@@ -89,8 +99,8 @@ func (t *topic) noteTaken() {
 func (t *topic) join() *reader {
 	t.g.mu.Lock()
 	defer t.g.mu.Unlock()
-	r := &reader{}
-	t.readers[r] = struct{}{}
+	r := &reader{place: len(t.readers), woken: make(chan struct{}, 1)}
+	t.readers = append(t.readers, r)
 	for _, m := range t.milestones {
 		m.left++
 	}
@@ -101,21 +111,35 @@ func (t *topic) join() *reader {
 func (t *topic) part(r *reader) {
 	t.g.mu.Lock()
 	defer t.g.mu.Unlock()
-	delete(t.readers, r)
-	t.settle(r.taken, ^uint64(0))
+	last := len(t.readers) - 1
+	t.readers[r.place] = t.readers[last]
+	t.readers[r.place].place = r.place
+	t.readers[last] = nil
+	t.readers = t.readers[:last]
+	t.settle(r, ^uint64(0))
 }
 
 // took notes that a reader has taken a state.
 func (t *topic) took(r *reader, serial uint64) {
+	r.taken.Store(serial)
+	if !t.following.Load() {
+		return
+	}
 	t.g.mu.Lock()
 	defer t.g.mu.Unlock()
-	before := r.taken
-	r.taken = max(r.taken, serial)
-	t.settle(before, r.taken)
+	t.settle(r, serial)
 }
 
-// settle counts a reader off the milestones between two states. g.mu is held.
-func (t *topic) settle(before, now uint64) {
+// settle counts a reader off the milestones up to a state. g.mu is held.
+func (t *topic) settle(r *reader, now uint64) {
+	before := r.counted
+	if before >= now {
+		return
+	}
+	r.counted = now
+	if len(t.milestones) == 0 {
+		return
+	}
 	kept := t.milestones[:0]
 	for _, m := range t.milestones {
 		if m.serial > before && m.serial <= now {
@@ -127,5 +151,7 @@ func (t *topic) settle(before, now uint64) {
 		}
 		kept = append(kept, m)
 	}
+	clear(t.milestones[len(kept):])
 	t.milestones = kept
+	t.following.Store(len(kept) > 0)
 }

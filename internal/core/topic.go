@@ -19,8 +19,7 @@ type topic struct {
 	refs int
 	stop func() // of the store's watch
 
-	cur   atomic.Pointer[shown] // nil until the first answer or failure
-	ready chan struct{}         // closed when it is there
+	cur atomic.Pointer[shown] // nil until the first answer or failure
 	// asOf is when the backend last confirmed what is shown.
 	asOf atomic.Pointer[time.Time]
 
@@ -34,17 +33,17 @@ type topic struct {
 	timer    *time.Timer
 
 	serial     uint64 // of the latest state shown
-	readers    map[*reader]struct{}
+	readers    []*reader
 	milestones []*milestone // ascending
+	following  atomic.Bool  // while there are milestones, and while follow counts
 	taken      string       // the latest revision known to be taken by all readers
 }
 
-// shown is one state that watchers are handed. changed is closed when a newer stands.
+// shown is one state that watchers are handed.
 type shown struct {
 	serial  uint64
 	content *Content
 	stale   error
-	changed chan struct{}
 }
 
 // held is an instance that is shown although the backend does not list it.
@@ -82,7 +81,7 @@ func (e *Engine) watch(name string) *topic {
 	t := g.topic
 	first := t == nil
 	if first {
-		t = &topic{g: g, held: make(map[string]*held), readers: make(map[*reader]struct{}), ready: make(chan struct{})}
+		t = &topic{g: g, held: make(map[string]*held)}
 		g.topic = t
 	}
 	t.refs++
@@ -237,13 +236,12 @@ func (t *topic) publish() {
 			return
 		}
 	}
-	t.serial++
-	t.cur.Store(&shown{serial: t.serial, content: content, stale: stale, changed: make(chan struct{})})
-	if old == nil {
-		close(t.ready)
-	} else {
-		close(old.changed)
+	if stale != nil && !errors.Is(stale, store.ErrUnavailable) {
+		stale = fmt.Errorf("%w: %w", store.ErrUnavailable, stale)
 	}
+	t.serial++
+	t.cur.Store(&shown{serial: t.serial, content: content, stale: stale})
+	t.wake()
 }
 
 // marked reports whether somebody has set something of the record.
@@ -312,13 +310,9 @@ func (t *topic) schedule() {
 	})
 }
 
-// view is what a watcher is shown, and the channel that tells of a newer state.
+// view is what a watcher is shown.
 func (s *shown) view(t *topic) View {
-	v := View{Content: s.content, AsOf: t.confirmed(), Stale: s.stale, Confirmed: &t.asOf}
-	if v.Stale != nil && !errors.Is(v.Stale, store.ErrUnavailable) {
-		v.Stale = fmt.Errorf("%w: %w", store.ErrUnavailable, v.Stale)
-	}
-	return v
+	return View{Content: s.content, AsOf: t.confirmed(), Stale: s.stale, Confirmed: &t.asOf}
 }
 
 // confirmed is when the backend last confirmed what is shown; zero before it did.

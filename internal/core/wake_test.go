@@ -1,0 +1,227 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// many are more readers than one of them wakes, and not a multiple of it.
+const many = 5*wakeEach + 7
+
+// crowd watches many times. Each loop calls take with its number and each state.
+func crowd(ctx context.Context, e *Engine, take func(i int, n int64)) (ended *atomic.Int64) {
+	ended = &atomic.Int64{}
+	for i := range many {
+		go func() {
+			for v := range e.Watch(ctx, "g") {
+				take(i, version(v.Content))
+			}
+			ended.Add(1)
+		}()
+	}
+	synctest.Wait()
+	return ended
+}
+
+// Loops that are busy hold up nobody, whatever their place among the others, and
+// are handed the newest state when they ask for it.
+func TestABusyLoopHoldsUpNobody(t *testing.T) {
+	for _, every := range []int{1, 2, wakeEach, many} {
+		t.Run(fmt.Sprint(every), func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				e := start(t, f, "alpha")
+				register(t, e, "g", "a", "1")
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				free := make(chan struct{})
+				var has [many][]int64
+				crowd(ctx, e, func(i int, n int64) {
+					has[i] = append(has[i], n)
+					if n == 2 && i%every == 0 {
+						<-free
+					}
+				})
+				for n := 2; n <= 4; n++ {
+					register(t, e, "g", "a", fmt.Sprint(n))
+					synctest.Wait()
+				}
+				for i := range has {
+					want := "[1 2 3 4]"
+					if i%every == 0 {
+						want = "[1 2]"
+					}
+					if got := fmt.Sprint(has[i]); got != want {
+						t.Errorf("loop %d has %s, want %s", i, got, want)
+					}
+				}
+				close(free)
+				synctest.Wait()
+				for i := range has {
+					if i%every == 0 && fmt.Sprint(has[i]) != "[1 2 4]" {
+						t.Errorf("loop %d, which was busy, has %v", i, has[i])
+					}
+				}
+			})
+		})
+	}
+}
+
+// foreign is a context of somebody else's making.
+type foreign struct {
+	context.Context
+	done chan struct{}
+}
+
+func (c foreign) Done() <-chan struct{} { return c.done }
+
+func (c foreign) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// calling is one that calls back.
+type calling struct {
+	foreign
+	calls *[]func()
+}
+
+func (c calling) AfterFunc(f func()) func() bool {
+	*c.calls = append(*c.calls, f)
+	return func() bool { return true }
+}
+
+// Whatever kind of context a watch has, it ends with it, hands out no further
+// state, and costs no goroutine but the caller's own.
+func TestWatchEndsWithItsContext(t *testing.T) {
+	kinds := map[string]func() (context.Context, func()){
+		"cancelled": func() (context.Context, func()) { return context.WithCancel(context.Background()) },
+		"wrapped": func() (context.Context, func()) {
+			ctx, cancel := context.WithCancel(context.Background())
+			return struct{ context.Context }{context.WithValue(ctx, foreign{}, 1)}, cancel
+		},
+		"deadline": func() (context.Context, func()) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			return ctx, func() { pass(time.Minute); cancel() }
+		},
+		"foreign": func() (context.Context, func()) {
+			ctx := foreign{context.Background(), make(chan struct{})}
+			return ctx, func() { close(ctx.done) }
+		},
+		"calling": func() (context.Context, func()) {
+			var calls []func()
+			ctx := calling{foreign{context.Background(), make(chan struct{})}, &calls}
+			return ctx, func() {
+				close(ctx.done)
+				for _, call := range calls {
+					call()
+				}
+			}
+		},
+	}
+	for kind, begin := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				e := start(t, f, "alpha")
+				register(t, e, "g", "a", "1")
+				watch(t, e, "g")
+				ctx, end := begin()
+				free := make(chan struct{})
+				var states atomic.Int64
+				before := runtime.NumGoroutine()
+				ended := &atomic.Int64{}
+				for i := range 100 {
+					go func() {
+						for range e.Watch(ctx, "g") {
+							states.Add(1)
+							if i%2 == 0 {
+								<-free
+							}
+						}
+						ended.Add(1)
+					}()
+					synctest.Wait()
+				}
+				if n := runtime.NumGoroutine() - before; n > 100 {
+					t.Errorf("100 watches take %d goroutines", n)
+				}
+				end()
+				synctest.Wait()
+				if n := ended.Load(); n != 50 {
+					t.Errorf("%d of the 50 that waited have ended", n)
+				}
+				register(t, e, "g", "a", "2")
+				close(free)
+				synctest.Wait()
+				if n := ended.Load(); n != 100 || states.Load() != 100 {
+					t.Errorf("%d of 100 have ended, %d states were handed out", n, states.Load())
+				}
+			})
+		})
+	}
+}
+
+// One that ends while it has others to wake wakes them all the same.
+func TestOneThatEndsWakesTheOthers(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		register(t, e, "g", "a", "1")
+		foreignCtx := foreign{context.Background(), make(chan struct{})}
+		first := &atomic.Int64{}
+		go func() {
+			for range e.Watch(foreignCtx, "g") {
+			}
+			first.Add(1)
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var got atomic.Int64
+		crowd(ctx, e, func(_ int, n int64) {
+			if n == 2 {
+				got.Add(1)
+			}
+		})
+		f.set(func() { close(foreignCtx.done) })
+		register(t, e, "g", "a", "2")
+		synctest.Wait()
+		if first.Load() != 1 || got.Load() != many {
+			t.Errorf("the first has ended: %d; %d of %d were woken", first.Load(), got.Load(), many)
+		}
+	})
+}
+
+func TestCloseEndsAllWatches(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		register(t, e, "g", "a", "1")
+		free := make(chan struct{})
+		var states atomic.Int64
+		ended := crowd(context.Background(), e, func(i int, _ int64) {
+			states.Add(1)
+			if i%3 == 0 {
+				<-free
+			}
+		})
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := ended.Load(); n != many-(many+2)/3 {
+			t.Errorf("%d of %d that waited have ended", n, many-(many+2)/3)
+		}
+		close(free)
+		synctest.Wait()
+		if n := ended.Load(); n != many || states.Load() != many {
+			t.Errorf("%d of %d have ended, %d states were handed out", n, many, states.Load())
+		}
+	})
+}
