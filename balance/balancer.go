@@ -106,7 +106,7 @@ func (b *Balancer) take(snap *registry.Snapshot) []*node {
 	nodes := make(map[string]*node, len(snap.Instances))
 	for i := range snap.Instances {
 		info := &snap.Instances[i]
-		if !b.config.selector.matches(info) {
+		if !b.config.selection.Matches(info) {
 			continue
 		}
 		n := b.nodes[info.ID]

@@ -32,13 +32,13 @@ type transportOption func(*config)
 func (o transportOption) applyTransport(c *config) { o(c) }
 
 type config struct {
-	selector selector
-	zone     string
-	spill    int
-	wait     time.Duration
-	ejection Ejection
-	logger   *slog.Logger
-	random   func() uint64 // nil: math/rand
+	selection selection
+	zone      string
+	spill     int
+	wait      time.Duration
+	ejection  Ejection
+	logger    *slog.Logger
+	random    func() uint64 // nil: math/rand
 
 	service string // all requests go to it; "" takes the URL's host
 	base    *http.Transport
@@ -76,7 +76,7 @@ func WithTags(tags ...string) Option {
 			if tag == "" {
 				c.refuse("WithTags", "a tag is empty, and no instance has an empty one")
 			}
-			c.selector.tags = append(c.selector.tags, tag)
+			c.selection.Tags = append(c.selection.Tags, tag)
 		}
 	})
 }
@@ -85,13 +85,13 @@ func WithTags(tags ...string) Option {
 // Given again with another key, both must match.
 func WithMetadata(key, value string) Option {
 	return option(func(c *config) {
-		if other, set := c.selector.metadata[key]; set && other != value {
+		if other, set := c.selection.Metadata[key]; set && other != value {
 			c.refuse("WithMetadata", fmt.Sprintf("%q is to be %q and %q at once", key, other, value))
 		}
-		if c.selector.metadata == nil {
-			c.selector.metadata = map[string]string{}
+		if c.selection.Metadata == nil {
+			c.selection.Metadata = map[string]string{}
 		}
-		c.selector.metadata[key] = value
+		c.selection.Metadata[key] = value
 	})
 }
 
@@ -102,7 +102,7 @@ func WithMetadata(key, value string) Option {
 // a pre-release (1.3.0-rc.1) only a range that names one (^1.2-0).
 func WithVersion(constraint string) Option {
 	return option(func(c *config) {
-		if err := c.selector.setVersion(constraint); err != nil {
+		if err := c.selection.setVersion(constraint); err != nil {
 			c.refuse("WithVersion", err.Error())
 		}
 	})

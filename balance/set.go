@@ -27,7 +27,7 @@ func emptySet(problem error) *set {
 // newSet makes a set of the endpoints that a selection left of a snapshot.
 func newSet(snap *registry.Snapshot, chosen []endpoint, c *config) *set {
 	if len(chosen) == 0 {
-		return emptySet(nobody(snap, &c.selector))
+		return emptySet(nobody(snap, &c.selection))
 	}
 	s := &set{changed: make(chan struct{})}
 	if c.zone != "" {
@@ -49,7 +49,7 @@ func newSet(snap *registry.Snapshot, chosen []endpoint, c *config) *set {
 }
 
 // nobody says why there is nobody to call.
-func nobody(snap *registry.Snapshot, s *selector) error {
+func nobody(snap *registry.Snapshot, s *selection) error {
 	var err error
 	switch {
 	case len(snap.Instances) > 0:

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,24 +26,14 @@ import (
 func TestDeploysOverHTTP(t *testing.T) {
 	t.Parallel()
 	server := testredis.Start(t)
-	for _, way := range []rolling.Way{rolling.Leave, rolling.Sleep, rolling.Stop} {
-		plan := rolling.Plan{
-			URL:     server.URL() + "?ttl=3s&heartbeat=1s&namespace=" + string(way[:4]),
-			Servers: 2, Clients: 8, Rounds: 1, Way: way,
-		}
-		if way == rolling.Leave {
-			plan.Rounds = 20
-			if os.Getenv("ROLLCALL_SOAK") != "" {
-				plan.Rounds = 200
-			}
-		}
+	for _, plan := range rolling.Ways(server.URL()) {
 		r, err := rolling.Run(t.Context(), plan)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("count: HTTP deploys, %s: %d of %d requests failed in %d restarts", way, r.Failed, r.Requests, r.Restarts)
-		figure(t, fmt.Sprintf("HTTP deploys, %s: a server's end on average", way), r.Stop)
-		if way == rolling.Leave && r.Failed > 0 {
+		t.Logf("count: HTTP deploys, %s: %d of %d requests failed in %d restarts", plan.Way, r.Failed, r.Requests, r.Restarts)
+		figure(t, fmt.Sprintf("HTTP deploys, %s: a server's end on average", plan.Way), r.Stop)
+		if plan.Way == rolling.Leave && r.Failed > 0 {
 			t.Errorf("%d of %d requests failed, for one:\n%s", r.Failed, r.Requests, strings.Join(r.Errors, "\n"))
 		}
 	}

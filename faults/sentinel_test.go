@@ -16,6 +16,18 @@ func guarded(t testing.TB, g *testredis.Sentinels) registry.RedisRegistryConfig 
 	return cfg
 }
 
+// watched are three instances of "web" that two registries offer: a, and another.
+// A third watches.
+func watched(t testing.TB, cfg registry.RedisRegistryConfig) (a, reader *registry.RedisRegistry, web *sights, want []registry.ServiceInfo) {
+	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
+	register(t, a, "web", "a1", "a2")
+	register(t, b, "web", "b1")
+	want = present(t, reader, "web")
+	web = watch(t, reader, "web")
+	web.await(t, time.Now(), backBy, "the start", is(want))
+	return a, reader, web, want
+}
+
 // The primary is killed; the Sentinels make a replica the primary.
 //
 // Promise 3, comes back; promise 7, no false empty; promise 8, a watch never dies
@@ -24,12 +36,7 @@ func TestRunsWhereSentinelFailsOver(t *testing.T) {
 	t.Parallel()
 	g := testredis.StartSentinels(t)
 	cfg := guarded(t, g)
-	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
-	register(t, a, "web", "a1", "a2")
-	register(t, b, "web", "b1")
-	want := present(t, reader, "web")
-	web := watch(t, reader, "web")
-	web.await(t, time.Now(), backBy, "the start", is(want))
+	a, reader, web, want := watched(t, cfg)
 
 	began := time.Now()
 	old := g.Primary()
@@ -49,12 +56,7 @@ func TestSentinelFailoverPrimaryFrozen(t *testing.T) {
 	t.Parallel()
 	g := testredis.StartSentinels(t)
 	cfg := guarded(t, g)
-	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
-	register(t, a, "web", "a1", "a2")
-	register(t, b, "web", "b1")
-	want := present(t, reader, "web")
-	web := watch(t, reader, "web")
-	web.await(t, time.Now(), backBy, "the start", is(want))
+	a, reader, web, want := watched(t, cfg)
 
 	began := time.Now()
 	old := g.Primary()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -26,22 +25,12 @@ import (
 // sleeps. Beside it, what becomes of the same when servers end otherwise.
 func TestDeploysOverGRPC(t *testing.T) {
 	server := testredis.Start(t)
-	for _, way := range []rolling.Way{rolling.Leave, rolling.Sleep, rolling.Stop} {
-		plan := rolling.Plan{
-			URL:     server.URL() + "?ttl=3s&heartbeat=1s&namespace=" + string(way[:4]),
-			Servers: 2, Clients: 8, Rounds: 1, Way: way,
-		}
-		if way == rolling.Leave {
-			plan.Rounds = 20
-			if os.Getenv("ROLLCALL_SOAK") != "" {
-				plan.Rounds = 200
-			}
-		}
+	for _, plan := range rolling.Ways(server.URL()) {
 		r, err := rolling.Run(t.Context(), plan)
 		must(t, err)
-		t.Logf("count: gRPC deploys, %s: %d of %d requests failed in %d restarts", way, r.Failed, r.Requests, r.Restarts)
-		t.Logf("figure: gRPC deploys, %s: a server's end on average %s", way, r.Stop.Round(time.Millisecond))
-		if way == rolling.Leave && r.Failed > 0 {
+		t.Logf("count: gRPC deploys, %s: %d of %d requests failed in %d restarts", plan.Way, r.Failed, r.Requests, r.Restarts)
+		t.Logf("figure: gRPC deploys, %s: a server's end on average %s", plan.Way, r.Stop.Round(time.Millisecond))
+		if plan.Way == rolling.Leave && r.Failed > 0 {
 			t.Errorf("%d of %d requests failed, for one:\n%s", r.Failed, r.Requests, strings.Join(r.Errors, "\n"))
 		}
 	}

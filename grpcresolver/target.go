@@ -4,22 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
 
+	"github.com/rollcall-sd/rollcall/internal/selector"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // target is what a client asked for.
 type target struct {
-	name     string
-	zone     string // preferred; "" for none
-	tags     []string
-	metadata map[string]string
-	versions *semver.Constraints // nil for any
-	query    string              // as written, for errors
+	name  string
+	zone  string // preferred; "" for none
+	query string // as written, for errors
+	selector.Selector
 }
 
 const metadataPrefix = "metadata."
@@ -29,7 +27,8 @@ func parseTarget(u url.URL) (*target, error) {
 	refuse := func(err error) (*target, error) {
 		return nil, fmt.Errorf("rollcall: target %q: %w", u.Redacted(), err)
 	}
-	t := &target{name: strings.TrimPrefix(u.Path, "/"), metadata: make(map[string]string), query: u.RawQuery}
+	t := &target{name: strings.TrimPrefix(u.Path, "/"), query: u.RawQuery}
+	t.Metadata = make(map[string]string)
 	switch {
 	case u.Host != "" || u.User != nil || u.Opaque != "":
 		return refuse(errors.New("a service is named after three slashes, as in rollcall:///api"))
@@ -60,7 +59,7 @@ func (t *target) set(key, value string) (err error) {
 	name, metadata := strings.CutPrefix(key, metadataPrefix)
 	switch {
 	case metadata:
-		t.metadata[name] = value
+		t.Metadata[name] = value
 	case key != "zone" && key != "version" && key != "tag":
 		return errors.New("is no parameter: there are zone, version, tag and metadata.KEY")
 	case value == "":
@@ -68,9 +67,9 @@ func (t *target) set(key, value string) (err error) {
 	case key == "zone":
 		t.zone = value
 	case key == "tag":
-		t.tags = append(t.tags, value)
+		t.Tags = append(t.Tags, value)
 	default:
-		if t.versions, err = semver.NewConstraint(value); err != nil {
+		if t.Versions, err = semver.NewConstraint(value); err != nil {
 			return fmt.Errorf("is no range of semantic versions such as ^1.2 or >=1.2,<3: %w", err)
 		}
 	}
@@ -82,7 +81,7 @@ func (t *target) choose(instances []registry.ServiceInfo) []*registry.ServiceInf
 	var all, near []*registry.ServiceInfo
 	for i := range instances {
 		s := &instances[i]
-		if !t.matches(s) {
+		if !t.Matches(s) {
 			continue
 		}
 		all = append(all, s)
@@ -94,24 +93,6 @@ func (t *target) choose(instances []registry.ServiceInfo) []*registry.ServiceInf
 		return near
 	}
 	return all
-}
-
-func (t *target) matches(s *registry.ServiceInfo) bool {
-	for _, tag := range t.tags {
-		if !slices.Contains(s.Tags, tag) {
-			return false
-		}
-	}
-	for key, want := range t.metadata {
-		if have, ok := s.Metadata[key]; !ok || have != want {
-			return false
-		}
-	}
-	if t.versions == nil {
-		return true
-	}
-	v, err := semver.NewVersion(s.Version)
-	return err == nil && t.versions.Check(v)
 }
 
 // nobody says why a snapshot has no instance for the target.

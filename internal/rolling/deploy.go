@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/freeport"
@@ -18,6 +19,26 @@ type Plan struct {
 	Clients int
 	Rounds  int // at least 1; in each, every server is restarted once
 	Way     Way
+}
+
+// Ways are plans of each way a server may end, on a registry's URL. The proper
+// one is repeated, in a soak more often.
+func Ways(url string) []Plan {
+	var plans []Plan
+	for _, way := range []Way{Leave, Sleep, Stop} {
+		plan := Plan{
+			URL:     url + "?ttl=3s&heartbeat=1s&namespace=" + string(way[:4]),
+			Servers: 2, Clients: 8, Rounds: 1, Way: way,
+		}
+		if way == Leave {
+			plan.Rounds = 20
+			if os.Getenv("ROLLCALL_SOAK") != "" {
+				plan.Rounds = 200
+			}
+		}
+		plans = append(plans, plan)
+	}
+	return plans
 }
 
 // Result is what came of it.
