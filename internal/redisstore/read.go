@@ -54,11 +54,14 @@ func (s *Store) sendReads(ops []*readOp) {
 	// twice in a row: a server far away needs more time than that.
 	began := time.Now()
 	defer func() { s.unanswered = time.Since(began) > timeout*9/10 && !hurried }()
-	ask := make([]*readOp, 0, len(ops))
-	if s.cluster {
-		ask = ops
-	} else {
-		ask = s.sendWhole(ctx, s.sendChecks(ctx, ops, ask))
+	ask := ops
+	if !s.cluster {
+		if ask = s.sendChecks(ctx, ops); len(ask) > 0 {
+			ask = s.sendWhole(ctx, ask)
+		}
+	}
+	if len(ask) == 0 {
+		return
 	}
 	calls := make([]*call, len(ask))
 	for i, o := range ask {
@@ -70,9 +73,7 @@ func (s *Store) sendReads(ops []*readOp) {
 		}
 		calls[i] = o.call
 	}
-	if len(calls) > 0 {
-		s.run(ctx, calls)
-	}
+	s.run(ctx, calls)
 	for _, o := range ask {
 		if o.call.err != nil {
 			o.done(store.Reading{}, s.failed(context.Background(), o.call.err))
@@ -98,7 +99,7 @@ func (s *Store) sendReads(ops []*readOp) {
 // sendChecks asks for the revisions that readers know and for the time, which
 // comes last, so that what is confirmed was not past its expiry either. It
 // answers the reads for which nothing changed and returns the others.
-func (s *Store) sendChecks(ctx context.Context, ops, ask []*readOp) []*readOp {
+func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 	pipe := s.client.Pipeline()
 	checked := make([]*readOp, 0, len(ops))
 	for _, o := range ops {

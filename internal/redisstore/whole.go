@@ -25,12 +25,16 @@ type wholeRead struct {
 func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 	left := make([]*readOp, 0, len(ops))
 	var reads []wholeRead
-	pipe := s.client.Pipeline()
-	clock := pipe.Time(ctx)
+	var pipe redis.Pipeliner
+	var clock *redis.TimeCmd
 	for _, o := range ops {
 		if o.known.Rev != "" || o.group == store.Catalog {
 			left = append(left, o)
 			continue
+		}
+		if pipe == nil {
+			pipe = s.client.Pipeline()
+			clock = pipe.Time(ctx)
 		}
 		base := s.keys.base(o.group)
 		reads = append(reads, wholeRead{
