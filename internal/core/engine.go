@@ -43,6 +43,7 @@ type Engine struct {
 	beating  bool
 	checking bool
 	owned    map[string]*registration
+	beats    *beats                   // of all that is owned; nil when that changed since
 	former   map[string]*registration // superseded, or their Deregister failed: another one must not end the newer
 	pending  map[string]int           // registrations under way, by ID
 	lost     map[string]map[*lossListener]struct{}

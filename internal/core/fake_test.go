@@ -26,6 +26,7 @@ type fake struct {
 	frozen bool          // requests time out after fakeTimeout, unless it thaws before
 	thawed chan struct{}
 	sick   map[string]bool // groups for which renewals fail
+	calm   bool            // renewals that find all say that nothing changed
 	slow   time.Duration   // that each request takes
 	late   bool            // slow reads answer with what stood when they began
 
@@ -311,6 +312,9 @@ func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []sto
 			default:
 				answers[i].Outcomes[lease.ID] = store.Lost
 			}
+		}
+		if s.calm && len(answers[i].Outcomes) == 0 {
+			answers[i] = store.Renewal{}
 		}
 	}
 	return answers

@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -39,31 +40,23 @@ func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
 // beat renews until everything was renewed or found lost, and heals what was
 // lost. It reports false when the time until the next beat was not enough.
 func (e *Engine) beat(due time.Time) (done bool) {
-	todo := e.leases(nil)
+	todo := e.todo()
 	began := time.Now()
-	for try := 0; len(todo) > 0; try++ {
+	for try := 0; len(todo.leases) > 0; try++ {
 		start := time.Now()
-		n := 0
-		leases := make([]store.GroupLeases, len(todo))
-		for i, g := range todo {
-			leases[i] = store.GroupLeases{Group: g[0].group, TTL: e.cfg.TTL, Leases: make([]store.Lease, len(g))}
-			for j, r := range g {
-				leases[i].Leases[j] = store.Lease{ID: r.id, Stamp: r.stamp}
-			}
-			n += len(g)
-		}
-		var failed []string
+		failed := make(map[string]bool)
 		var lost []*registration
 		var err error
-		for i, renewal := range e.store.Renew(e.ctx, leases) {
+		for i, renewal := range e.store.Renew(e.ctx, todo.leases) {
 			if renewal.Err != nil {
-				failed, err = append(failed, leases[i].Group), renewal.Err
+				group := todo.leases[i].Group
+				failed[group], err = true, renewal.Err
 				if errors.Is(err, store.ErrForeign) {
-					e.reportBad(leases[i].Group, "", err)
+					e.reportBad(group, "", err)
 				}
 				continue
 			}
-			lost = append(lost, e.renewed(todo[i], renewal)...)
+			lost = append(lost, e.renewed(todo.of[i], renewal)...)
 		}
 		if e.ctx.Err() != nil {
 			return false
@@ -71,12 +64,10 @@ func (e *Engine) beat(due time.Time) (done bool) {
 		again, healErr := e.heal(lost)
 		if healErr != nil {
 			err = healErr
-			for g := range again {
-				failed = append(failed, g)
-			}
+			maps.Copy(failed, again)
 		}
 		e.contact(err)
-		e.cfg.Hooks.heartbeat(n, time.Since(start), err)
+		e.cfg.Hooks.heartbeat(todo.n, time.Since(start), err)
 		if err == nil {
 			if late := time.Since(due); late > e.cfg.Beat/10 {
 				e.cfg.Hooks.late(late)
@@ -93,47 +84,19 @@ func (e *Engine) beat(due time.Time) (done bool) {
 			return false
 		}
 		// Anew from what is owned: registrations come and go meanwhile.
-		todo = e.leases(failed)
+		todo = e.todo().in(failed)
 	}
 	return true
 }
 
-// leases returns what is owned, by group, or only what is in the named groups.
-func (e *Engine) leases(groups []string) [][]*registration {
-	var only map[string]bool
-	if groups != nil {
-		only = make(map[string]bool, len(groups))
-		for _, g := range groups {
-			only[g] = true
-		}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	by := make(map[string]int)
-	var out [][]*registration
-	for _, r := range e.owned {
-		if only != nil && !only[r.group] {
-			continue
-		}
-		i, ok := by[r.group]
-		if !ok {
-			i = len(out)
-			by[r.group] = i
-			out = append(out, nil)
-		}
-		out[i] = append(out[i], r)
-	}
-	return out
-}
-
 // renewed takes a renewal's answer and returns what is to be written again.
-func (e *Engine) renewed(sent []*registration, answer store.Renewal) []*registration {
-	var again []*registration
+func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
 	now := time.Now()
-	for _, r := range sent {
-		if answer.Outcomes == nil && answer.Overlays == nil && now.Sub(r.put) < rewriteEvery {
-			continue
-		}
+	if answer.Outcomes == nil && answer.Overlays == nil && now.Sub(sent.put) < rewriteEvery {
+		return nil
+	}
+	var again []*registration
+	for _, r := range sent.regs {
 		outcome := answer.Outcomes[r.id] // Done when not named
 		if outcome == store.Done {
 			if overlay, ok := answer.Overlays[r.id]; ok {
@@ -216,6 +179,7 @@ func (e *Engine) heal(lost []*registration) (failed map[string]bool, err error) 
 			default:
 				e.mu.Lock()
 				r.put = time.Now()
+				e.beats = nil
 				e.mu.Unlock()
 				healed++
 				e.cfg.Hooks.healed(r.group, r.id)

@@ -64,6 +64,7 @@ func (e *Engine) Register(ctx context.Context, r Registering) (stamp int64, err 
 	if own := e.owned[r.ID]; own == nil || own.stamp <= result.Stamp {
 		e.owned[r.ID] = &registration{group: r.Group, id: r.ID, payload: r.Payload, value: r.Value,
 			overlay: result.Overlay, stamp: result.Stamp, put: time.Now()}
+		e.beats = nil
 	}
 	if e.cfg.TTL > 0 && !e.beating {
 		e.beating = e.start(e.heartbeat)
@@ -79,7 +80,7 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 	}
 	e.mu.Lock()
 	own := e.owned[id]
-	delete(e.owned, id)
+	e.disown(id)
 	former := e.former[id]
 	e.mu.Unlock()
 	if own == nil && former != nil {
@@ -106,6 +107,12 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 		delete(e.former, id)
 	}
 	return own.group, err
+}
+
+// disown ends keeping alive what is owned by that ID. e.mu is held.
+func (e *Engine) disown(id string) {
+	delete(e.owned, id)
+	e.beats = nil
 }
 
 // remember keeps a registration that is no longer kept alive, so that
@@ -177,7 +184,7 @@ func (e *Engine) drop(own *registration, how Loss) bool {
 	// call's own doing. If it is not, the next beat says so again.
 	still := e.owned[own.id] == own && e.pending[own.id] == 0
 	if still {
-		delete(e.owned, own.id)
+		e.disown(own.id)
 		if how == LossSuperseded {
 			e.remember(own)
 		}

@@ -54,16 +54,10 @@ func (o *renewOp) add(b *batch) {
 	o.left = len(o.leases)
 	end := time.Now().Add(s.timeout)
 	for i, g := range o.leases {
-		base := s.keys.base(g.Group)
-		c := &call{script: renewScript, keys: []string{base + ":h", base + ":z"}}
-		if !s.cluster {
-			c.keys = append(c.keys, s.keys.names)
-		}
-		c.args = make([]any, 0, 6+2*len(g.Leases))
-		c.args = append(c.args, s.cfg.Owner, s.nextSeq(), g.Group, s.known(g.Group), g.TTL.Milliseconds(), s.clock.when(g.Group, end))
-		for _, l := range g.Leases {
-			c.args = append(c.args, l.ID, l.Stamp)
-		}
+		p := s.packed(g)
+		c := &call{script: renewScript, keys: p.keys, args: []any{
+			p.owner, s.nextSeq(), p.group, s.known(g.Group), p.ttl, s.clock.when(g.Group, end), p.ids, p.stamps,
+		}}
 		b.send(c, func() {
 			o.answers[i] = s.renewed(g, c)
 			if o.left--; o.left == 0 {

@@ -75,7 +75,8 @@ func TestLateCallsDoNothing(t *testing.T) {
 	calls := func() {
 		t.Helper()
 		late("put", r.call(putScript, append(keys, ids), "ghost", "g", prefix, 1, 1, "i", "n", 0, 1000, 100, "x", "", "", past, "?"), 2)
-		late("renew", r.call(renewScript, keys, "ghost", 1, "g", "", 1000, past, "i", 1), 2)
+		late("renew", r.call(renewScript, keys, "ghost", 1, "g", "", 1000, past,
+			packIDs([]store.Lease{{ID: "i"}}), packStamps([]store.Lease{{Stamp: 1}})), 2)
 		late("remove", r.call(removeScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "any", 0), 2)
 		late("mark", r.call(markScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "a", "1"), 2)
 	}

@@ -148,11 +148,15 @@ type Lease struct {
 	Stamp int64
 }
 
-// GroupLeases are an owner's leases in one group, all of one TTL.
+// GroupLeases are an owner's leases in one group, all of one TTL. Shared, read only.
 type GroupLeases struct {
 	Group  string
 	TTL    time.Duration
-	Leases []Lease
+	Leases []Lease // in the order of their IDs a renewal costs the backend least
+
+	// Memo is for the store: what it made of these leases, when they are renewed
+	// again as they are. All that share it are the same, and go to one Store. May be nil.
+	Memo *Memo
 }
 
 // Renewal answers for one group: only what is not Done is named.

@@ -1,6 +1,7 @@
 -- Extends an owner's leases in one service, all of one TTL.
 -- KEYS  base:h base:z [names : only on a standalone server]
--- ARGV  owner seq service rev (that the owner knows) ttl ms, deadline, then per lease: id, stamp
+-- ARGV  owner seq service rev (that the owner knows) ttl ms, deadline, and of the
+--       leases, as MessagePack arrays: their ids, with a 0 before each; their stamps
 -- Answers {now, rev, outcome}: late (nothing was done), same (all renewed, nothing looked at),
 -- or each, followed per lease by: outcome (ok, lost, superseded, buried), overlay.
 local owner, known, ttl = ARGV[1], ARGV[4], ARGV[5] * 1000
@@ -8,37 +9,29 @@ local now = clock()
 local s = open(string.sub(KEYS[1], 1, -3), now, owner .. ':' .. ARGV[2])
 if now > tonumber(ARGV[6]) then return {num(now), s.rev, 'late'} end
 local expiry = num(now + ttl)
+local leases = cmsgpack.unpack(ARGV[7])
 if s.exists then
   touch(s)
   prune(s)
 end
 
-local function renew(ids)
-  for from = 1, #ids, 2000 do
-    local args = {}
-    for i = from, math.min(from + 1999, #ids) do
-      args[#args + 1] = expiry
-      args[#args + 1] = ids[i]
-    end
-    redis.call('ZADD', s.z, 'XX', unpack(args))
-  end
-end
-
 local out = {num(now), s.rev, 'same'}
-local alive = {}
+local alive = {} -- expiry, id, and so on
 if s.exists and known == s.rev and s.nnotes == 0 then
-  for i = 7, #ARGV, 2 do alive[#alive + 1] = ARGV[i] end
-  renew(alive)
+  for i = 1, #leases, 2 do leases[i] = expiry end
+  alive = leases
 else
   out[3] = 'each'
-  for i = 7, #ARGV, 2 do
-    local id = ARGV[i]
-    local mine = {stamp = tonumber(ARGV[i + 1]), owner = owner}
+  local stamps = cmsgpack.unpack(ARGV[8])
+  for i = 2, #leases, 2 do
+    local id = leases[i]
+    local mine = {stamp = stamps[i / 2], owner = owner}
     local v = redis.call('HMGET', s.h, '+' .. id, '-' .. id, '~' .. id)
     local cur, tomb = parse(v[1]), parse_tomb(v[2])
     local outcome = 'lost'
     if cur and cur.owner == owner and cur.stamp == mine.stamp then
       outcome = 'ok'
+      alive[#alive + 1] = expiry
       alive[#alive + 1] = id
     elseif cur and cur.owner ~= owner and newer(cur, mine) then
       outcome = 'superseded'
@@ -50,7 +43,9 @@ else
     out[#out + 1] = outcome
     out[#out + 1] = v[3] or ''
   end
-  if #alive > 0 then renew(alive) end
+end
+for from = 1, #alive, 4000 do
+  redis.call('ZADD', s.z, 'XX', unpack(alive, from, math.min(from + 3999, #alive)))
 end
 if s.exists then
   if #alive > 0 then

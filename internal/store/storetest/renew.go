@@ -3,6 +3,8 @@ package storetest
 import (
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
@@ -18,6 +20,8 @@ var renewChecks = []check{
 	{name: "Renew tells overlays when something changed", needs: leases, run: renewOverlays},
 	{name: "Renew answers for each group", needs: leases, run: renewGroups},
 	{name: "Renew repeated answers the same", needs: leases, run: renewAgain},
+	{name: "Renew with a memo sees what changed", needs: leases | owners, run: renewMemo},
+	{name: "Renew keeps odd IDs apart", needs: leases, run: renewOdd},
 }
 
 func renewNothing(e *env) {
@@ -167,6 +171,69 @@ func renewAfterPut(e *env) {
 			if rec := e.record("g", id); rec != nil && rec.Owner == "alpha" {
 				e.Errorf("%s, then a %s by the owner, and the renewal brought it back: %+v", what, how, rec)
 			}
+		}
+	}
+}
+
+// renewMemo renews leases as they are again and again, and says so.
+func renewMemo(e *env) {
+	b := e.open("beta")
+	leases := func(ids ...string) store.GroupLeases {
+		g := store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo)}
+		for _, id := range ids {
+			g.Leases = append(g.Leases, store.Lease{ID: id, Stamp: e.put(e.a, ask("g", id, "x"))})
+		}
+		return g
+	}
+	renew := func(what string, g store.GroupLeases, want map[string]store.Outcome) {
+		e.Helper()
+		for range 3 {
+			before := e.full("g")
+			r := e.a.Renew(e.Context(), []store.GroupLeases{g})[0]
+			if r.Err != nil || !maps.Equal(r.Outcomes, want) {
+				e.Fatalf("%s: %+v, want %v", what, r, want)
+			}
+			after := e.full("g")
+			for _, rec := range before.Records {
+				own := slices.ContainsFunc(g.Leases, func(l store.Lease) bool { return l.ID == rec.ID && l.Stamp == rec.Stamp })
+				if now := find(after, rec.ID).Expires; own != (now > rec.Expires) {
+					e.Fatalf("%s: the expiry of %s, which is own: %v, went from %d to %d", what, rec.ID, own, rec.Expires, now)
+				}
+			}
+		}
+	}
+	all := leases("a", "b", "c", "d", "e")
+	renew("all", all, nil)
+	e.put(b, ask("g", "another's", "x"))
+	renew("beside another's", all, nil)
+	some := store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo), Leases: all.Leases[1:]}
+	renew("without one that is no longer wanted", some, nil)
+	e.put(b, ask("g", "b", "taken"))
+	renew("one superseded", some, map[string]store.Outcome{"b": store.Superseded})
+	e.remove(b, store.Removal{ID: "c"})
+	renew("and one buried", some, map[string]store.Outcome{"b": store.Superseded, "c": store.Buried})
+	some = store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo), Leases: all.Leases[3:]}
+	renew("the other two", some, nil)
+	e.b.Expire("g", "d")
+	renew("and one of them lost", some, map[string]store.Outcome{"d": store.Lost})
+	some = store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo), Leases: all.Leases[4:]}
+	renew("the last", some, nil)
+	e.put(e.a, ask("g", "e", "x")) // the same again, which changes nothing but its lease
+	renew("the last, registered again", some, nil)
+}
+
+func renewOdd(e *env) {
+	g := store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo)}
+	want := map[string]store.Outcome{"a\nb": store.Lost, "\x00": store.Lost, "": store.Lost, "\xff\xc3": store.Lost, "b": store.Lost}
+	for _, id := range []string{"a", " ", "a b", "名前", "%", "1", strings.Repeat("x", 300)} {
+		g.Leases = append(g.Leases, store.Lease{ID: id, Stamp: e.put(e.a, ask("g", id, "x"))})
+	}
+	for id := range want { // no user's, as they are refused
+		g.Leases = append(g.Leases, store.Lease{ID: id, Stamp: 1})
+	}
+	for range 2 {
+		if r := e.a.Renew(e.Context(), []store.GroupLeases{g})[0]; r.Err != nil || !maps.Equal(r.Outcomes, want) {
+			e.Errorf("answered with %+v", r)
 		}
 	}
 }

@@ -1,0 +1,67 @@
+package redisstore
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// packed is what stays the same, renewal after renewal, of the script call for
+// one group's leases, as the client takes it. Shared, read only.
+type packed struct {
+	keys []string
+	// Two arguments for all leases: one per ID would cost the client and Redis more
+	// than the renewing itself.
+	owner, group, ttl, ids, stamps any
+}
+
+func (s *Store) packed(g store.GroupLeases) *packed {
+	if g.Memo == nil {
+		return s.pack(g)
+	}
+	if p, ok := g.Memo.Known(); ok {
+		return p.(*packed)
+	}
+	return g.Memo.Get(func() any { return s.pack(g) }).(*packed)
+}
+
+func (s *Store) pack(g store.GroupLeases) *packed {
+	base := s.keys.base(g.Group)
+	p := &packed{keys: []string{base + ":h", base + ":z"}, owner: s.cfg.Owner, group: g.Group, ttl: g.TTL.Milliseconds(),
+		ids: packIDs(g.Leases), stamps: packStamps(g.Leases)}
+	if !s.cluster {
+		p.keys = append(p.keys, s.keys.names)
+	}
+	return p
+}
+
+// packIDs writes a MessagePack array, which keeps apart whatever bytes IDs are
+// made of. A 0 stands before each ID, where the script puts the expiry.
+func packIDs(leases []store.Lease) []byte {
+	size := 5
+	for _, l := range leases {
+		size += 6 + len(l.ID)
+	}
+	b := make([]byte, 0, size)
+	b = binary.BigEndian.AppendUint32(append(b, 0xdd), uint32(2*len(leases)))
+	for _, l := range leases {
+		b = append(b, 0)
+		if len(l.ID) < 256 {
+			b = append(b, 0xd9, byte(len(l.ID)))
+		} else {
+			b = binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(len(l.ID)))
+		}
+		b = append(b, l.ID...)
+	}
+	return b
+}
+
+// packStamps writes another, of floating-point numbers, as Lua's are.
+func packStamps(leases []store.Lease) []byte {
+	b := binary.BigEndian.AppendUint32(append(make([]byte, 0, 5+9*len(leases)), 0xdd), uint32(len(leases)))
+	for _, l := range leases {
+		b = binary.BigEndian.AppendUint64(append(b, 0xcb), math.Float64bits(float64(l.Stamp)))
+	}
+	return b
+}
