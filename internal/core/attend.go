@@ -120,11 +120,8 @@ func (e *Engine) attendNoMore() {
 	if !ok || e.away() {
 		return
 	}
-	e.groupsMu.Lock()
-	groups := slices.Collect(maps.Values(e.groups))
-	e.groupsMu.Unlock()
 	var all []store.Attendance
-	for _, g := range groups {
+	for _, g := range e.allGroups() {
 		g.mu.Lock()
 		if g.topic != nil && g.name != store.Catalog {
 			all = append(all, store.Attendance{Group: g.name})

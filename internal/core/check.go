@@ -24,14 +24,8 @@ func (e *Engine) check() {
 }
 
 func (e *Engine) checkAll() {
-	e.groupsMu.Lock()
-	groups := make([]*group, 0, len(e.groups))
-	for _, g := range e.groups {
-		groups = append(groups, g)
-	}
-	e.groupsMu.Unlock()
 	var attended []string
-	for _, g := range groups {
+	for _, g := range e.allGroups() {
 		g.mu.Lock()
 		t := g.topic
 		if t == nil {

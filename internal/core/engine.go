@@ -84,6 +84,7 @@ func (e *Engine) Close() error {
 	e.attendNoMore()
 	e.cancel()
 	e.wakeAll()
+	e.endFlights()
 	err := e.store.Close()
 	e.loops.Wait()
 	return err

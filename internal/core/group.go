@@ -2,6 +2,8 @@ package core
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +35,7 @@ type flight struct {
 	start  time.Time
 	reason string // of a resync; "" for a caller's read
 	done   chan struct{}
+	ended  bool // by its answer, or by Close before that; guarded by the group's lock
 	view   View
 	err    error
 }
@@ -61,6 +64,13 @@ func (e *Engine) group(name string) *group {
 	return g
 }
 
+// allGroups returns the groups of this moment.
+func (e *Engine) allGroups() []*group {
+	e.groupsMu.Lock()
+	defer e.groupsMu.Unlock()
+	return slices.Collect(maps.Values(e.groups))
+}
+
 func (e *Engine) release(g *group) {
 	e.groupsMu.Lock()
 	defer e.groupsMu.Unlock()
@@ -74,6 +84,10 @@ func (g *group) join(reason string) *flight { return g.fly(reason, false) }
 // read may then be done by its goroutine.
 func (g *group) fly(reason string, here bool) *flight {
 	g.mu.Lock()
+	if g.e.ctx.Err() != nil {
+		g.mu.Unlock()
+		return endedFlight
+	}
 	if g.current != nil {
 		if g.next == nil {
 			g.next = &flight{reason: reason, done: make(chan struct{})}
@@ -90,6 +104,29 @@ func (g *group) fly(reason string, here bool) *flight {
 	return f
 }
 
+// endedFlight is what a caller gets after Close.
+var endedFlight = func() *flight {
+	f := &flight{done: make(chan struct{}), ended: true, err: store.ErrClosed}
+	close(f.done)
+	return f
+}()
+
+// endFlights ends all reads for those who wait for them, whenever the store
+// answers. None begins after the engine's context has ended.
+func (e *Engine) endFlights() {
+	for _, g := range e.allGroups() {
+		g.mu.Lock()
+		for _, f := range []*flight{g.current, g.next} {
+			if f != nil && !f.ended {
+				f.ended, f.err = true, store.ErrClosed
+				close(f.done)
+			}
+		}
+		g.next = nil
+		g.mu.Unlock()
+	}
+}
+
 // take makes f the read in flight. g.mu is held.
 func (g *group) take(f *flight) store.Known {
 	f.start = time.Now()
@@ -104,9 +141,8 @@ func (g *group) take(f *flight) store.Known {
 func (g *group) land(f *flight, r store.Reading, err error) {
 	for {
 		g.mu.Lock()
-		gap := ""
+		gap, waited := "", !f.ended
 		if err != nil {
-			f.err = err
 			g.pushed = nil // the next read answers for them
 			g.blind(err)
 		} else {
@@ -118,8 +154,10 @@ func (g *group) land(f *flight, r store.Reading, err error) {
 			}
 			gap = g.catchUp()
 		}
-		f.view = View{Content: g.truth.view(), AsOf: f.start}
-		if gap != "" && g.next == nil {
+		if waited {
+			f.ended, f.err, f.view = true, err, View{Content: g.truth.view(), AsOf: f.start}
+		}
+		if gap != "" && g.next == nil && g.e.ctx.Err() == nil {
 			g.next = &flight{reason: gap, done: make(chan struct{})}
 		}
 		next := g.next
@@ -129,7 +167,9 @@ func (g *group) land(f *flight, r store.Reading, err error) {
 			known = g.take(next)
 		}
 		g.mu.Unlock()
-		close(f.done)
+		if waited {
+			close(f.done)
+		}
 		g.e.contact(err)
 		if errors.Is(err, store.ErrForeign) {
 			g.e.reportBad(g.name, "", err)

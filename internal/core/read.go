@@ -36,12 +36,14 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 	give := time.Now().Add(patience)
 	for try := 0; ; try++ {
 		f := g.fly("", ctx.Done() == nil)
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-e.ctx.Done():
-			return store.ErrClosed
+		if over := ctx.Done(); over == nil {
+			<-f.done // one channel less to wait for, which all callers share
+		} else {
+			select {
+			case <-f.done:
+			case <-over:
+				return ctx.Err()
+			}
 		}
 		if f.err == nil {
 			*v = f.view

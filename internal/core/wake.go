@@ -41,13 +41,7 @@ func (t *topic) wake() {
 
 // wakeAll wakes all readers that wait, for the engine has ended.
 func (e *Engine) wakeAll() {
-	e.groupsMu.Lock()
-	groups := make([]*group, 0, len(e.groups))
-	for _, g := range e.groups {
-		groups = append(groups, g)
-	}
-	e.groupsMu.Unlock()
-	for _, g := range groups {
+	for _, g := range e.allGroups() {
 		g.mu.Lock()
 		if g.topic != nil {
 			g.topic.wake()
