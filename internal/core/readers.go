@@ -6,6 +6,8 @@ package core
 //	the reader:  taken = serial;     if following, settle under the lock
 //	follow:      following = true;   count the readers by their taken
 //
+// and following stays true until, under the lock again, nothing is followed.
+//
 // Atomics have one order that all agree on, so of the two that ask for what the
 // other has set before, at least one sees it: either follow finds the state
 // taken, or the reader comes to be counted off. If both do, the reader's counted
@@ -58,7 +60,7 @@ func (t *topic) follow() *milestone {
 	}
 	if m.left == 0 {
 		t.reached(m)
-		t.following.Store(len(t.milestones) > 0)
+		t.stillFollowing()
 		return nil
 	}
 	if len(t.milestones) == maxMilestones {
@@ -117,6 +119,7 @@ func (t *topic) part(r *reader) {
 	t.readers[last] = nil
 	t.readers = t.readers[:last]
 	t.settle(r, ^uint64(0))
+	t.stillFollowing()
 }
 
 // took notes that a reader has taken a state.
@@ -128,7 +131,11 @@ func (t *topic) took(r *reader, serial uint64) {
 	t.g.mu.Lock()
 	defer t.g.mu.Unlock()
 	t.settle(r, serial)
+	t.stillFollowing()
 }
+
+// stillFollowing ends the following when there is nothing left to follow. g.mu is held.
+func (t *topic) stillFollowing() { t.following.Store(len(t.milestones) > 0) }
 
 // settle counts a reader off the milestones up to a state. g.mu is held.
 func (t *topic) settle(r *reader, now uint64) {
@@ -153,5 +160,4 @@ func (t *topic) settle(r *reader, now uint64) {
 	}
 	clear(t.milestones[len(kept):])
 	t.milestones = kept
-	t.following.Store(len(kept) > 0)
 }

@@ -205,3 +205,26 @@ func TestOnlyWhatIsWaitedForIsFollowed(t *testing.T) {
 		}
 	})
 }
+
+// A state is followed on when the count for it finds that the one before was taken.
+func TestFollowingOutlastsTheStateBefore(t *testing.T) {
+	tp := &topic{g: &group{e: New(Config{})}, held: map[string]*held{}}
+	r := tp.join()
+	follow := func(serial uint64) <-chan struct{} {
+		tp.g.mu.Lock()
+		defer tp.g.mu.Unlock()
+		tp.cur.Store(&shown{serial: serial})
+		return tp.whenTaken()
+	}
+	first := follow(1)
+	r.taken.Store(1) // on its way to be counted off
+	second := follow(2)
+	tp.took(r, 2)
+	for i, taken := range []<-chan struct{}{first, second} {
+		select {
+		case <-taken:
+		default:
+			t.Errorf("nobody is told that state %d was taken", i+1)
+		}
+	}
+}

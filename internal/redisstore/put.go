@@ -10,8 +10,9 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// maxPuts is how many records one script call takes, so that it does not hold up the server.
-const maxPuts = 250
+// maxPuts is how many records one script call takes, so that it does not hold
+// up the server, and no more than the log remembers.
+const maxPuts = 125
 
 // putOp is one record on its way.
 type putOp struct {

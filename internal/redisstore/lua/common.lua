@@ -57,26 +57,44 @@ end
 -- Lists are made in their usual size and filled by count: growing one costs more
 -- than a call.
 
+-- The furthest expiry of a live member, or nil.
+local function top(s)
+  if s.top_moved then
+    s.top = tonumber(redis.call('ZREVRANGEBYSCORE', s.z, '(+inf', '0', 'WITHSCORES', 'LIMIT', 0, 1)[2] or 0)
+    s.top_moved = false
+  end
+  return s.top > 0 and s.top or nil
+end
+
+-- Makes the keys live as long as what is in them needs, when that is not known.
+local function outlast(s)
+  local first = tonumber(redis.call('ZRANGE', s.z, 0, 0, 'WITHSCORES')[2])
+  s.need = math.max(s.need, (top(s) or 0) + OUTLIVE, -first)
+  s.life = 0
+end
+
 -- Opens a service. want, if given, lists fields of the hash to be fetched at
--- once, into values; the first four places are for its head.
+-- once, into values; the first four places are for its head. A server out of
+-- memory refuses such a call before anything is written.
 local function open(base, now, nonce, want)
   local h, z, at = base .. ':h', base .. ':z', num(now)
   local last = redis.call('ZRANGE', z, -2, -1, 'WITHSCORES')
   local whole = last[#last - 1] == ''
   local ended = whole and redis.call('ZRANGEBYSCORE', z, '(-' .. at, '(' .. at, 'WITHSCORES') or {}
-  want = want or {'', '', '', ''}
-  want[1], want[2], want[3], want[4] = 'rev', 'stamp', 'seen', 'life'
-  local values = redis.call('HMGET', h, unpack(want))
+  local fields = want or {'', '', '', ''}
+  fields[1], fields[2], fields[3], fields[4] = 'rev', 'stamp', 'seen', 'life'
+  local values = redis.call('HMGET', h, unpack(fields))
   if (values[1] ~= false) ~= whole then
     -- One of the two was evicted: what is left proves nothing.
+    if want then redis.call('HSET', h, 'seen', at) end
     redis.call('DEL', h, z)
     whole, last, ended, values = false, {}, {}, {}
   end
   local rev = values[1] or ''
-  local longest = #last == 4 and tonumber(last[2]) or 0
-  return {
+  local longest = whole and #last == 4 and tonumber(last[2]) or 0
+  local s = {
     h = h, z = z, channel = base .. ':c', base = base, now = now, at = at, nonce = nonce,
-    exists = whole, ended = ended, want = want, values = values,
+    exists = whole, ended = ended, values = values,
     rev = rev, n = tonumber(string.match(rev, '^%d+')) or now,
     stamp = tonumber(values[2] or 0), seen = tonumber(values[3] or now),
     life = tonumber(values[4] or 0), -- until when the keys live at least
@@ -91,6 +109,8 @@ local function open(base, now, nonce, want)
     notes = {'', '', '', '', '', ''}, nnotes = 0, buried = {},
     expiry = 0, expiry_text = '',
   }
+  if whole and s.life == 0 then outlast(s) end
+  return s
 end
 
 -- Whether the call of this nonce took effect before: clients send again what was not answered.
@@ -101,15 +121,6 @@ local function ran(s, nonce)
     if entry and string.find(entry, '.' .. nonce .. ' ', 1, true) then return true end
   end
   return false
-end
-
--- The furthest expiry of a live member, or nil.
-local function top(s)
-  if s.top_moved then
-    s.top = tonumber(redis.call('ZREVRANGEBYSCORE', s.z, '(+inf', '0', 'WITHSCORES', 'LIMIT', 0, 1)[2] or 0)
-    s.top_moved = false
-  end
-  return s.top > 0 and s.top or nil
 end
 
 -- A write that a server out of memory lets a script begin with, after which it
@@ -177,10 +188,7 @@ local function clamp(s)
       redis.call('ZADD', s.z, num(limit), live[i])
     end
   end
-  -- Neither may the keys; a tombstone's time stays what it was.
-  local first = tonumber(redis.call('ZRANGE', s.z, 0, 0, 'WITHSCORES')[2])
-  s.need = math.max(s.need, (top(s) or 0) + OUTLIVE, -first)
-  s.life = 0
+  outlast(s) -- neither may the keys; a tombstone's time stays what it was
 end
 
 -- Every script that writes prunes before it acts, so a renewal after the expiry is a visible change.
@@ -194,7 +202,8 @@ local function prune(s)
       redis.call('HDEL', s.h, '-' .. id)
       redis.call('ZREM', s.z, id)
     elseif rec then
-      bury(s, id, 'expired', rec.stamp, rec.owner, '0', rec.flag, rec.flag == '1' and FOREIGN or OUTLIVE)
+      bury(s, id, 'expired', rec.stamp, rec.owner, '0', rec.flag, rec.flag == '1' and FOREIGN or OUTLIVE,
+        s.nonce .. '~') -- not the call's own: its finding this does not show that it ran
     else
       redis.call('ZREM', s.z, id) -- not ours to read, so not ours to delete
     end
@@ -224,6 +233,7 @@ end
 -- publishes what changed.
 local function commit(s)
   local prev, count, notes = s.rev, s.nnotes / 6, s.notes
+  if count == 0 and not s.exists then return end
   local lines, n, bytes = {prev, '', s.at, '', '', '', ''}, 3, 0
   for i = 1, count do
     local at = 6 * i - 6
@@ -239,8 +249,6 @@ local function commit(s)
       end
     end
   end
-  local fresh = count == 0 and not s.exists
-  if fresh then s.rev = num(s.n) .. '.' .. s.nonce end
   -- The lease first: a record without one would pass for a live one, should a
   -- user who has just lost the right to ZADD be refused here.
   if not s.exists then
@@ -248,7 +256,6 @@ local function commit(s)
     -- compact list, which it is for up to 128 members otherwise, each renewal
     -- would walk over all of them.
     redis.call('ZADD', s.z, '+inf', '', '+inf', LONG)
-    redis.call('ZREM', s.z, LONG)
   end
   if s.nleases > 0 then redis.call('ZADD', s.z, unpack(s.leases, 1, s.nleases)) end
   if s.need > s.life then
@@ -261,6 +268,7 @@ local function commit(s)
       set(s, 'life', num(s.life))
     end
   end
+  if not s.exists then redis.call('ZREM', s.z, LONG) end
   local f = s.fields
   if count == 0 and s.exists and s.nfields == 6 then
     redis.call('HSET', s.h, 'seen', s.at)
@@ -269,10 +277,13 @@ local function commit(s)
     redis.call('HSET', s.h, unpack(f, 1, s.nfields))
   end
   if s.drop then redis.call('HDEL', s.h, unpack(s.drop)) end
-  if not s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil(s.life / 1000))) end
-  if count == 0 and not fresh then return end
+  if not s.exists then
+    redis.call('PEXPIREAT', s.h, num(math.ceil(s.life / 1000)))
+    redis.call('HSET', s.h, 'life', num(s.life)) -- which says that they have it
+  end
+  if count == 0 then return end
   lines[2] = s.rev
-  if count == 0 or bytes > MESSAGE_BYTES then lines, n = {prev, s.rev, s.at, ''}, 4 end
+  if bytes > MESSAGE_BYTES then lines, n = {prev, s.rev, s.at, ''}, 4 end
   redis.call('PUBLISH', s.channel, table.concat(lines, '\n', 1, n))
 end
 
