@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"fmt"
 	"iter"
 	"log/slog"
 	"strings"
@@ -180,7 +181,7 @@ func (b *base) Instances(ctx context.Context, serviceName string) ([]Instance, e
 func (b *base) Services(ctx context.Context) ([]string, error) {
 	view, err := b.core.Read(ctx, store.Catalog)
 	if err != nil {
-		return nil, failed("list", "services", err)
+		return nil, fmt.Errorf("list services: %w", err)
 	}
 	return append([]string{}, namesOf(view)...), nil
 }

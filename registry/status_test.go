@@ -134,7 +134,7 @@ func TestDrainWaitsForEveryWatcher(t *testing.T) {
 		impatient, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer cancel()
 		err := owner.Drain(impatient, "a")
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 of the watching processes") {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 watching process has") {
 			t.Fatalf("drain that one watcher has not taken: %v", err)
 		}
 		<-taken

@@ -98,7 +98,12 @@ const schemes = "redis, rediss, redis+sentinel, rediss+sentinel, redis+cluster, 
 // characters may have become any part of it.
 func splitURL(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
-	if err != nil {
+	switch {
+	case strings.TrimSpace(rawURL) != rawURL:
+		return nil, badURL("syntax", "white space stands before or behind it")
+	case err != nil && !strings.Contains(rawURL, "://"):
+		return nil, badURL("scheme", "is missing; write redis://host:6379, or local: for Open")
+	case err != nil:
 		return nil, badURL("syntax", urlProblem(err))
 	}
 	switch u.Scheme {

@@ -48,7 +48,7 @@ func demoCommand(ctx context.Context, args []string, std streams) error {
 	})
 	switch {
 	case errors.Is(err, registry.ErrInvalidConfig):
-		return usageError{fmt.Errorf("--backend or $%s: %w", backendVariable, err), false}
+		return usageError{fmt.Errorf("--backend or $%s: %w", backendVariable, err)}
 	case errors.Is(err, registry.ErrUnavailable):
 		return fmt.Errorf("%w (without --backend and $%s the demo runs in memory)", err, backendVariable)
 	}

@@ -13,7 +13,7 @@ import (
 // leaves when its standard input ends, so it does not outlive the demo.
 func demoServerCommand(ctx context.Context, args []string, std streams) error {
 	if len(args) != 1 || os.Getenv(backendVariable) == "" {
-		return usageError{errors.New("is started by \"rollcall demo\", not by hand"), false}
+		return usageError{errors.New("is started by \"rollcall demo\", not by hand")}
 	}
 	// A Ctrl-C reaches the demo's whole process group; the demo decides who goes when.
 	signal.Ignore(os.Interrupt)

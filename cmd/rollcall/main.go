@@ -76,10 +76,7 @@ func run(ctx context.Context, args []string, std streams) int {
 }
 
 // usageError is a command line that can't be followed.
-type usageError struct {
-	error
-	told bool // the flag package has printed it already
-}
+type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
@@ -90,9 +87,7 @@ func exitCode(err error, name string, stderr io.Writer) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &usage):
-		if !usage.told {
-			fmt.Fprintf(stderr, "rollcall %s: %v\n", name, err)
-		}
+		fmt.Fprintf(stderr, "rollcall %s: %v\n", name, err)
 		return exitUsage
 	default:
 		// Joined errors stand on a line each; one failure is one line.
@@ -104,7 +99,7 @@ func exitCode(err error, name string, stderr io.Writer) int {
 // parse parses flags and refuses any argument after them. Help that was asked
 // for goes to standard output, complaints to standard error.
 func parse(flags *flag.FlagSet, args []string, std streams) error {
-	flags.SetOutput(std.err)
+	flags.SetOutput(io.Discard)
 	for _, arg := range args {
 		if arg == "-h" || arg == "-help" || arg == "--help" {
 			flags.SetOutput(std.out)
@@ -114,10 +109,10 @@ func parse(flags *flag.FlagSet, args []string, std streams) error {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
-		return usageError{err, true}
+		return usageError{fmt.Errorf("%w; \"rollcall %s -h\" lists what there is", err, flags.Name())}
 	}
 	if flags.NArg() > 0 {
-		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0)), false}
+		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
 	}
 	return nil
 }

@@ -126,7 +126,10 @@ func waited(ctx context.Context, behind int, err error) error {
 	if err != nil {
 		return fmt.Errorf("how many watching processes have not taken it yet is unknown: %w: %w", ctx.Err(), err)
 	}
-	return fmt.Errorf("%d of the watching processes have not taken it yet: %w", behind, ctx.Err())
+	if behind == 1 {
+		return fmt.Errorf("1 watching process has not taken it yet: %w", ctx.Err())
+	}
+	return fmt.Errorf("%d watching processes have not taken it yet: %w", behind, ctx.Err())
 }
 
 // waitTaken waits until this process's readers have taken what stands now.

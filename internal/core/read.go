@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math/rand/v2"
 	"time"
@@ -34,6 +35,10 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 	g := e.group(name)
 	defer e.release(g)
 	give := time.Now().Add(patience)
+	if d, ok := ctx.Deadline(); ok && d.Before(give) {
+		give = d
+	}
+	var failed error // of the last try
 	for try := 0; ; try++ {
 		f := g.fly("", ctx.Done() == nil)
 		if over := ctx.Done(); over == nil {
@@ -42,13 +47,14 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 			select {
 			case <-f.done:
 			case <-over:
-				return ctx.Err()
+				return because(ctx.Err(), failed)
 			}
 		}
 		if f.err == nil {
 			*v = f.view
 			return nil
 		}
+		failed = f.err
 		pause := 10 * time.Millisecond << min(try, 5)
 		pause = pause/2 + rand.N(pause/2)
 		if !errors.Is(f.err, store.ErrUnavailable) || time.Until(give) < pause {
@@ -59,12 +65,20 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return ctx.Err()
+			return because(ctx.Err(), failed)
 		case <-e.ctx.Done():
 			t.Stop()
 			return store.ErrClosed
 		}
 	}
+}
+
+// because is the error of an ended context, with why the last try had failed, if one had.
+func because(ended, failed error) error {
+	if failed == nil {
+		return ended
+	}
+	return fmt.Errorf("%w: %w", ended, failed)
 }
 
 // ReadLeases returns what lives in a group with the ends of the leases, which

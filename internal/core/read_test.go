@@ -208,3 +208,24 @@ func TestAFullReadingDecodesWhatChanged(t *testing.T) {
 		}
 	})
 }
+
+// Who asks while the backend is away hears that it is, not just that his time is over.
+func TestAReadInVainSaysWhy(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := start(t, f, "alpha")
+		for name, fails := range map[string]func(){"refuses": func() { f.down = true }, "hangs": func() { f.frozen = true }} {
+			f.set(fails)
+			ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+			began := time.Now()
+			_, err := e.Read(ctx, "g")
+			if !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("a backend that %s: %v", name, err)
+			}
+			if took := time.Since(began); took > 2500*time.Millisecond {
+				t.Errorf("a backend that %s: it took %v", name, took)
+			}
+			cancel()
+			f.set(func() { f.down, f.frozen = false, false })
+		}
+	})
+}

@@ -107,7 +107,7 @@ func (d *dialer) handshake(ctx context.Context, addr string, role connRole) (net
 	secured := tls.Client(tracked, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = tracked.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, fmt.Errorf("TLS handshake (does the server speak TLS on this port?): %w", err)
 	}
 	return &tlsConn{Conn: secured, tracked: tracked}, nil
 }

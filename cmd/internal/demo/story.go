@@ -173,6 +173,6 @@ func (s *story) summary() string {
 		out.WriteString("  run it again and restart Redis midway\n" +
 			"      the watch says so, keeps the last known list, and all servers come back\n")
 	}
-	out.WriteString("  README.md\n      the ten lines that put Open, Serve and Watch into your own program\n")
+	out.WriteString("  README.md\n      the lines that put Open, Serve and Watch into your own program\n")
 	return out.String()
 }
