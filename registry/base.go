@@ -98,12 +98,15 @@ func (b *base) register(ctx context.Context, service ServiceInfo, fresh bool) er
 	if err != nil {
 		return err
 	}
-	// What others will decode, so that all see the same.
-	value, err := decodeService(service.Name, service.ID, 0, payload, nil)
-	if err != nil {
-		return err
+	registering := core.Registering{Group: service.Name, ID: service.ID, Fresh: fresh, Payload: payload}
+	if b.core.Instant() {
+		// Readers get this very value: it is what they would decode.
+		value, err := decodeService(service.Name, service.ID, 0, payload, nil)
+		if err != nil {
+			return err
+		}
+		registering.Value = newStored(&value)
 	}
-	registering := core.Registering{Group: service.Name, ID: service.ID, Fresh: fresh, Payload: payload, Value: newStored(&value)}
 	if service.Status != "" {
 		registering.Reset = []string{memberHealth, memberNote}
 	}

@@ -90,6 +90,10 @@ func (e *Engine) Close() error {
 	return err
 }
 
+// Instant reports whether readers are handed the values that come with
+// registrations, rather than what they decode.
+func (e *Engine) Instant() bool { return e.instant != nil }
+
 // Closed reports whether Close was called.
 func (e *Engine) Closed() bool { return e.ctx.Err() != nil }
 
