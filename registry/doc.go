@@ -73,7 +73,8 @@
 // Each [Snapshot] is complete, so that nothing has to be added up. A slow loop
 // is handed the newest state, not a backlog. The loop ends with ctx, with a
 // break, or with Close, and at no other time: there is no error to handle and
-// nothing to start again.
+// nothing to start again. Two that follow each other may list the same
+// instances: what changed may be Stale, or Others.
 //
 // While Redis is away, came back empty, or was frozen, a watch keeps what it
 // knew, and Stale says why that may be out of date. It drops an instance only on
@@ -107,6 +108,6 @@
 // # Testing
 //
 // [NewLocalRegistry] has the same behavior without a server, and works in a
-// testing/synctest bubble. Package registrytest has a backend that is away,
+// testing/synctest bubble, if all that uses it is inside. Package registrytest has a backend that is away,
 // stale, slow or superseded on command, and the conformance suite.
 package registry
