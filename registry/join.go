@@ -38,12 +38,11 @@ func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membershi
 	}
 	m := &Membership{backend: backend, service: service.clone(), lost: make(chan struct{})}
 	for try := 0; ; try++ {
-		m.forget = backend.engine().OnLoss(service.ID, m.lose)
 		err := backend.Register(ctx, service)
 		if err == nil {
+			m.forget = backend.engine().OnLoss(service.ID, m.lose)
 			return m, nil
 		}
-		m.forget()
 		if ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
 			return nil, err
 		}

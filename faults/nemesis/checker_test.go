@@ -198,6 +198,16 @@ func TestCheckerCatches(t *testing.T) {
 			h.yields(w, 5020, "")
 			h.yields(w, 5500, "", "t1")
 		}},
+		{"a watch drops one that memory lost before its owner, cut off, had the time to come back", NoFalse, func(h *tale) {
+			w := h.watching(2000)
+			h.register(4890, "o1.1", "a", "t1")
+			h.yields(w, 4895, "", "t1")
+			h.fault(Delay, "o1", 4900, 9000)
+			h.fault(FlushAll, "", 5000, 5010)
+			h.yields(w, 5020, "lost", "t1")
+			h.yields(w, 6400, "")
+			h.yields(w, 10400, "", "t1")
+		}},
 		{"a watch does not say that it is blind", NoFalse, func(h *tale) {
 			w := h.watching(2000)
 			h.yields(w, 2010, "")
@@ -300,6 +310,16 @@ func TestCheckerAllows(t *testing.T) {
 			h.fault(FlushAll, "", 5100, 5110)
 			h.yields(w, 5120, "lost", "t1")
 			h.yields(w, 7105, "")
+		}},
+		{"memory lost while an owner is cut off for longer than it has to come back", func(h *tale) {
+			w := h.watching(2000)
+			h.register(4890, "o1.1", "a", "t1")
+			h.yields(w, 4895, "", "t1")
+			h.fault(Delay, "o1", 4900, 9000)
+			h.fault(FlushAll, "", 5000, 5010)
+			h.yields(w, 5020, "lost", "t1")
+			h.yields(w, 6600, "")
+			h.yields(w, 10400, "", "t1")
 		}},
 		{"a takeover", func(h *tale) {
 			h.register(1000, "o1.1", "a", "t1")

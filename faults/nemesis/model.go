@@ -124,7 +124,9 @@ func (m *model) live(r *registration, calls []*Call) {
 		lasts := r.lasts(b)
 		must = without(must, span{min(lasts, b.lost), b.until})
 		if b.own {
-			r.excused = append(r.excused, span{lasts, b.until})
+			// A loss of memory ends the lease; it is then held until an owner within
+			// reach had the time to register again.
+			r.excused = append(r.excused, span{min(lasts, b.lost+r.client.Beat+second), b.until})
 		}
 	}
 	later := false

@@ -75,6 +75,8 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 func TestRegistrationsAreWrittenInFullEveryEightHours(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
+		healed := 0
+		e.cfg.Hooks.Healed = func(string, string) { healed++ }
 		f.set(func() { f.calm = true })
 		written := func() (n int) {
 			f.set(func() { n = len(f.puts) })
@@ -90,6 +92,9 @@ func TestRegistrationsAreWrittenInFullEveryEightHours(t *testing.T) {
 				t.Errorf("after %v written %d times, want %d", time.Duration(i+1)*rewriteEvery/2, got, want)
 			}
 			pass(rewriteEvery/2 - late)
+		}
+		if healed > 0 {
+			t.Errorf("%d are said to have been lost", healed)
 		}
 	})
 }

@@ -122,6 +122,7 @@ func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
 			if !keeps {
 				continue
 			}
+			r.lost = true
 			e.cfg.Hooks.lost(r.group, r.id)
 		}
 		again = append(again, r)
@@ -181,8 +182,11 @@ func (e *Engine) heal(lost []*registration) (failed map[string]bool, err error) 
 				r.put = time.Now()
 				e.beats = nil
 				e.mu.Unlock()
-				healed++
-				e.cfg.Hooks.healed(r.group, r.id)
+				if r.lost { // otherwise it was due to be written again
+					r.lost = false
+					healed++
+					e.cfg.Hooks.healed(r.group, r.id)
+				}
 			}
 		}
 	}

@@ -21,6 +21,7 @@ type registration struct {
 	stamp   int64
 	put     time.Time // when it was last written in full
 	failed  bool      // its Deregister failed
+	lost    bool      // the backend has said so, and it is not healed yet; only the heartbeat's
 }
 
 // Registering asks for a registration.
@@ -137,15 +138,23 @@ const (
 type lossListener struct{ tell func(Loss) }
 
 // OnLoss calls tell, from any goroutine, each time that a registration of this
-// engine with that ID ends other than by Close, until stop is called.
+// engine with that ID ends other than by Close, until stop is called. It calls it
+// at once when there is none: whoever has just registered has lost it already.
 func (e *Engine) OnLoss(id string, tell func(Loss)) (stop func()) {
 	l := &lossListener{tell}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.lost[id] == nil {
 		e.lost[id] = make(map[*lossListener]struct{})
 	}
 	e.lost[id][l] = struct{}{}
+	gone, how := e.owned[id] == nil, LossRemoved
+	if e.former[id] != nil {
+		how = LossSuperseded
+	}
+	e.mu.Unlock()
+	if gone {
+		tell(how)
+	}
 	return func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()

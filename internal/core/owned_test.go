@@ -216,3 +216,25 @@ func TestSupersedeTellsOnce(t *testing.T) {
 		}
 	})
 }
+
+// A loss between a registration and the listening for losses is told all the same.
+func TestALossIsToldToWhoeverListensLate(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e, newer := start(t, f, "alpha"), start(t, f, "beta")
+		for _, id := range []string{"taken", "removed", "stays"} {
+			register(t, e, "g", id, "x")
+		}
+		register(t, newer, "g", "taken", "y")
+		if _, err := newer.Deregister(t.Context(), "removed"); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * testBeat)
+		for id, want := range map[string][]Loss{"taken": {LossSuperseded}, "removed": {LossRemoved}, "stays": nil} {
+			var told []Loss
+			e.OnLoss(id, func(l Loss) { told = append(told, l) })()
+			if !slices.Equal(told, want) {
+				t.Errorf("of %q it told %v, want %v", id, told, want)
+			}
+		}
+	})
+}
