@@ -22,6 +22,21 @@ func newTale() *tale {
 	return t
 }
 
+// forgottenWhileCutOff: memory is lost at 5000 while an owner's line is held up,
+// and a watch drops its instance then.
+func forgottenWhileCutOff(dropped int) func(*tale) {
+	return func(h *tale) {
+		w := h.watching(2000)
+		h.register(4890, "o1.1", "a", "t1")
+		h.yields(w, 4895, "", "t1")
+		h.fault(Delay, "o1", 4900, 9000)
+		h.fault(FlushAll, "", 5000, 5010)
+		h.yields(w, 5020, "lost", "t1")
+		h.yields(w, dropped, "")
+		h.yields(w, 10400, "", "t1")
+	}
+}
+
 func ms(n int) Moment { return Moment(n) * time.Millisecond }
 
 func (t *tale) call(at int, c Call) {
@@ -198,16 +213,7 @@ func TestCheckerCatches(t *testing.T) {
 			h.yields(w, 5020, "")
 			h.yields(w, 5500, "", "t1")
 		}},
-		{"a watch drops one that memory lost before its owner, cut off, had the time to come back", NoFalse, func(h *tale) {
-			w := h.watching(2000)
-			h.register(4890, "o1.1", "a", "t1")
-			h.yields(w, 4895, "", "t1")
-			h.fault(Delay, "o1", 4900, 9000)
-			h.fault(FlushAll, "", 5000, 5010)
-			h.yields(w, 5020, "lost", "t1")
-			h.yields(w, 6400, "")
-			h.yields(w, 10400, "", "t1")
-		}},
+		{"a watch drops one that memory lost before its owner, cut off, had the time to come back", NoFalse, forgottenWhileCutOff(6400)},
 		{"a watch does not say that it is blind", NoFalse, func(h *tale) {
 			w := h.watching(2000)
 			h.yields(w, 2010, "")
@@ -311,16 +317,7 @@ func TestCheckerAllows(t *testing.T) {
 			h.yields(w, 5120, "lost", "t1")
 			h.yields(w, 7105, "")
 		}},
-		{"memory lost while an owner is cut off for longer than it has to come back", func(h *tale) {
-			w := h.watching(2000)
-			h.register(4890, "o1.1", "a", "t1")
-			h.yields(w, 4895, "", "t1")
-			h.fault(Delay, "o1", 4900, 9000)
-			h.fault(FlushAll, "", 5000, 5010)
-			h.yields(w, 5020, "lost", "t1")
-			h.yields(w, 6600, "")
-			h.yields(w, 10400, "", "t1")
-		}},
+		{"memory lost while an owner is cut off for longer than it has to come back", forgottenWhileCutOff(6600)},
 		{"a takeover", func(h *tale) {
 			h.register(1000, "o1.1", "a", "t1")
 			h.register(5000, "o2.1", "a", "t2")
