@@ -1,4 +1,5 @@
-// Package selector chooses instances by what they say of themselves.
+// Package selector chooses instances by what they say of themselves, and by
+// which of two at one address is the newer.
 package selector
 
 import (
