@@ -46,11 +46,7 @@ func TestNothingLeaks(t *testing.T) {
 			if err := backend.Close(); err != nil {
 				t.Errorf("close: %v", err)
 			}
-			took := time.Since(began)
-			figure(t, "Close "+name, took)
-			if took > 5*time.Second {
-				t.Errorf("Close took %s", took)
-			}
+			figure(t, "Close "+name, inTime(t, began, 5*time.Second, "Close"))
 			line.Close() // its own goroutines
 			if err := goleak.Find(before, restarted); err != nil {
 				t.Errorf("goroutines: %v", err)

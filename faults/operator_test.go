@@ -1,8 +1,8 @@
 package faults
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -59,16 +59,16 @@ func TestOperatorDeregistersByID(t *testing.T) {
 }
 
 // lostWithin waits until a membership is lost for a reason.
-func lostWithin(t testing.TB, m *registry.Membership, from time.Time, limit time.Duration, why error, what string) {
+func lostWithin(t testing.TB, m *registry.Membership, from time.Time, bound time.Duration, why error, what string) {
 	t.Helper()
-	ctx, cancel := context.WithDeadline(t.Context(), from.Add(limit))
-	defer cancel()
-	select {
-	case <-m.Lost():
-	case <-ctx.Done():
-		t.Fatalf("the owner of %q was not told within %s", m.ID(), limit)
-	}
-	figure(t, what, time.Since(from))
+	figure(t, what, within(t, from, bound, what, func() error {
+		select {
+		case <-m.Lost():
+			return nil
+		case <-time.After(20 * time.Millisecond):
+			return fmt.Errorf("the owner of %q was not told", m.ID())
+		}
+	}))
 	if !errors.Is(m.Err(), why) {
 		t.Fatalf("the membership's error is %v, want one that matches %q", m.Err(), why)
 	}

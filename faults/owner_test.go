@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/stall"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -99,6 +100,7 @@ func startOwner(t testing.TB, task ownerTask) *owner {
 		t.Fatalf("starting an owner: %v", err)
 	}
 	t.Cleanup(o.kill)
+	stall.Measure(t, o.pid)
 	o.await("ready", "", 10*time.Second)
 	return o
 }

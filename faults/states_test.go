@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/stall"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 	"github.com/rollcall-sd/rollcall/registry"
 )
@@ -110,19 +111,23 @@ func lacking(id string) func(registry.Snapshot) bool {
 
 // await waits for a state that stood after a moment and meets cond, and returns
 // how long after that moment it was first shown, by the time that the watch
-// yielded it. It fails the test when that is more than limit.
-func (s *sights) await(t testing.TB, from time.Time, limit time.Duration, what string, cond func(registry.Snapshot) bool) time.Duration {
+// yielded it. It fails the test when that is more than the bound and the
+// machine's stall until then.
+func (s *sights) await(t testing.TB, from time.Time, bound time.Duration, what string, cond func(registry.Snapshot) bool) time.Duration {
 	t.Helper()
 	for late := false; ; {
 		for _, seen := range s.since(from) {
-			if took := seen.at.Sub(from); took <= limit && cond(seen.snap) {
-				return max(took, 0)
+			took := max(0, seen.at.Sub(from))
+			if cond(seen.snap) && (took <= bound || took <= bound+stall.Between(t, from, seen.at)) {
+				reportBound(t, from, took, bound, what)
+				return took
 			}
 		}
 		if late {
-			t.Fatalf("%s: the watch of %q did not show it within %s; from then on it showed\n%s", what, s.service, limit, s.tell(from))
+			t.Fatalf("%s: the watch of %q did not show it within %s and a stall of %s; from then on it showed\n%s",
+				what, s.service, bound, round(stall.Since(t, from)), s.tell(from))
 		}
-		late = time.Since(from) > limit
+		late = time.Since(from) > bound && time.Since(from) > bound+stall.Since(t, from)
 		time.Sleep(5 * time.Millisecond)
 	}
 }

@@ -107,58 +107,6 @@ func brief(ids []string) string {
 	return fmt.Sprintf("%q", ids)
 }
 
-// within polls until check returns nil and fails the test when that is later
-// than limit after since. It returns how long after since it was.
-func within(t testing.TB, since time.Time, limit time.Duration, what string, check func() error) time.Duration {
-	t.Helper()
-	for {
-		err := check()
-		took := time.Since(since)
-		if err == nil && took <= limit {
-			return took
-		}
-		if took > limit {
-			t.Fatalf("%s: not within %s but %s: %v", what, limit, took.Round(time.Millisecond), err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// throughout fails the test when check fails at any time before the end.
-func throughout(t testing.TB, until time.Time, what string, check func() error) {
-	t.Helper()
-	for time.Now().Before(until) {
-		if err := check(); err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// figure reports a measurement, for the collector of the worst of several runs.
-func figure(t testing.TB, what string, d time.Duration) {
-	t.Helper()
-	t.Logf("figure: %s %s", what, d.Round(time.Millisecond))
-}
-
-// worst keeps the largest of several measurements.
-type worst struct {
-	mu sync.Mutex
-	d  time.Duration
-}
-
-func (w *worst) add(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.d = max(w.d, d)
-}
-
-func (w *worst) get() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.d
-}
-
 // sight is a snapshot that a watch was handed, and when.
 type sight struct {
 	at   time.Time

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/freeport"
+	"github.com/rollcall-sd/rollcall/internal/stall"
 )
 
 const (
@@ -66,9 +67,10 @@ func Start(t testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// own ties the server to the test.
+// own ties the server to the test, which measures its stall from then on.
 func (s *Server) own(t testing.TB) {
 	s.t = t
+	stall.Measure(t, s.PID())
 	t.Cleanup(func() {
 		if err := s.current().crashed(); err != nil {
 			t.Errorf("redis-server %s ended on its own: %v\n%s", s.Addr(), err, s.logTail())
@@ -274,6 +276,7 @@ func (s *Server) Restart() {
 	if err := s.run(); err != nil {
 		s.t.Fatal(err)
 	}
+	stall.Measure(s.t, s.PID())
 }
 
 // Freeze stops the process (SIGSTOP): connections are accepted by the kernel

@@ -1,0 +1,90 @@
+package faults
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/stall"
+)
+
+// within polls until check returns nil and fails the test when that is later
+// after since than the bound and the machine's stall meanwhile. It returns how
+// long after since it was.
+func within(t testing.TB, since time.Time, bound time.Duration, what string, check func() error) time.Duration {
+	t.Helper()
+	for {
+		err := check()
+		took := time.Since(since)
+		if err == nil && took <= bound {
+			reportBound(t, since, took, bound, what)
+			return took
+		}
+		if took > bound {
+			stalled := stall.Between(t, since, since.Add(took))
+			if took > bound+stalled {
+				t.Fatalf("%s: not within %s and a stall of %s, but %s: %v", what, bound, round(stalled), round(took), err)
+			}
+			if err == nil {
+				reportBound(t, since, took, bound, what)
+				return took
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// inTime fails the test, which goes on, when now is later after since than the
+// bound and the machine's stall meanwhile. It returns how long after since it is.
+func inTime(t testing.TB, since time.Time, bound time.Duration, what string) time.Duration {
+	t.Helper()
+	took := time.Since(since)
+	if stalled := stall.Between(t, since, since.Add(took)); took > bound+stalled {
+		t.Errorf("%s: not within %s and a stall of %s, but %s", what, bound, round(stalled), round(took))
+	}
+	reportBound(t, since, took, bound, what)
+	return took
+}
+
+// reportBound reports a bound and what was measured, for the collector of several runs.
+func reportBound(t testing.TB, since time.Time, took, bound time.Duration, what string) {
+	t.Helper()
+	t.Logf("bound: %s: %s of %s, stall %s", what, round(took), bound, round(stall.Between(t, since, since.Add(took))))
+}
+
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+// throughout fails the test when check fails at any time before the end.
+func throughout(t testing.TB, until time.Time, what string, check func() error) {
+	t.Helper()
+	for time.Now().Before(until) {
+		if err := check(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// figure reports a measurement, for the collector of the worst of several runs.
+func figure(t testing.TB, what string, d time.Duration) {
+	t.Helper()
+	t.Logf("figure: %s %s", what, round(d))
+}
+
+// worst keeps the largest of several measurements.
+type worst struct {
+	mu sync.Mutex
+	d  time.Duration
+}
+
+func (w *worst) add(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.d = max(w.d, d)
+}
+
+func (w *worst) get() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.d
+}
