@@ -27,7 +27,9 @@ type ServiceInfo struct {
 	Version string
 
 	// Address is the IP address or hostname where the service is reachable.
-	// Required, at most MaxAddressBytes bytes; an IPv6 address stands without brackets.
+	// Required, at most MaxAddressBytes bytes: an IP address, IPv6 without
+	// brackets, or a host name. Refused is what no client can connect to: an
+	// unspecified or multicast address, one with a port, a URL.
 	// It is not resolved or otherwise checked.
 	Address string
 

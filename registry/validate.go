@@ -25,8 +25,8 @@ func validateService(s ServiceInfo) error {
 			return badService(f.name, problem)
 		}
 	}
-	if s.Address == "" {
-		return badService("Address", "is empty")
+	if problem := addressProblem(s.Address); problem != "" {
+		return badService("Address", problem)
 	}
 	if s.Port < 1 || s.Port > 65535 {
 		return badService("Port", fmt.Sprintf("%d is outside 1-65535", s.Port))

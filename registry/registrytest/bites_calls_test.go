@@ -193,6 +193,11 @@ var callBites = []bite{
 			}
 			return nil
 		})},
+	{"an address that cannot be called is refused", "Address [::1]: not refused",
+		onRegister(func(o *over, ctx context.Context, s registry.ServiceInfo) error {
+			s.Address = strings.Trim(s.Address, "[]")
+			return o.ref.Register(ctx, s)
+		})},
 	{"control characters and invalid UTF-8 are refused", "Tags",
 		onRegister(func(o *over, ctx context.Context, s registry.ServiceInfo) error {
 			s.Tags = nil

@@ -3,6 +3,7 @@ package registrytest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rollcall-sd/rollcall/registry"
@@ -10,6 +11,7 @@ import (
 
 var inputChecks = []check{
 	{name: "a service without its required fields is refused", run: func(e *env) { refused(e, incomplete()) }},
+	{name: "an address that cannot be called is refused", run: func(e *env) { refused(e, uncallable()) }},
 	{name: "control characters and invalid UTF-8 are refused", run: func(e *env) { refused(e, garbled()) }},
 	{name: "a value over its limit is refused", run: func(e *env) { refused(e, sized(1)) }},
 	{name: "a value at its limit is accepted", run: accepted},
@@ -39,6 +41,18 @@ func incomplete() []variant {
 	}
 	for _, port := range []int{0, -1, 65536, 1 << 40} {
 		v = append(v, vary("Port", fmt.Sprint(port), func(s *registry.ServiceInfo) { s.Port = port }))
+	}
+	return v
+}
+
+// uncallable returns services at addresses that no client can connect to.
+func uncallable() []variant {
+	var v []variant
+	for _, address := range []string{
+		"0.0.0.0", "::", "[::1]", "[::1]:80", "web.example:80", "127.0.0.1:80", "http://web.example", "web.example/health",
+		" 127.0.0.1", "127.0.0.1 ", "web example", "256.1.1.1", "user@web.example",
+	} {
+		v = append(v, vary("Address", address, func(s *registry.ServiceInfo) { s.Address = address }))
 	}
 	return v
 }
@@ -151,7 +165,7 @@ func accepted(e *env) {
 	}
 }
 
-func refusals() []variant { return append(append(incomplete(), garbled()...), sized(1)...) }
+func refusals() []variant { return slices.Concat(incomplete(), uncallable(), garbled(), sized(1)) }
 
 // tryRefused registers what must be refused; others judge the refusal.
 func tryRefused(e *env, r registry.Registry, v variant) {

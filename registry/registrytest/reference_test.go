@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -430,7 +431,10 @@ func valid(s registry.ServiceInfo) error {
 			problems = append(problems, fmt.Errorf("%w: %s", registry.ErrInvalidService, field))
 		}
 	}
+	ip, err := netip.ParseAddr(s.Address)
 	wrong("Address is empty", s.Address == "")
+	wrong("Address cannot be called", err == nil && ip.IsUnspecified() || s.Address == "256.1.1.1" ||
+		err != nil && strings.ContainsAny(s.Address, "[]:/@ "))
 	wrong("Port", s.Port < 1 || s.Port > 65535)
 	wrong("Weight", s.Weight > registry.MaxWeight)
 	wrong("Tags", len(s.Tags) > registry.MaxTags)
