@@ -23,8 +23,9 @@ const (
 // returns nil after an orderly end; the error of serve when that ends by
 // itself; and the membership's when it was lost to another, after the same
 // orderly end. Where the backend does not answer as Serve leaves, it returns
-// Leave's error, and the instance goes with its TTL. shutdown must make serve
-// return; it gets ShutdownTimeout.
+// Leave's error, and the instance goes with its TTL. When ctx ends while Serve
+// still joins, what the joining left in the backend is removed, too. shutdown
+// must make serve return; it gets ShutdownTimeout.
 func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.Listener,
 	serve func(net.Listener) error, shutdown func(context.Context) error) error {
 	if service.Address == "" || service.Port == 0 {
@@ -38,6 +39,10 @@ func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.List
 		if service.Port == 0 {
 			service.Port = port
 		}
+	}
+	ctx, err := identify(ctx, &service)
+	if err != nil {
+		return errors.Join(err, l.Close())
 	}
 	served := make(chan error, 1)
 	go func() { served <- serve(l) }()
@@ -75,7 +80,7 @@ func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.List
 			if join != nil {
 				m = (<-join).m
 			}
-			return errors.Join(err, leave(ctx, m))
+			return errors.Join(err, leave(ctx, backend, service.ID, m))
 		case <-ctx.Done():
 		}
 		break
@@ -84,7 +89,7 @@ func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.List
 	if join != nil {
 		m = (<-join).m
 	}
-	left := leave(ctx, m)
+	left := leave(ctx, backend, service.ID, m)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTimeout)
 	defer cancel()
 	down := shutdown(ending)
@@ -92,12 +97,14 @@ func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.List
 	return errors.Join(result, left, down)
 }
 
-// leave ends a membership, if there is one, although ctx has ended.
-func leave(ctx context.Context, m *Membership) error {
-	if m == nil {
-		return nil
-	}
+// leave ends a membership, although ctx has ended. Without one it waits until
+// what the ended Join may have registered is removed.
+func leave(ctx context.Context, backend Backend, id string, m *Membership) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), LeaveTimeout)
 	defer cancel()
+	if m == nil {
+		backend.engine().AwaitUndo(ctx, id)
+		return nil
+	}
 	return m.Leave(ctx)
 }

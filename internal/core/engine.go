@@ -47,6 +47,7 @@ type Engine struct {
 	former   map[string]*registration // superseded, or their Deregister failed: another one must not end the newer
 	pending  map[string]int           // registrations under way, by ID
 	lost     map[string]map[*lossListener]struct{}
+	undoing  map[string]chan struct{} // by ID: registrations being removed whose caller gave up
 
 	groupsMu sync.Mutex
 	groups   map[string]*group
@@ -64,6 +65,7 @@ func New(cfg Config) *Engine {
 		former:  make(map[string]*registration),
 		pending: make(map[string]int),
 		lost:    make(map[string]map[*lossListener]struct{}),
+		undoing: make(map[string]chan struct{}),
 		groups:  make(map[string]*group),
 	}
 	e.attender.turn, e.attender.wanted = make(chan struct{}, 1), make(map[string]struct{})
@@ -82,6 +84,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.attendNoMore()
+	e.awaitUndos()
 	e.cancel()
 	e.wakeAll()
 	e.endFlights()

@@ -35,9 +35,13 @@ type Registering struct {
 }
 
 // Register registers and keeps the registration alive from then on. It returns
-// the stamp. A failed replacement leaves the earlier registration running.
+// the stamp. A failed replacement leaves the earlier registration running. What a
+// call leaves behind whose context ended is removed in the background.
 func (e *Engine) Register(ctx context.Context, r Registering) (stamp int64, err error) {
 	if err := e.alive(ctx); err != nil {
+		return 0, err
+	}
+	if err := e.awaitUndo(ctx, r.ID); err != nil {
 		return 0, err
 	}
 	put := store.Put{Group: r.Group, ID: r.ID, Fresh: r.Fresh, TTL: e.cfg.TTL, Beat: e.cfg.Beat,
@@ -55,6 +59,9 @@ func (e *Engine) Register(ctx context.Context, r Registering) (stamp int64, err 
 		delete(e.pending, r.ID)
 	}
 	if result.Err != nil {
+		if ctx.Err() != nil {
+			e.undo(r.Group, r.ID)
+		}
 		return 0, result.Err
 	}
 	if result.Outcome != store.Done {
