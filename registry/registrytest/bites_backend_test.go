@@ -42,7 +42,7 @@ var catalogBites = []bite{
 			return func(yield func(registry.Catalog) bool) {
 				for c := range o.ref.WatchServices(ctx) {
 					if !yield(c) {
-						<-time.After(time.Minute)
+						linger(time.Minute)
 						return
 					}
 				}

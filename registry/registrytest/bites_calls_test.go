@@ -109,7 +109,7 @@ var callBites = []bite{
 			if inside.Add(1) > 1 {
 				return nil
 			}
-			<-time.After(time.Millisecond)
+			linger(time.Millisecond)
 			return o.ref.Register(ctx, s)
 		}
 	})},
@@ -246,7 +246,7 @@ var callBites = []bite{
 	{"a call whose context has expired fails at once", "Register with an ended context has not returned",
 		onRegister(func(o *over, ctx context.Context, s registry.ServiceInfo) error {
 			if ctx.Err() != nil {
-				<-time.After(time.Minute)
+				linger(time.Minute)
 			}
 			return o.ref.Register(ctx, s)
 		})},
@@ -275,7 +275,7 @@ var callBites = []bite{
 	})},
 	{"Close returns within 5 s", "Close has not returned", breaks(func(o *over) {
 		o.close = func() error {
-			<-time.After(time.Minute)
+			linger(time.Minute)
 			return o.ref.Close()
 		}
 	})},
@@ -350,7 +350,7 @@ var callBites = []bite{
 	{"Close returns within 5 s though the backend is mute", "Close has not returned", breaks(func(o *over) {
 		o.close = func() error {
 			if o.isMute() {
-				<-time.After(time.Minute)
+				linger(time.Minute)
 			}
 			return o.ref.Close()
 		}

@@ -110,7 +110,7 @@ var watchBites = []bite{
 	{"a watch is not woken by heartbeats and renewals", "woken by heartbeats", has("heartbeats wake")},
 	{"a slow reader is handed the newest state", "a backlog", breaks(func(o *over) {
 		o.register = func(ctx context.Context, s registry.ServiceInfo) error {
-			defer func() { <-time.After(time.Millisecond) }()
+			defer linger(time.Millisecond)
 			return o.ref.Register(ctx, s)
 		}
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
@@ -121,7 +121,7 @@ var watchBites = []bite{
 		var readers atomic.Int32
 		o.register = func(ctx context.Context, s registry.ServiceInfo) error {
 			for readers.Load() > 0 {
-				<-time.After(time.Millisecond)
+				linger(time.Millisecond)
 			}
 			return o.ref.Register(ctx, s)
 		}
@@ -143,7 +143,7 @@ var watchBites = []bite{
 			return func(yield func(registry.Snapshot) bool) {
 				for s := range o.ref.Watch(ctx, name) {
 					if !yield(s) {
-						<-time.After(time.Minute)
+						linger(time.Minute)
 						return
 					}
 				}

@@ -89,7 +89,7 @@ func yieldsOneStale[T any](e *env, watch func(context.Context) iter.Seq[T], stal
 	if err := stale(f.first()); !errors.Is(err, want) {
 		e.Fatalf("the only state's Stale does not match %q: %v", want, err)
 	}
-	if s, ok, ended := f.next(e.seen()); !ended {
+	if s, ok, ended := f.due(e.seen()); !ended {
 		e.Fatalf("the watch did not end after its only state (another one: %t, %+v)", ok, s)
 	}
 }

@@ -96,7 +96,7 @@ func muteWatchBegun(e *env) {
 	r := e.open()
 	e.u.Mute()
 	f := followService(e, r, "api")
-	s, ok, _ := f.next(e.seen())
+	s, ok, _ := f.due(e.seen())
 	if !ok || s.Stale == nil || s.Instances == nil || len(s.Instances) != 0 {
 		e.Fatalf("the first state (one came: %t) is %+v, want Instances empty and not nil, and Stale set", ok, s)
 	}

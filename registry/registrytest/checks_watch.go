@@ -165,7 +165,7 @@ func (seen revisions) add(e *env, revision uint64, state string) {
 func sentinel(e *env, f *follower[registry.Snapshot], r registry.Registry, why string, want ...string) {
 	e.Helper()
 	e.register(r, instance("api", "sentinel"))
-	s, ok, _ := f.next(e.seen())
+	s, ok, _ := f.due(e.seen())
 	if !ok {
 		e.Fatal("the watch does not show a change")
 	}
@@ -392,7 +392,7 @@ func watchConverges(e *env) {
 					e.Errorf("changing %s: %v", id, err)
 					return
 				}
-				<-time.After(time.Millisecond) // so that the watch sees states in between
+				e.pause(time.Millisecond) // so that the watch sees states in between
 			}
 		})
 	}

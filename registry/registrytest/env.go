@@ -9,16 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/stall"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
 const (
 	// patience bounds what must happen but has no promised time.
 	patience = 10 * time.Second
-	// slack is added to promised times for a busy test machine.
-	slack = 500 * time.Millisecond
 	// closeTime is how long Close may last.
-	closeTime = 5*time.Second + slack
+	closeTime = 5 * time.Second
 	// moment is how long a call may last once its context has ended.
 	moment = time.Second
 	// poll is the time between two looks.
@@ -120,8 +119,28 @@ func ask[T any](e *env, what string, read func(context.Context) (T, error)) T {
 		if !errors.Is(err, registry.ErrUnavailable) || ctx.Err() != nil {
 			e.Fatalf("%s: %v", what, err)
 		}
-		<-time.After(poll)
+		e.pause(poll)
 	}
+}
+
+// pause waits, or until the check's context ends.
+func (e *env) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-e.Context().Done():
+	}
+}
+
+// left is what is left of the time d from start, to which the machine's stall
+// since then is added. In a bubble there is none.
+func (e *env) left(start time.Time, d time.Duration) time.Duration {
+	left := d - time.Since(start)
+	if left <= 0 && !e.h.Bubble {
+		left += stall.Since(e.TB, start)
+	}
+	return left
 }
 
 func (e *env) discover(r registry.Registry, name string) []registry.ServiceInfo {
@@ -173,11 +192,13 @@ func (e *env) lag() time.Duration {
 	return 0
 }
 
+// The times below are the contract's. To each wait the machine's stall is added.
+
 // seen is the time after which a change must show in every watch.
-func (e *env) seen() time.Duration { return e.h.Heartbeat + time.Second + slack }
+func (e *env) seen() time.Duration { return e.h.Heartbeat + time.Second }
 
 // gone is the time after which a crashed owner's instance must show nowhere.
-func (e *env) gone() time.Duration { return e.h.TTL + time.Second + slack/2 }
+func (e *env) gone() time.Duration { return e.h.TTL + time.Second }
 
 // quiet is long enough for what must not happen to happen: three heartbeats.
 func (e *env) quiet() time.Duration {
@@ -199,9 +220,9 @@ func (e *env) lifetimes(n int) time.Duration {
 // the time is up decides.
 func (e *env) within(d time.Duration, cond func() error) {
 	e.Helper()
-	deadline := time.Now().Add(d)
+	start := time.Now()
 	for {
-		last := !time.Now().Before(deadline)
+		last := e.left(start, d) <= 0
 		err := cond()
 		if err == nil {
 			return
@@ -209,7 +230,7 @@ func (e *env) within(d time.Duration, cond func() error) {
 		if last {
 			e.Fatalf("after %v: %v", d, err)
 		}
-		<-time.After(poll)
+		e.pause(poll)
 	}
 }
 
@@ -217,7 +238,7 @@ func (e *env) within(d time.Duration, cond func() error) {
 func (e *env) throughout(d time.Duration, cond func() error) {
 	e.Helper()
 	every := max(poll, d/200)
-	for start := time.Now(); ; <-time.After(every) {
+	for start := time.Now(); ; e.pause(every) {
 		if err := cond(); err != nil {
 			e.Fatalf("after %v: %v", time.Since(start).Round(time.Millisecond), err)
 		}
@@ -230,15 +251,18 @@ func (e *env) throughout(d time.Duration, cond func() error) {
 // returns requires that f ends in time and hands back what it returned.
 func (e *env) returns(d time.Duration, what string, f func() error) error {
 	e.Helper()
+	start := time.Now()
 	done := make(chan error, 1)
 	go func() { done <- f() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(d):
-		e.Fatalf("%s has not returned after %v", what, d)
-		return nil
+	for left := d; left > 0; left = e.left(start, d) {
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(left):
+		}
 	}
+	e.Fatalf("%s has not returned after %v", what, d)
+	return nil
 }
 
 // instance returns a service with every field set.

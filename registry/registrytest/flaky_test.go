@@ -231,7 +231,7 @@ func TestFlakyUnderACacheMakesItStale(t *testing.T) {
 		e.within(e.seen(), func() error { return staleWith(errCable, "a")(c.Lookup("api")) })
 		e.lists(c, "api", "a")
 		before := c.Lookup("api").AsOf
-		<-time.After(time.Minute)
+		linger(time.Minute)
 		if after := c.Lookup("api").AsOf; !after.Equal(before) {
 			e.Errorf("AsOf moved from %v to %v while away", before, after)
 		}

@@ -98,10 +98,22 @@ func (f *follower[T]) next(d time.Duration) (state T, ok, ended bool) {
 	}
 }
 
+// due is next for a state that has to come: the machine's stall is added to d.
+func (f *follower[T]) due(d time.Duration) (state T, ok, ended bool) {
+	f.e.Helper()
+	start := time.Now()
+	for left := d; ; {
+		state, ok, ended = f.next(max(0, left))
+		if left = f.e.left(start, d); ok || ended || left <= 0 {
+			return state, ok, ended
+		}
+	}
+}
+
 // first returns the state that the watch yields at once.
 func (f *follower[T]) first() T {
 	f.e.Helper()
-	s, ok, ended := f.next(f.e.seen())
+	s, ok, ended := f.due(f.e.seen())
 	if !ok {
 		f.e.Fatalf("the watch has yielded no first state after %v (ended: %t)", f.e.seen(), ended)
 	}
@@ -111,10 +123,10 @@ func (f *follower[T]) first() T {
 // until reads on until a state satisfies cond.
 func (f *follower[T]) until(d time.Duration, cond func(T) error) T {
 	f.e.Helper()
-	deadline := time.Now().Add(d)
+	start := time.Now()
 	err := fmt.Errorf("no state came")
 	for {
-		s, ok, ended := f.next(max(0, time.Until(deadline)))
+		s, ok, ended := f.due(f.e.left(start, d))
 		if ended {
 			f.e.Fatalf("the watch ended by itself; before: %v", err)
 		}
@@ -142,9 +154,9 @@ func (f *follower[T]) silent(d time.Duration, why string) {
 // ended reads whatever still comes and reports whether the watch ends in time.
 func (f *follower[T]) ended(d time.Duration) bool {
 	f.e.Helper()
-	deadline := time.Now().Add(d)
+	start := time.Now()
 	for {
-		_, ok, ended := f.next(max(0, time.Until(deadline)))
+		_, ok, ended := f.due(f.e.left(start, d))
 		if ended {
 			return true
 		}

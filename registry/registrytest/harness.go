@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/stall"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -145,6 +146,9 @@ func Run(t *testing.T, h Harness) {
 	}
 	p := h.powers()
 	t.Log(summary(p))
+	if !h.Bubble {
+		stall.Measure(t)
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, 8)
