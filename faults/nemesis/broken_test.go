@@ -147,6 +147,8 @@ func TestCheckerCatchesBrokenStores(t *testing.T) {
 	t.Parallel()
 	flush := Step{Wait: 2 * second, Kind: FlushAll}
 	freeze := Step{Wait: 2 * second, Kind: Freeze, Span: 1500 * time.Millisecond}
+	// Longer than a watch needs to notice.
+	longFreeze := Step{Wait: 2 * second, Kind: Freeze, Span: 3 * second}
 	for _, test := range []struct {
 		name string
 		want Promise // 0: none
@@ -159,7 +161,7 @@ func TestCheckerCatchesBrokenStores(t *testing.T) {
 			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend {
 				return resurrecting{b}
 			}},
-		{"drops all from watches when away", NoFalse, shortPlan(5*second, freeze),
+		{"drops all from watches when away", NoFalse, shortPlan(7*second, longFreeze),
 			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return emptying{b} }},
 		{"lets watches die", WatchAlive, shortPlan(7*second, flush).then(3*second, Replace, "o1"),
 			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return dying{b} }},

@@ -18,7 +18,7 @@ func (c *checker) watch(w *Watch) {
 		over = w.Ended
 	}
 	if len(w.Yields) == 0 {
-		if first := after(w.Begun, w.Begun+client.Beat+second, windows, client.Beat+second); first < over {
+		if first := c.after(w.Begun, c.by(w.Begun, client.Beat+second), windows, client.Beat+second); first < over {
 			c.violated(WatchAlive, w.Client+w.Service, "", first, "the watch of %s by %s never yielded anything", w.Service, w.Client)
 		}
 		return
@@ -69,17 +69,17 @@ func (c *checker) seenGone(r *registration, client *Client, windows []window) Mo
 		if r.failed {
 			from = r.call.Start
 		}
-		return after(from, r.end, windows, most)
+		return c.after(from, r.end, windows, most)
 	}
-	limit := r.end + client.Beat + second
+	limit := c.by(r.end, client.Beat+second)
 	for _, b := range r.reach {
-		if b.from <= r.ending && r.ending <= b.until && min(r.lasts(b), b.lost) <= b.until {
+		if b.from <= r.ending && r.ending <= b.until && min(c.lasts(r, b), b.lost) <= b.until {
 			// It ended before it was back from a loss or a lapse, perhaps without a
 			// trace: it is held until its owner had the time to come back.
-			limit = max(limit, b.to+most)
+			limit = max(limit, c.by(b.to, most))
 		}
 	}
-	return after(r.ending, limit, windows, most)
+	return c.after(r.ending, limit, windows, most)
 }
 
 // dropped checks that what a yield no longer shows was ended by something. One
@@ -112,7 +112,7 @@ func (c *checker) missed(w *Watch, client *Client, windows []window, over Moment
 			visible = without(visible, span{b.from, b.to + 1})
 		}
 		for _, v := range visible {
-			v.from += sees
+			v.from = c.by(v.from, sees)
 			v.to = min(v.to, over)
 			if v.empty() {
 				continue
@@ -156,7 +156,7 @@ func shows(y Yield, token string) bool {
 // darkness checks that a watch has said by then that it cannot see.
 func (c *checker) darkness(w *Watch, client *Client, windows []window, over Moment) {
 	for _, b := range windows {
-		limit := max(b.from, w.Begun) + client.Beat + second
+		limit := c.by(max(b.from, w.Begun), client.Beat+second)
 		if !b.away || limit >= min(b.to, over) {
 			continue
 		}
@@ -194,7 +194,7 @@ func (c *checker) converged(w *Watch, client *Client, over Moment) {
 	}
 	calm += client.Beat + second
 	for _, b := range c.windows(w.Client) {
-		if b.to+calm > c.End {
+		if c.by(b.to, calm) > c.End {
 			return
 		}
 	}
@@ -203,7 +203,7 @@ func (c *checker) converged(w *Watch, client *Client, over Moment) {
 		c.violated(WatchAlive, w.Client+w.Service+" converged", "", c.End, "the watch of %s by %s is stale at the end, long after the last fault: %s", w.Service, w.Client, last.Stale)
 	}
 	final := c.final(w.Service)
-	if final == nil || final.Start < last.At+client.Beat+second {
+	if final == nil || final.Start < c.by(last.At, client.Beat+second) {
 		return
 	}
 	same := len(final.Shown) == len(last.Shown)

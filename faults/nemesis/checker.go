@@ -28,7 +28,7 @@ type checker struct {
 
 // Check holds a finished history against the promises. What it allows during
 // and after faults is what the contract's bounds say, counted from the moments
-// at which the faults ended.
+// at which the faults ended, and while the machine ran: its stall is added.
 func Check(h *History) []Violation {
 	c := &checker{model: newModel(h), seen: map[string]bool{}}
 	for i := range h.Calls {
@@ -146,9 +146,13 @@ func (c *checker) failure(call *Call) {
 		return
 	}
 	for _, w := range c.windows(call.Client) {
-		if w.to+second >= call.Start && w.from <= call.End {
+		if c.by(w.to, second) >= call.Start && w.from <= call.End {
 			return
 		}
+	}
+	// A request has one heartbeat of time.
+	if c.between(call.Start, call.End) >= client.Beat/2 {
+		return
 	}
 	c.violated(KeptAlive, "error", call.ID, call.End, "%s by %s at %v failed though nothing was wrong: %s", call.Op, call.Client, call.Start, call.Err)
 }

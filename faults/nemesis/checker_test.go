@@ -97,6 +97,11 @@ func (t *tale) fault(kind FaultKind, client string, from, to int) {
 	t.sort()
 }
 
+// stall says that the machine stood for so long of a time.
+func (t *tale) stall(from, to, stood int) {
+	t.Stalls = append(t.Stalls, Stalled{From: ms(from), To: ms(to), For: ms(stood)})
+}
+
 func (t *tale) told(at int, client, id string) {
 	t.Tolds = append(t.Tolds, Told{Client: client, ID: id, At: ms(at)})
 }
@@ -130,6 +135,13 @@ func TestCheckerCatches(t *testing.T) {
 			h.register(1000, "o1.1", "a", "t1")
 			h.crash(5000, "o1.1")
 			h.discover(8100, "t1")
+		}},
+		{"a dead one stays for longer than the machine stood", Gone, func(h *tale) {
+			h.register(1000, "o1.1", "a", "t1")
+			h.crash(5000, "o1.1")
+			h.stall(4000, 5000, 1000)
+			h.stall(6000, 7000, 500)
+			h.discover(8650, "t1")
 		}},
 		{"a dead one stays in a watch", Gone, func(h *tale) {
 			h.register(1000, "o1.1", "a", "t1")
@@ -337,6 +349,30 @@ func TestCheckerAllows(t *testing.T) {
 			h.deregister(5000, Operate, "r1.1", "a")
 			h.fault(FlushAll, "", 5100, 5110)
 			h.discover(9000, "t1")
+		}},
+		{"a dead one goes late by what the machine stood", func(h *tale) {
+			h.register(1000, "o1.1", "a", "t1")
+			h.crash(5000, "o1.1")
+			h.stall(6000, 7000, 500)
+			h.stall(8100, 8300, 200) // counts, too
+			h.discover(8650, "t1")
+		}},
+		{"a registration is back after a loss late by what the machine stood", func(h *tale) {
+			h.register(1000, "o1.1", "a", "t1")
+			h.fault(FlushAll, "", 5000, 5010)
+			h.stall(5000, 6000, 300)
+			h.discover(6700)
+			h.discover(7000, "t1")
+		}},
+		{"the last heartbeat before an outage is early by what the machine stood", func(h *tale) {
+			h.register(1000, "o1.1", "a", "t1")
+			h.stall(4500, 5000, 200)
+			h.fault(CutAll, "", 5000, 8000)
+			h.discover(6100)
+		}},
+		{"a call fails while the machine stands", func(h *tale) {
+			h.fails(1000, "o1.1", "a", "t1")
+			h.stall(900, 1100, 250)
 		}},
 		{"a failed replacement shows and goes", func(h *tale) {
 			h.register(1000, "o1.1", "a", "t1")

@@ -92,7 +92,7 @@ const (
 	never  Moment = 1 << 62
 )
 
-func blocks(windows []window, beat time.Duration) []block {
+func (s stalls) blocks(windows []window, beat time.Duration) []block {
 	var out []block
 	for _, w := range windows {
 		if len(out) == 0 || w.from > out[len(out)-1].until {
@@ -100,7 +100,7 @@ func blocks(windows []window, beat time.Duration) []block {
 		}
 		b := &out[len(out)-1]
 		b.to = max(b.to, w.to)
-		b.until = b.to + beat + second
+		b.until = s.by(b.to, beat+second)
 		b.own = b.own || w.own
 		if w.loss {
 			b.lost = min(b.lost, w.from)
@@ -111,10 +111,10 @@ func blocks(windows []window, beat time.Duration) []block {
 
 // after extends a deadline of something that began at from for what was wrong
 // meanwhile: it then counts from when that ended.
-func after(from, deadline Moment, windows []window, grace time.Duration) Moment {
+func (s stalls) after(from, deadline Moment, windows []window, grace time.Duration) Moment {
 	for _, w := range windows {
 		if w.to >= from && w.from <= deadline {
-			deadline = max(deadline, w.to+grace)
+			deadline = max(deadline, s.by(w.to, grace))
 		}
 	}
 	return deadline

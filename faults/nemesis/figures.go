@@ -49,7 +49,7 @@ func Figures(h *History) []Figure {
 // quiet reports whether nothing was wrong for a client in a time.
 func (m *model) quiet(client string, from, to Moment) bool {
 	for _, w := range m.windows(client) {
-		if w.from <= to && w.to+second >= from {
+		if w.from <= to && m.by(w.to, second) >= from {
 			return false
 		}
 	}

@@ -95,6 +95,7 @@ type History struct {
 	Watches []*Watch
 	Tolds   []Told
 	Faults  []Fault
+	Stalls  []Stalled
 	End     Moment
 }
 
@@ -195,6 +196,16 @@ func (h *History) Suffered(f Fault) {
 	}
 }
 
+// Stalled adds for how long the machine stood in a time, which follows all that
+// was added before.
+func (h *History) Stalled(s Stalled) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.End == 0 {
+		h.Stalls = append(h.Stalls, s)
+	}
+}
+
 // Finish ends the history and puts it in order. What comes later is not part of it.
 func (h *History) Finish() {
 	h.mu.Lock()
@@ -224,6 +235,11 @@ func (h *History) Write(w io.Writer) error {
 	}
 	for _, f := range h.Faults {
 		if err := write("fault", f); err != nil {
+			return err
+		}
+	}
+	for _, s := range h.Stalls {
+		if err := write("stall", s); err != nil {
 			return err
 		}
 	}

@@ -51,6 +51,7 @@ type registration struct {
 // model is what a history says about all registrations.
 type model struct {
 	*History
+	stalls
 	clients    map[string]*Client
 	tokens     map[string]*registration
 	order      []string // of tokens
@@ -59,7 +60,7 @@ type model struct {
 }
 
 func newModel(h *History) *model {
-	m := &model{History: h, clients: map[string]*Client{}, tokens: map[string]*registration{}, server: h.windows("")}
+	m := &model{History: h, stalls: newStalls(h.Stalls), clients: map[string]*Client{}, tokens: map[string]*registration{}, server: h.windows("")}
 	for _, c := range h.Clients {
 		m.clients[c.Name] = c
 	}
@@ -81,7 +82,7 @@ func newModel(h *History) *model {
 			}
 			client := m.clients[c.Client]
 			m.tokens[c.Token] = &registration{call: c, client: client, failed: c.Err != "",
-				reach: blocks(h.windows(c.Client), client.Beat), ending: never, end: never}
+				reach: m.blocks(h.windows(c.Client), client.Beat), ending: never, end: never}
 		}
 		byID[c.ID] = append(byID[c.ID], c)
 	}
@@ -95,14 +96,14 @@ func newModel(h *History) *model {
 func (r *registration) grace() time.Duration { return max(r.client.TTL, r.client.Beat+second) }
 
 // lasts is when the lease ends that the last heartbeat before an outage left.
-func (r *registration) lasts(b block) Moment {
-	return max(b.from-r.client.Beat-lapse, r.call.Start) + r.client.TTL
+func (m *model) lasts(r *registration, b block) Moment {
+	return max(m.before(b.from, r.client.Beat+lapse), r.call.Start) + r.client.TTL
 }
 
 // gone is when a registration of which no heartbeat was sent after t has to be
 // over in Redis.
-func (r *registration) gone(t Moment, windows []window) Moment {
-	return after(t, t+r.client.TTL+second, windows, r.grace())
+func (m *model) gone(r *registration, t Moment) Moment {
+	return m.after(t, m.by(t, r.client.TTL+second), m.serverDown, r.grace())
 }
 
 // live works out when a registration has to and may be seen. later are the
@@ -112,7 +113,7 @@ func (m *model) live(r *registration, calls []*Call) {
 	if r.failed {
 		// It is not kept alive but may show for one TTL.
 		r.ending, r.cause = began.Start, Gone
-		r.end = r.gone(max(began.End, began.Deadline), m.serverDown)
+		r.end = m.gone(r, max(began.End, began.Deadline))
 		r.may = []span{{began.Start, r.end}}
 		return
 	}
@@ -121,7 +122,7 @@ func (m *model) live(r *registration, calls []*Call) {
 		if b.until < began.Start {
 			continue
 		}
-		lasts := r.lasts(b)
+		lasts := m.lasts(r, b)
 		must = without(must, span{min(lasts, b.lost), b.until})
 		if b.own {
 			// A loss of memory ends the lease; it is then held until an owner within
@@ -142,7 +143,7 @@ func (m *model) live(r *registration, calls []*Call) {
 	}
 	if r.client.Ended > 0 {
 		r.ending = min(r.ending, r.client.Ending)
-		r.over(r.gone(r.client.Ended, m.serverDown), Gone, nil)
+		r.over(m.gone(r, r.client.Ended), Gone, nil)
 	}
 	r.must = without(must, span{r.ending, never})
 	r.may = []span{{began.Start, r.end}}
@@ -156,7 +157,8 @@ func (m *model) follow(r *registration, c *Call, must []span) []span {
 	}
 	if c.Op == Register && c.Client == r.call.Client && c.Err != "" {
 		// A failed replacement by its own owner may stand in its place until the next beat.
-		heal := after(c.Start, max(c.End, c.Deadline)+r.client.Beat+second, m.windows(c.Client), r.client.Beat+second)
+		beat := r.client.Beat + second
+		heal := m.after(c.Start, m.by(max(c.End, c.Deadline), beat), m.windows(c.Client), beat)
 		r.excused = append(r.excused, span{c.Start, heal})
 		return without(must, span{c.Start, heal})
 	}
@@ -173,7 +175,7 @@ func (m *model) settle(r *registration, c *Call) {
 		r.over(c.End, Final, c)
 	case c.Op == Deregister && own:
 		// Its heartbeat has stopped nevertheless.
-		r.over(r.gone(max(c.End, c.Deadline), m.serverDown), Gone, c)
+		r.over(m.gone(r, max(c.End, c.Deadline)), Gone, c)
 	case c.Err != "":
 		// Perhaps it took effect and perhaps not.
 	case c.Op == Register && own:
@@ -184,10 +186,10 @@ func (m *model) settle(r *registration, c *Call) {
 		} else if m.outlives(c) {
 			// The earlier owner may show it until the later has healed, too.
 			heal := m.clients[c.Client].Beat + second
-			r.over(after(c.End, told+heal, m.windows(c.Client), heal), NewestWins, c)
+			r.over(m.after(c.End, m.by(told, heal), m.windows(c.Client), heal), NewestWins, c)
 		}
 	case c.Op == Operate:
-		if told := m.told(r, c); covered(r.reached(), c.Start, c.End) && !m.lost(c.Start, told) {
+		if told := m.told(r, c); covered(m.reached(r), c.Start, c.End) && !m.lost(c.Start, told) {
 			r.over(c.End, Final, c)
 		}
 	}
@@ -213,7 +215,7 @@ func (m *model) told(r *registration, c *Call) Moment {
 
 // mustTell is when a registration's owner has to have heard that a call ended it.
 func (m *model) mustTell(r *registration, c *Call) Moment {
-	return after(c.End, c.End+r.client.Beat+second, m.windows(r.client.Name), r.client.Beat+second)
+	return m.after(c.End, m.by(c.End, r.client.Beat+second), m.windows(r.client.Name), r.client.Beat+second)
 }
 
 // lost reports whether Redis lost its memory in a time.
@@ -244,10 +246,10 @@ func (m *model) touchedLater(c *Call) bool {
 }
 
 // reached is when Redis held a registration for sure while its owner kept it.
-func (r *registration) reached() []span {
+func (m *model) reached(r *registration) []span {
 	held := []span{{r.call.End, never}}
 	for _, b := range r.reach {
-		held = without(held, span{min(r.lasts(b), b.lost), b.until})
+		held = without(held, span{min(m.lasts(r, b), b.lost), b.until})
 	}
 	return held
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/stall"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 	"github.com/rollcall-sd/rollcall/registry"
 )
@@ -67,8 +68,9 @@ func carryOut(t *testing.T, plan *Plan, open opener) *History {
 		w.lines[s.Line] = faultnet.New(t, w.server.Addr())
 	}
 	w.history = NewHistory(plan.Seed)
-	w.ctx, w.cancel = context.WithTimeout(context.Background(), plan.Duration)
+	w.ctx, w.cancel = context.WithCancel(context.Background())
 	defer w.cancel()
+	w.wg.Go(w.measure)
 	for _, s := range settings {
 		if w.join(w.ctx, s) == nil {
 			t.Fatalf("%s cannot open a registry on a healthy server", s.Line)
@@ -103,6 +105,28 @@ func carryOut(t *testing.T, plan *Plan, open opener) *History {
 		}
 	}
 	return w.history
+}
+
+// mostExtra bounds by how much a plan lasts longer because the machine stood.
+const mostExtra = 10 * second
+
+// measure records the machine's stall and ends the plan when it has lasted for
+// its duration and the stall, so that what has to happen had the time to.
+func (w *world) measure() {
+	begun := time.Now()
+	from, last := begun, w.history.Now()
+	var extra time.Duration
+	for w.pause(w.ctx, 20*time.Millisecond) {
+		to, now := time.Now(), w.history.Now()
+		if stood := stall.Between(w.t, from, to); stood > 0 {
+			w.history.Stalled(Stalled{From: last, To: now, For: stood})
+			extra += stood
+		}
+		from, last = to, now
+		if to.Sub(begun) > w.plan.Duration+min(extra, mostExtra) {
+			w.cancel()
+		}
+	}
 }
 
 // join opens a registry on a line, trying until that succeeds or ctx ends.
