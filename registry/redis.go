@@ -49,8 +49,9 @@ func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegis
 			return nil, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 		}
 		storeConfig.Client, storeConfig.Owned = client, client.Close
-		if cfg.MasterName != "" {
-			storeConfig.Follow = func(ctx context.Context) { _, _ = client.CheckPrimary(ctx) }
+		storeConfig.Follow = func(ctx context.Context) {
+			_, _ = client.CheckPrimary(ctx)
+			client.CheckAddress(ctx)
 		}
 	}
 	opening, cancel := context.WithTimeout(ctx, openTimeout)

@@ -21,13 +21,13 @@ type Proxy struct {
 	Faults
 	Subscriptions *Faults
 
-	target string
 	port   int
 	lock   func() error // gives the port back
 	wg     sync.WaitGroup
 	counts counts
 
 	mu       sync.Mutex
+	target   string
 	listener net.Listener // nil while new connections are refused
 	conns    []*conn      // oldest first
 	changed  chan struct{}
@@ -77,6 +77,13 @@ func (p *Proxy) Refuse() {
 	}
 }
 
+// Retarget passes new connections on to another server. Open ones stay.
+func (p *Proxy) Retarget(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
 // Accept ends Refuse. The error, if any, is the kernel's answer to listening again.
 func (p *Proxy) Accept() error {
 	p.mu.Lock()
@@ -105,7 +112,10 @@ func (p *Proxy) accept(l net.Listener) {
 
 // serve passes one connection on until both its directions have ended.
 func (p *Proxy) serve(client *net.TCPConn) {
-	server, err := net.Dial("tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	server, err := net.Dial("tcp", target)
 	if err != nil {
 		reset(client)
 		return

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -56,7 +58,10 @@ type Client struct {
 
 	dialer    *dialer
 	sentinels *sentinels // nil without Sentinels
-	close     func() error
+	// Of a single server, see client_address.go:
+	host     string          // its name; "" when it was given by an IP address
+	identity *serverIdentity // nil on a Cluster and behind Sentinels
+	close    func() error
 }
 
 // Dial makes a client. It connects when first used, so it fails only on a
@@ -81,7 +86,15 @@ func Dial(cfg ClientConfig) (*Client, error) {
 	case len(cfg.Addrs) > 0:
 		c.UniversalClient = redis.NewClusterClient(clusterOptions(cfg, c.dialer.dial))
 	default:
-		c.UniversalClient = redis.NewClient(nodeOptions(cfg, c.dialer.dial))
+		c.identity = &serverIdentity{dialer: c.dialer}
+		options := nodeOptions(cfg, c.dialer.dial)
+		options.OnConnect = c.identity.onConnect
+		c.UniversalClient = redis.NewClient(options)
+		if host, _, err := net.SplitHostPort(cfg.Addr); err == nil {
+			if _, err := netip.ParseAddr(host); err != nil {
+				c.host = host
+			}
+		}
 	}
 	c.close = sync.OnceValue(c.shut)
 	return c, nil

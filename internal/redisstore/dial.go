@@ -23,7 +23,8 @@ type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 // which sleeps 1 s a turn and outlives Close, got through again. So a failed
 // dial is handed over as a connection whose first use fails.
 type dialer struct {
-	tls *tls.Config
+	tls    *tls.Config
+	lookup lookupFunc
 
 	ctx    context.Context // ends with the dialer, and with it the dials in progress
 	cancel context.CancelFunc
@@ -37,7 +38,7 @@ type dialer struct {
 }
 
 func newDialer(config *tls.Config) *dialer {
-	d := &dialer{conns: make(map[*trackedConn]struct{})}
+	d := &dialer{lookup: lookupHost, conns: make(map[*trackedConn]struct{})}
 	if config != nil {
 		d.tls = config.Clone()
 	}
@@ -86,7 +87,7 @@ func (d *dialer) handshake(ctx context.Context, addr string, role connRole) (net
 	if err != nil {
 		return nil, err
 	}
-	tracked := &trackedConn{TCPConn: plain.(*net.TCPConn), dialer: d, addr: addr, role: role}
+	tracked := &trackedConn{TCPConn: plain.(*net.TCPConn), dialer: d, addr: addr, role: role, made: time.Now()}
 	if err := d.track(tracked); err != nil {
 		_ = plain.Close()
 		return nil, err
@@ -155,6 +156,21 @@ func (d *dialer) setPrimary(addr string, asked uint64) (current string, moved bo
 	return addr, true
 }
 
+// closeIf closes the connections that match.
+func (d *dialer) closeIf(match func(*trackedConn) bool) {
+	d.mu.Lock()
+	var old []*trackedConn
+	for c := range d.conns {
+		if match(c) {
+			old = append(old, c)
+		}
+	}
+	d.mu.Unlock()
+	for _, c := range old {
+		_ = c.Close()
+	}
+}
+
 // move is the count of changes so far, to be given to setPrimary.
 func (d *dialer) move() uint64 {
 	d.mu.Lock()
@@ -193,6 +209,7 @@ type trackedConn struct {
 	dialer *dialer
 	addr   string
 	role   connRole
+	made   time.Time
 	once   sync.Once
 	err    error
 }

@@ -92,6 +92,9 @@ func (s *Store) sendReads(ops []*readOp) {
 		if r.Ahead {
 			s.tidy(o.group)
 		}
+		if hasExpired(&r) {
+			s.noteExpiry()
+		}
 		o.done(r, err)
 	}
 }
@@ -113,9 +116,13 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 	if len(checked) == 0 {
 		return ask
 	}
+	proof := s.sendWriteProof(ctx, pipe)
 	clock := pipe.Time(ctx)
 	execute(ctx, pipe)
 	now, err := clock.Result()
+	if refused := s.checkWriteProof(proof); refused != nil {
+		err = refused
+	}
 	if err == nil {
 		s.told("", now.UnixMicro())
 	}
@@ -133,6 +140,11 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 		}
 	}
 	return ask
+}
+
+// hasExpired reports whether a reading says that a lease ended.
+func hasExpired(r *store.Reading) bool {
+	return len(r.Expired) > 0 || slices.ContainsFunc(r.Buried, func(t store.Tombstone) bool { return t.Reason == store.Expired })
 }
 
 func parseReading(now int64, reply []any) (store.Reading, error) {

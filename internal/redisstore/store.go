@@ -64,6 +64,8 @@ type Store struct {
 	closed bool
 	tidies bool // tidyAll is under way
 	loops  sync.WaitGroup
+
+	writable writeProof
 }
 
 // Open reaches the server once and returns a Store. The error wraps
@@ -91,7 +93,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// follow compares the connected primary with the Sentinels' word once per beat.
+// follow compares once per beat the connected server with what the Sentinels, or
+// the server's name, say.
 func (s *Store) follow() {
 	defer s.loops.Done()
 	t := time.NewTicker(s.cfg.Beat)
@@ -101,6 +104,7 @@ func (s *Store) follow() {
 		case <-t.C:
 			ctx, cancel := s.request()
 			s.cfg.Follow(ctx)
+			s.checkServer(ctx)
 			cancel()
 		case <-s.ctx.Done():
 			return
@@ -108,21 +112,27 @@ func (s *Store) follow() {
 	}
 }
 
-// probe runs a first script and asks for the eviction policy, which the user
-// may have no right to, in one round trip; on its own goroutine because a client
+// probe runs a first script and asks for the eviction policy and the server's run
+// ID, which the user may have no right to, in one round trip; on its own goroutine because a client
 // may not obey its context.
 func (s *Store) probe(ctx context.Context) error {
 	c := &call{script: probeScript}
-	var memory string
+	var memory, server string
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		pipe := s.client.Pipeline()
 		probe := pipe.Eval(ctx, c.script.text, []string{s.keys.prefix + "probe"})
 		info := pipe.Info(ctx, "memory")
+		var identity *redis.StringCmd
+		if !s.cluster {
+			identity = pipe.Info(ctx, "server")
+		}
 		execute(ctx, pipe)
 		c.take(probe)
-		memory = info.Val()
+		if memory = info.Val(); identity != nil {
+			server = identity.Val()
+		}
 	}()
 	select {
 	case <-done:
@@ -139,6 +149,9 @@ func (s *Store) probe(ctx context.Context) error {
 		return unavailable(c.err)
 	}
 	s.learn("", c.reply)
+	if own, ok := s.client.(*Client); ok && own.identity != nil {
+		own.identity.learn(server)
+	}
 	warnOfPolicy(s.cfg.Logger, memory)
 	return nil
 }

@@ -47,8 +47,12 @@ func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 	if len(reads) == 0 {
 		return left
 	}
+	proof := s.sendWriteProof(ctx, pipe)
 	execute(ctx, pipe)
 	now, err := clock.Result()
+	if refused := s.checkWriteProof(proof); refused != nil {
+		err = refused
+	}
 	if err != nil {
 		for _, w := range reads {
 			if ended(err) && ctx.Err() == nil {

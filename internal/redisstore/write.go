@@ -41,6 +41,11 @@ func (s *Store) sendBatch(ops []writeOp) {
 	defer cancel()
 	if len(b.calls) > 0 {
 		s.run(ctx, b.calls)
+		for _, c := range b.calls {
+			if text(c.reply, 2) != "late" { // then nothing was written
+				s.noteWrite(c.err)
+			}
+		}
 	}
 	for _, f := range b.finish {
 		f()

@@ -1,0 +1,114 @@
+package faults
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// moved is an address that leads to another server from some moment on: the
+// promoted replica. The connections to the old server stay open.
+type moved struct {
+	old, promoted       *testredis.Server
+	oldAdmin            *redis.Client
+	readers, owners     *faultnet.Proxy
+	reader, owner, peer *registry.RedisRegistry
+}
+
+// newMoved starts a primary with a replica, an owner of "x" in "web", and a reader.
+func newMoved(t *testing.T) *moved {
+	t.Helper()
+	m := &moved{old: testredis.Start(t), promoted: testredis.Start(t)}
+	m.oldAdmin = m.old.Client(t)
+	replicate(t, m.promoted.Client(t), m.old.Addr())
+	m.readers, m.owners = faultnet.New(t, m.old.Addr()), faultnet.New(t, m.old.Addr())
+	m.owner = member(t, m.old, through(m.owners.Addr()))
+	m.reader = member(t, m.old, through(m.readers.Addr()))
+	register(t, m.owner, "web", "x")
+	return m
+}
+
+// move promotes the replica and has both addresses lead to it. Only the owner's connections end.
+func (m *moved) move(t *testing.T) {
+	t.Helper()
+	admin := m.promoted.Client(t)
+	if err := admin.Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
+		t.Fatalf("promote the replica: %v", err)
+	}
+	m.readers.Retarget(m.promoted.Addr())
+	m.owners.Retarget(m.promoted.Addr())
+	m.owners.Cut()
+	m.peer = member(t, m.promoted)
+	register(t, m.peer, "web", "y")
+}
+
+// replicate makes a server a replica and waits until it has the primary's data.
+func replicate(t *testing.T, admin *redis.Client, primary string) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(primary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.Do(t.Context(), "REPLICAOF", host, port).Err(); err != nil {
+		t.Fatalf("REPLICAOF %s: %v", primary, err)
+	}
+	within(t, time.Now(), 20*time.Second, "the replica is in sync", func() error {
+		info, err := admin.Info(t.Context(), "replication").Result()
+		if err == nil && !strings.Contains(info, "master_link_status:up") {
+			return fmt.Errorf("INFO replication says %q", info)
+		}
+		return err
+	})
+}
+
+// The old primary is a replica now, of a server that it does not reach, and the
+// reader's connections to it stay. A process that only calls Discover notices.
+//
+// Promise 12: during a failover a process may talk to the old primary until that is demoted.
+func TestDiscoverLeavesADemotedServer(t *testing.T) {
+	t.Parallel()
+	m := newMoved(t)
+	within(t, time.Now(), slack, "the reader sees the instance", discovers(m.reader, "web", "x"))
+	m.move(t)
+	if err := m.oldAdmin.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err(); err != nil {
+		t.Fatalf("demote: %v", err)
+	}
+	took := within(t, time.Now(), shortBeat+slack, "both are in Discover", discovers(m.reader, "web", "x", "y"))
+	figure(t, "single address, old primary demoted: Discover right", took)
+}
+
+// The same where the service was never there on the old server.
+func TestDiscoverOfAnUnknownServiceLeavesADemotedServer(t *testing.T) {
+	t.Parallel()
+	m := newMoved(t)
+	within(t, time.Now(), slack, "nothing is there yet", discovers(m.reader, "api"))
+	m.move(t)
+	register(t, m.peer, "api", "z")
+	if err := m.oldAdmin.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err(); err != nil {
+		t.Fatalf("demote: %v", err)
+	}
+	within(t, time.Now(), shortBeat+slack, "the instance is in Discover", discovers(m.reader, "api", "z"))
+}
+
+// The old primary is cut off from the others but not demoted, so it accepts
+// writes, and the reader's connections to it stay. When the leases there end, the
+// reader makes a new connection, which reaches the promoted server.
+//
+// Promise 8: a watch never dies silently.
+func TestWatchLeavesAServerThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	m := newMoved(t)
+	seen := watch(t, m.reader, "web")
+	m.move(t)
+	took := within(t, time.Now(), shortTTL+shortBeat+slack, "the watch shows both", seen.shows("x", "y"))
+	figure(t, "single address, old primary cut off: watch right, TTL included", took)
+	throughout(t, time.Now().Add(2*shortTTL), "the watch goes on showing both", seen.shows("x", "y"))
+}

@@ -1,0 +1,69 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+)
+
+// CheckAddress closes the connections to addresses that the name no longer has.
+func TestCheckAddressFollowsTheName(t *testing.T) {
+	servers := make(map[string]net.Listener)
+	for _, ip := range []string{"127.0.0.2", "127.0.0.3"} {
+		l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+		if err != nil {
+			t.Fatalf("listen on %s: %v", ip, err)
+		}
+		defer l.Close()
+		servers[ip] = l
+	}
+	client, err := Dial(ClientConfig{Addr: "redis.example:6379"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var answer []netip.Addr
+	var failure error
+	client.dialer.lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
+		if host != "redis.example" {
+			t.Errorf("looked up %q", host)
+		}
+		return answer, failure
+	}
+	for _, l := range servers {
+		if _, err := client.dialer.connect(t.Context(), l.Addr().String(), toAny); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func() (ips []string) {
+		for c := range client.dialer.conns {
+			ips = append(ips, c.RemoteAddr().(*net.TCPAddr).IP.String())
+		}
+		return ips
+	}
+	for _, step := range []struct {
+		what    string
+		answer  []string
+		failure error
+		left    int
+	}{
+		{"both addresses", []string{"::ffff:127.0.0.2", "127.0.0.3"}, nil, 2},
+		{"a failed lookup", nil, errors.New("no such host"), 2},
+		{"no address", nil, nil, 2},
+		{"the name moved", []string{"127.0.0.3"}, nil, 1},
+	} {
+		answer, failure = nil, step.failure
+		for _, ip := range step.answer {
+			answer = append(answer, netip.MustParseAddr(ip))
+		}
+		client.CheckAddress(t.Context())
+		if got := open(); len(got) != step.left {
+			t.Errorf("%s: connections to %v are open, want %d", step.what, got, step.left)
+		}
+	}
+	if got := open(); len(got) != 1 || got[0] != "127.0.0.3" {
+		t.Errorf("connections to %v are left, want only 127.0.0.3", got)
+	}
+}
