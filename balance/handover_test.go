@@ -73,8 +73,11 @@ func TestNobodyIsSentToAnInstanceThatHasDrained(t *testing.T) {
 	pick(t, b).Done(nil)
 	var mu sync.RWMutex // of drained
 	drained := false
+	picked := make(chan struct{}, 1) // while it had drained
 	stop := make(chan struct{})
 	var pickers sync.WaitGroup
+	defer pickers.Wait()
+	defer close(stop)
 	for range 2 {
 		pickers.Go(func() {
 			for {
@@ -86,6 +89,12 @@ func TestNobodyIsSentToAnInstanceThatHasDrained(t *testing.T) {
 				mu.RLock()
 				before := drained
 				p, err := b.Pick(context.Background())
+				if before {
+					select {
+					case picked <- struct{}{}:
+					default:
+					}
+				}
 				mu.RUnlock()
 				if err != nil {
 					t.Error(err)
@@ -106,13 +115,20 @@ func TestNobodyIsSentToAnInstanceThatHasDrained(t *testing.T) {
 		mu.Lock()
 		drained = true
 		mu.Unlock()
+		select {
+		case <-picked:
+		case <-time.After(20 * time.Second):
+			t.Fatal("no instance was picked within 20 s of a drain")
+		}
 		mu.Lock()
 		drained = false
+		select {
+		case <-picked:
+		default:
+		}
 		mu.Unlock()
 		if err := r.Undrain(t.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	close(stop)
-	pickers.Wait()
 }

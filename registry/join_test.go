@@ -73,7 +73,7 @@ func TestMembershipIsLostToAnotherOwnerOrOperator(t *testing.T) {
 			m, err := registry.Join(t.Context(), owner, instance("api", "a"))
 			must(t, err)
 			must(t, owner.Deregister(t.Context(), "a"))
-			<-m.Lost()
+			awaitLost(t, m)
 			if !errors.Is(m.Err(), registry.ErrNotFound) {
 				t.Fatalf("Err = %v", m.Err())
 			}
@@ -84,7 +84,7 @@ func TestMembershipIsLostToAnotherOwnerOrOperator(t *testing.T) {
 		newer := instance("api", "a")
 		newer.Port = 81
 		must(t, other.Register(t.Context(), newer))
-		<-m.Lost()
+		awaitLost(t, m)
 		if !errors.Is(m.Err(), registry.ErrSuperseded) {
 			t.Fatalf("Err = %v, want ErrSuperseded", m.Err())
 		}
@@ -98,9 +98,19 @@ func TestMembershipIsLostToAnotherOwnerOrOperator(t *testing.T) {
 		m, err = registry.Join(t.Context(), owner, instance("api", "b"))
 		must(t, err)
 		must(t, other.Deregister(t.Context(), "b"))
-		<-m.Lost()
+		awaitLost(t, m)
 		if !errors.Is(m.Err(), registry.ErrNotFound) {
 			t.Fatalf("Err = %v, want ErrNotFound", m.Err())
 		}
 	})
+}
+
+// awaitLost waits until a membership is lost.
+func awaitLost(t *testing.T, m *registry.Membership) {
+	t.Helper()
+	select {
+	case <-m.Lost():
+	case <-time.After(patience):
+		t.Fatalf("the membership of %q was not lost within %s", m.ID(), patience)
+	}
 }

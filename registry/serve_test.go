@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rollcall-sd/rollcall/registry"
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
@@ -50,13 +51,28 @@ func (l leaving) Deregister(ctx context.Context, id string) error {
 
 func waitFor(t *testing.T, w registry.Watcher, name string, n int) registry.Snapshot {
 	t.Helper()
-	for s := range w.Watch(t.Context(), name) {
-		if len(s.Instances) == n {
-			return s
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var last registry.Snapshot
+	for last = range w.Watch(ctx, name) {
+		if len(last.Instances) == n {
+			return last
 		}
 	}
-	t.Fatalf("the watch ended before %d instances were there", n)
+	t.Fatalf("the watch of %q did not show %d instances within %s, but %v, stale: %v", name, n, patience, last.Instances, last.Stale)
 	return registry.Snapshot{}
+}
+
+// ended returns what Serve returned.
+func ended(t *testing.T, served <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-served:
+		return err
+	case <-time.After(patience):
+		t.Fatalf("Serve has not returned within %s", patience)
+		return nil
+	}
 }
 
 func TestServeLeavesBeforeItShutsDown(t *testing.T) {
@@ -78,7 +94,7 @@ func TestServeLeavesBeforeItShutsDown(t *testing.T) {
 		t.Errorf("registered as %s, want %s", got, l.Addr())
 	}
 	stop()
-	must(t, <-served)
+	must(t, ended(t, served))
 	if !slices.Equal(j.what, []string{"drain", "deregister", "shutdown"}) {
 		t.Errorf("order was %v", j.what)
 	}
@@ -115,7 +131,7 @@ func TestServeServesWhileTheBackendIsAway(t *testing.T) {
 	flaky.Back()
 	waitFor(t, flaky, "api", 1)
 	stop()
-	must(t, <-served)
+	must(t, ended(t, served))
 }
 
 func TestServeEndsWhenItsMembershipIsLost(t *testing.T) {
@@ -130,7 +146,7 @@ func TestServeEndsWhenItsMembershipIsLost(t *testing.T) {
 	if !flaky.Supersede("a") {
 		t.Fatal("nothing to supersede")
 	}
-	if err := <-served; !errors.Is(err, registry.ErrSuperseded) {
+	if err := ended(t, served); !errors.Is(err, registry.ErrSuperseded) {
 		t.Fatalf("Serve = %v", err)
 	}
 }

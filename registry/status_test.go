@@ -177,6 +177,9 @@ func TestDrainReturnsAfterAnyNumberOfStates(t *testing.T) {
 	})
 }
 
+// patience is far more than what the tests wait for takes.
+const patience = 20 * time.Second
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

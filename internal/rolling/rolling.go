@@ -56,7 +56,7 @@ const (
 // work is what a server does for request n.
 func work(n int) {
 	if n%slowEvery == 0 {
-		<-time.After(slowTime)
+		time.Sleep(slowTime)
 	}
 }
 

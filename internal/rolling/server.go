@@ -52,6 +52,6 @@ func beServer(kind Kind, t task) error {
 	if err := backend.Deregister(ctx, t.ID); err != nil {
 		return err
 	}
-	<-time.After(SleepTime)
+	time.Sleep(SleepTime)
 	return server.Shutdown(ctx)
 }
