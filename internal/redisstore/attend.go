@@ -16,30 +16,47 @@ func revNumber(rev string) string {
 	return "0"
 }
 
-// Attend implements store.Attending. All leases travel together.
+// Attend implements store.Attending. All leases travel together. What is still
+// under way when it returns does nothing: the next Attend may say otherwise.
 func (s *Store) Attend(ctx context.Context, attendances []store.Attendance) error {
-	ops := make([]*single, len(attendances))
+	late, err := s.attend(ctx, attendances)
+	if len(late) > 0 { // the reply has told the time since
+		var again error
+		if late, again = s.attend(ctx, late); len(late) > 0 {
+			again = unavailable(errLate)
+		}
+		if err == nil {
+			err = again
+		}
+	}
+	return err
+}
+
+// attend returns what came after its deadline and the last error.
+func (s *Store) attend(ctx context.Context, attendances []store.Attendance) (late []store.Attendance, failed error) {
+	ops, give := make([]*single, len(attendances)), until(ctx)
 	for i, a := range attendances {
 		ops[i] = &single{ctx: ctx, done: make(chan struct{}), call: &call{
 			script: attendScript, keys: []string{s.keys.base(a.Group) + ":w"},
-			args: []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Taken)},
+			args: []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Taken), 0}, due: 3, group: a.Group, give: give,
 		}}
 		if !s.writes.Add(ops[i]) {
-			return store.ErrClosed
+			return nil, store.ErrClosed
 		}
 	}
-	var failed error
-	for _, o := range ops {
+	for i, o := range ops {
 		select {
 		case <-o.done:
 			if o.call.err != nil {
 				failed = s.failed(ctx, o.call.err)
+			} else if s.late(o.call) {
+				late = append(late, attendances[i])
 			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
-	return failed
+	return late, failed
 }
 
 // Behind implements store.Attending.

@@ -244,12 +244,6 @@ func (s *Store) locate(ctx context.Context, id string) (group string, err error)
 	return s.scan(ctx, id, "")
 }
 
-// tell puts a call on the line for which nobody waits. What it says, the next
-// heartbeat says again.
-func (s *Store) tell(c *call) {
-	s.writes.Add(&single{ctx: s.ctx, call: c, done: make(chan struct{})})
-}
-
 // announce tells the catalog and the hints of records about to be written. It
 // goes out with them.
 func (s *Store) announce(puts []store.Put) {
@@ -257,7 +251,7 @@ func (s *Store) announce(puts []store.Put) {
 	for _, p := range puts {
 		lengths[p.Group] = max(lengths[p.Group], p.TTL)
 		if !store.Generated(p.ID) {
-			s.tell(&call{script: catalogScript, keys: []string{s.keys.hints(p.ID)}, args: []any{"hint", p.ID, p.Group}})
+			s.tellIndex(s.keys.hints(p.ID), "hint", p.ID, p.Group)
 		}
 	}
 	s.catalog(lengths)
@@ -278,12 +272,17 @@ func (s *Store) catalog(lengths map[string]time.Duration) {
 	if len(lengths) == 0 {
 		return
 	}
-	args := make([]any, 1, 1+2*len(lengths))
-	args[0] = "catalog"
+	args := make([]any, 0, 2*len(lengths))
 	for name, d := range lengths {
 		args = append(args, name, d.Milliseconds())
 	}
-	s.tell(&call{script: catalogScript, keys: []string{s.keys.names}, args: args})
+	s.tellIndex(s.keys.names, "catalog", args...)
+}
+
+// tellIndex updates the catalog or a bucket of hints. Each key lies on a node
+// with a clock of its own, which is known by the key: no service's name has a newline.
+func (s *Store) tellIndex(key, what string, args ...any) {
+	s.tell(&call{script: catalogScript, keys: []string{key}, args: append([]any{what, 0}, args...), due: 1, group: "\n" + key})
 }
 
 // verify takes the services without a live instance out of a reading of the
@@ -316,13 +315,14 @@ func (s *Store) verify(ctx context.Context, r *store.Reading) error {
 
 // leaveCatalog tells the catalog that a service's last instance left.
 func (s *Store) leaveCatalog(group string) {
-	s.tell(&call{script: catalogScript, keys: []string{s.keys.names}, args: []any{"catalog", group, 0}})
+	s.tellIndex(s.keys.names, "catalog", group, 0)
 }
 
 // tidy has a service pruned and its leases clamped.
 func (s *Store) tidy(group string) {
 	base := s.keys.base(group)
-	c := &call{script: tidyScript, keys: []string{base + ":h", base + ":z"}, args: []any{s.cfg.Owner, s.nextSeq(), group}}
+	c := &call{script: tidyScript, keys: []string{base + ":h", base + ":z"}, args: []any{s.cfg.Owner, s.nextSeq(), group, 0},
+		due: 3, group: group}
 	if !s.cluster {
 		c.keys = append(c.keys, s.keys.names)
 	}

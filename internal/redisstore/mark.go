@@ -21,8 +21,8 @@ func (s *Store) Mark(ctx context.Context, m store.Mark) (store.Marked, error) {
 	}
 	seq, give := s.nextSeq(), until(ctx)
 	for try := 0; ; try++ {
-		c := &call{script: markScript, keys: s.ofInstance(m.Group, m.ID)}
-		c.args = []any{s.cfg.Owner, seq, m.Group, s.keys.prefix, m.ID, s.deadline(m.Group, give)}
+		c := &call{script: markScript, keys: s.ofInstance(m.Group, m.ID), due: 5, group: m.Group, give: give}
+		c.args = []any{s.cfg.Owner, seq, m.Group, s.keys.prefix, m.ID, 0}
 		for _, name := range slices.Sorted(maps.Keys(m.Set)) {
 			c.args = append(c.args, name, m.Set[name])
 		}

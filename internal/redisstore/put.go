@@ -116,6 +116,8 @@ func (o *putOp) take(outcome, stamp, overlay string) {
 		o.result.Outcome = store.Buried
 	case "late":
 		o.late = true
+	case "foreign":
+		o.err = errForeign
 	default:
 		o.err = errReply
 	}
@@ -185,6 +187,17 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 // errLate: Redis's clock was past the call's deadline, because the call was
 // held up or the clock was set forward. The reply said what time it is.
 var errLate = errors.New("the call reached Redis after its deadline")
+
+// serverError is what the server said, passed on by a script.
+type serverError string
+
+func (e serverError) Error() string { return string(e) }
+
+// RedisError implements redis.Error.
+func (e serverError) RedisError() {}
+
+// errForeign: a record could not leave the service that it stands in.
+const errForeign = serverError("WRONGTYPE the service in which this ID is registered now holds another program's data")
 
 // from tells the script where to look for the ID's present registration.
 func from(p store.Put) string {

@@ -25,8 +25,8 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, err
 func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64) (store.Removed, error) {
 	seq, give := s.nextSeq(), until(ctx)
 	for try := 0; ; try++ {
-		c := &call{script: removeScript, keys: s.ofInstance(group, id)}
-		c.args = []any{s.cfg.Owner, seq, group, s.keys.prefix, id, s.deadline(group, give), mode, stamp}
+		c := &call{script: removeScript, keys: s.ofInstance(group, id), due: 5, group: group, give: give}
+		c.args = []any{s.cfg.Owner, seq, group, s.keys.prefix, id, 0, mode, stamp}
 		err := s.write(ctx, c)
 		if err == nil {
 			s.learn(group, c.reply)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -54,6 +55,12 @@ type call struct {
 	args   []any
 	reply  []any
 	err    error
+
+	// due, if not 0, is the argument that holds the deadline. It is set when the
+	// call is sent, by the clock of the node that has group, and is not later than give.
+	due   int
+	group string
+	give  time.Time // zero: only the request's own timeout limits it
 }
 
 // run sends all calls in one round trip; a second follows for scripts that the

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +80,11 @@ func TestLateCallsDoNothing(t *testing.T) {
 			packIDs([]store.Lease{{ID: "i"}}), packStamps([]store.Lease{{Stamp: 1}})), 2)
 		late("remove", r.call(removeScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "any", 0), 2)
 		late("mark", r.call(markScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "a", "1"), 2)
+		late("tidy", r.call(tidyScript, keys, "ghost", 1, "g", past), 1)
+		late("attend", r.call(attendScript, []string{r.key("g", "w")}, "ghost", 1000, 1, past), 1)
+		late("attend no more", r.call(attendScript, []string{r.key("g", "w")}, "alpha", 0, 0, past), 1)
+		late("catalog", r.call(catalogScript, keys[2:], "catalog", past, "g", 0), 1)
+		late("ID index", r.call(catalogScript, []string{ids}, "hint", past, "i", "elsewhere"), 1)
 	}
 	calls()
 	if all := r.all(); len(all) != 0 {
@@ -86,9 +92,20 @@ func TestLateCallsDoNothing(t *testing.T) {
 	}
 	r.put(r.store, asked("g", "i", "x"))
 	before := r.read("g", "").Rev
+	if err := r.store.Attend(t.Context(), []store.Attendance{{Group: "g", TTL: rigTTL, Taken: before}}); err != nil {
+		t.Fatal(err)
+	}
+	shared := func() []any {
+		return []any{r.admin.HGetAll(t.Context(), r.key("g", "w")).Val(), r.admin.HGetAll(t.Context(), ids).Val(),
+			r.admin.ZRangeWithScores(t.Context(), r.store.keys.names, 0, -1).Val()}
+	}
+	was := shared()
 	calls()
 	if after := r.read("g", ""); after.Rev != before || len(after.Records) != 1 || after.Records[0].Owner != "alpha" {
 		t.Errorf("they changed it: %+v", after)
+	}
+	if is := shared(); !reflect.DeepEqual(is, was) {
+		t.Errorf("they changed watcher leases, ID index or catalog:\n%v\nwas\n%v", is, was)
 	}
 }
 

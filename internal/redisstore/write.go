@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
@@ -62,6 +63,7 @@ type single struct {
 	ctx  context.Context
 	call *call
 	done chan struct{}
+	then func() // called with the answer; may be nil
 }
 
 func (o *single) add(b *batch) {
@@ -70,7 +72,38 @@ func (o *single) add(b *batch) {
 		close(o.done)
 		return
 	}
-	b.send(o.call, func() { close(o.done) })
+	if c := o.call; c.due > 0 {
+		give := c.give
+		if give.IsZero() {
+			give = time.Now().Add(b.store.timeout)
+		}
+		c.args[c.due] = b.store.deadline(c.group, give)
+	}
+	b.send(o.call, func() {
+		if o.then != nil {
+			o.then()
+		}
+		close(o.done)
+	})
+}
+
+// tell puts a call on the line that nothing waits for. If its node's clock was
+// not as expected, it is sent once more. What it says, the next heartbeat says again.
+func (s *Store) tell(c *call) {
+	o := &single{ctx: s.ctx, call: c, done: make(chan struct{})}
+	o.then = func() {
+		if c.err == nil && s.late(c) {
+			s.writes.Add(&single{ctx: s.ctx, call: c, done: make(chan struct{})})
+		}
+	}
+	s.writes.Add(o)
+}
+
+// late takes the time from the reply {now, 'ok' or 'late'} of a call, and
+// reports whether it came after its deadline.
+func (s *Store) late(c *call) bool {
+	s.learn(c.group, c.reply)
+	return text(c.reply, 1) == "late"
 }
 
 // write puts a call on the line and waits for it or for the context. An

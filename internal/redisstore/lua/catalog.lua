@@ -1,11 +1,12 @@
 -- Keeps the catalog and the hints on a Cluster, where they live in slots of their own.
 -- KEYS  names, or an ids bucket
--- ARGV  catalog, then per service: name, lease's length in ms, or 0 when its last instance left
---       hint, then per ID: id, service
--- Answers {now}.
+-- ARGV  catalog, deadline, then per service: name, lease's length in ms, or 0 when its last instance left
+--       hint, deadline, then per ID: id, service
+-- Answers {now, 'ok' or 'late' (nothing was done)}.
 local now = clock()
+if now > tonumber(ARGV[2]) then return {num(now), 'late'} end
 if ARGV[1] == 'catalog' then
-  for i = 2, #ARGV, 2 do
+  for i = 3, #ARGV, 2 do
     local ms = tonumber(ARGV[i + 1])
     local was = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0)
     local expiry = now + ms * 1000
@@ -13,6 +14,6 @@ if ARGV[1] == 'catalog' then
     catalog_set(KEYS[1], now, ARGV[i], expiry)
   end
 else
-  for i = 2, #ARGV, 2 do hint_set(KEYS[1], now, ARGV[i], ARGV[i + 1]) end
+  for i = 3, #ARGV, 2 do hint_set(KEYS[1], now, ARGV[i], ARGV[i + 1]) end
 end
-return {num(now)}
+return {num(now), 'ok'}

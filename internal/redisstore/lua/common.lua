@@ -8,7 +8,8 @@ local OUTLIVE = 10 * MINUTE -- keys outlive their longest member; own tombstones
 local FOREIGN = 24 * HOUR   -- tombstones that an owner did not make itself
 local LOG = 128 -- how many changes back the log reaches
 local MESSAGE_BYTES = 1024 * 1024
-local LONG = '-----------------------------------------------------------------'
+-- No user's text has a control character, so no ID equals this member.
+local LONG = '\n----------------------------------------------------------------'
 
 -- Whole numbers as text. tostring and .. lose digits beyond 14, %.0f takes as
 -- long as a call, and %d takes 32 bits only where the server is built for so many.
@@ -118,7 +119,9 @@ local function ran(s, nonce)
   local slots = {}
   for i = 0, LOG - 1 do slots[i + 1] = '@' .. i end
   for _, entry in ipairs(redis.call('HMGET', s.h, unpack(slots))) do
-    if entry and string.find(entry, '.' .. nonce .. ' ', 1, true) then return true end
+    -- At its first dot only: an ID may contain anything that a nonce does.
+    local at = entry and string.find(entry, '.' .. nonce .. ' ', 1, true)
+    if at and at == string.find(entry, '.', 1, true) then return true end
   end
   return false
 end
@@ -287,11 +290,17 @@ local function commit(s)
   redis.call('PUBLISH', s.channel, table.concat(lines, '\n', 1, n))
 end
 
+-- Whether an error, as pcall and redis.pcall give it, says that a key is of another type.
+local function wrong_type(err)
+  if type(err) == 'table' then err = err.err end
+  return type(err) == 'string' and string.find(err, 'WRONGTYPE', 1, true) ~= nil
+end
+
 -- Whether a reply says that the key is of another type. Something else in the
 -- place of the catalog or of a hint costs what these are good for, not the service.
 local function stray(reply)
   if type(reply) ~= 'table' or not reply.err then return false end
-  if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply.err) end
+  if not wrong_type(reply) then error(reply.err) end
   return true
 end
 

@@ -7,7 +7,8 @@
 --       ? to look for it, ! to look for it thoroughly)
 -- No ID comes twice.
 -- Answers {now, rev, then per record: outcome, stamp, overlay}.
--- Outcomes: ok, late (nothing was done), superseded, buried.
+-- Outcomes: ok, late (nothing was done), superseded, buried, foreign (another
+-- program's data is in the place of the service that the ID is to leave; nothing was done).
 local owner, service, prefix = ARGV[1], ARGV[2], ARGV[3]
 local count = tonumber(ARGV[4])
 local names = KEYS[3]
@@ -122,7 +123,12 @@ local function put(i)
   end
   local there, beaten, leave
   if not cur and names and from ~= '-' then
-    there, beaten, leave = leave_other(id, from, ids, mode == 'h' and {stamp = stamp, owner = owner}, seq)
+    local fine
+    fine, there, beaten, leave = pcall(leave_other, id, from, ids, mode == 'h' and {stamp = stamp, owner = owner}, seq)
+    if not fine then
+      if not wrong_type(there) then error(there) end
+      return 'foreign', '0', '' -- this record fails alone
+    end
     if beaten then return 'superseded', '0', '' end
   end
   if mode == 'n' then
