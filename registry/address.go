@@ -7,12 +7,10 @@ import (
 )
 
 // addressProblem says why clients cannot call an instance at this address, and
-// what to write instead, or "". An address is an IP address, without brackets
+// what to write instead, or "". It is not empty. An address is an IP address, without brackets
 // around IPv6, or a host name.
 func addressProblem(address string) string {
 	switch {
-	case address == "":
-		return "is empty"
 	case strings.Contains(address, "://"):
 		return "is a URL: write the host name or IP address only, and the port in Port"
 	case strings.TrimSpace(address) != address:

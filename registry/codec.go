@@ -129,14 +129,14 @@ func (e *encoder) string(s string) {
 }
 
 // decodeService reads a record found in a backend. The result is valid as
-// validateService has it; anything else is an error, which names the record. Its
+// validateRecord has it; anything else is an error, which names the record. Its
 // Metadata may be what known, if not nil, remembers.
 func decodeService(name, id string, stampMicros int64, data []byte, known *recentPairs) (ServiceInfo, error) {
 	s, err := decodePayload(data, known)
 	if err == nil {
 		s.Name, s.ID, s.RegisteredAt = name, id, time.UnixMicro(stampMicros).UTC()
 		if err = validateID(id); err == nil {
-			err = validateService(s)
+			err = validateRecord(s)
 		}
 	}
 	if err != nil {

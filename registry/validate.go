@@ -6,9 +6,22 @@ import (
 	"unicode/utf8"
 )
 
-// validateService reports the first field of s that is not acceptable. An
-// empty ID is: one is generated then.
+// validateService reports the first field of s that is not acceptable for a
+// registration. An empty ID is: one is generated then.
 func validateService(s ServiceInfo) error {
+	if err := validateRecord(s); err != nil {
+		return err
+	}
+	if problem := addressProblem(s.Address); problem != "" {
+		return badService("Address", problem)
+	}
+	return nil
+}
+
+// validateRecord is validateService for what a backend holds already. It accepts
+// addresses that cannot be called, which other versions of the library store: an
+// instance that they list must not be missing here.
+func validateRecord(s ServiceInfo) error {
 	if err := validateName("Name", s.Name); err != nil {
 		return err
 	}
@@ -25,8 +38,8 @@ func validateService(s ServiceInfo) error {
 			return badService(f.name, problem)
 		}
 	}
-	if problem := addressProblem(s.Address); problem != "" {
-		return badService("Address", problem)
+	if s.Address == "" {
+		return badService("Address", "is empty")
 	}
 	if s.Port < 1 || s.Port > 65535 {
 		return badService("Port", fmt.Sprintf("%d is outside 1-65535", s.Port))
