@@ -54,6 +54,21 @@ func reportBound(t testing.TB, since time.Time, took, bound time.Duration, what 
 
 func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
+// elapse waits until the machine has run for d, or for ten times as long.
+func elapse(t testing.TB, d time.Duration) {
+	since := time.Now()
+	for left := d; left > 0; {
+		time.Sleep(left)
+		left = d + min(stall.Since(t, since), 9*d) - time.Since(since)
+	}
+}
+
+// stood reports whether, of the time d before a moment, the machine kept the test
+// from running for half or more.
+func stood(t testing.TB, d time.Duration, before time.Time) bool {
+	return stall.Between(t, before.Add(-d), before) >= d/2
+}
+
 // throughout fails the test when check fails at any time before the end.
 func throughout(t testing.TB, until time.Time, what string, check func() error) {
 	t.Helper()

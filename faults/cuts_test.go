@@ -56,7 +56,7 @@ func TestAllConnectionsCutAgainAndAgain(t *testing.T) {
 	cutter.Go(func() {
 		for ctx.Err() == nil {
 			line.Cut()
-			time.Sleep(60 * time.Millisecond)
+			elapse(t, 60*time.Millisecond) // in which a call can pass
 		}
 	})
 	defer cutter.Wait()

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -57,7 +58,7 @@ type edgeReader struct {
 
 	there           bool
 	gone, cameBack  int
-	reads, verdicts int
+	reads, verdicts int // of the reads some are not answered
 }
 
 // read fails when the answer was at no moment of the call what Redis held.
@@ -66,7 +67,11 @@ func (r *edgeReader) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.reads++
 	snap, err := r.registry.Snapshot(ctx, edgeService)
+	if errors.Is(err, registry.ErrUnavailable) {
+		return nil // says nothing of the instance
+	}
 	if err != nil {
 		return err
 	}
@@ -80,7 +85,6 @@ func (r *edgeReader) read(ctx context.Context) error {
 			stamp = s.RegisteredAt.UnixMicro()
 		}
 	}
-	r.reads++
 	switch there := stamp != 0; {
 	case there && !r.there:
 		r.cameBack++

@@ -161,7 +161,14 @@ func TestCommandsOfAnIdleMinute(t *testing.T) {
 				cfg.TTL, cfg.HeartbeatInterval = 4*shorter, shorter
 			})
 			use.start(t, r)
-			time.Sleep(2 * shorter)
+			within(t, time.Now(), 6*shorter, "three of each", func() error {
+				for command := range use.most {
+					if n := line.Commands()[command]; n < 3 {
+						return fmt.Errorf("%s was sent %d times", command, n)
+					}
+				}
+				return nil
+			})
 			line.Reset()
 			began := time.Now()
 			time.Sleep(5 * time.Second)

@@ -186,16 +186,24 @@ func TestCheckerCatchesBrokenStores(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			found := Check(carryOut(t, test.plan, test.wrap.opened(t)))
 			if test.want == 0 {
-				for _, v := range found {
+				for _, v := range Check(carryOut(t, test.plan, test.wrap.opened(t))) {
 					t.Error(v)
 				}
 				return
 			}
-			if !slices.ContainsFunc(found, func(v Violation) bool { return v.Promise == test.want }) {
-				t.Errorf("found %v, want a violation of promise %d", found, test.want)
+			// A machine that stands for much of a plan excuses much: then once more.
+			for range 5 {
+				h := carryOut(t, test.plan, test.wrap.opened(t))
+				found := Check(h)
+				if slices.ContainsFunc(found, func(v Violation) bool { return v.Promise == test.want }) {
+					return
+				}
+				if stood := newStalls(h.Stalls).between(0, h.End); stood < h.End/4 {
+					t.Fatalf("found %v, want a violation of promise %d; the machine stood for %v of %v", found, test.want, stood, h.End)
+				}
 			}
+			t.Errorf("in five tries, in which the machine stood for much of the time, no violation of promise %d was found", test.want)
 		})
 	}
 }
