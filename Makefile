@@ -1,8 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test fuzz soak demo fmt cover
+.PHONY: help setup test test-series fuzz soak demo fmt cover
 
 DURATION ?= 10m
 FUZZTIME ?= 30s
+N ?= 10
+BURN ?= 0
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -12,6 +14,9 @@ setup: ## install what the tests need (as root or with CI set; else print the co
 
 test: setup ## run all checks and tests
 	@scripts/test
+
+test-series: setup ## make test N (10) times in fresh clones, beside BURN (0) busy processes
+	@N=$(N) BURN=$(BURN) scripts/series
 
 fuzz: setup ## run each fuzz target for FUZZTIME (30s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
@@ -30,7 +35,6 @@ cover: setup ## measure test coverage of all modules
 	@scripts/cover
 
 .PHONY: figures
-N ?= 10
 
 figures: setup ## print the worst of N (10) runs of the fault suite, per figure
 	@N=$(N) scripts/figures

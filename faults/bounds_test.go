@@ -49,7 +49,8 @@ func inTime(t testing.TB, since time.Time, bound time.Duration, what string) tim
 // reportBound reports a bound and what was measured, for the collector of several runs.
 func reportBound(t testing.TB, since time.Time, took, bound time.Duration, what string) {
 	t.Helper()
-	t.Logf("bound: %s: %s of %s, stall %s", what, round(took), bound, round(stall.Between(t, since, since.Add(took))))
+	stalled := stall.Between(t, since, since.Add(took))
+	t.Logf("bound: %s: %d of %d ms, stall %d ms", what, round(took).Milliseconds(), bound.Milliseconds(), round(stalled).Milliseconds())
 }
 
 func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
@@ -83,7 +84,7 @@ func throughout(t testing.TB, until time.Time, what string, check func() error) 
 // figure reports a measurement, for the collector of the worst of several runs.
 func figure(t testing.TB, what string, d time.Duration) {
 	t.Helper()
-	t.Logf("figure: %s %s", what, round(d))
+	t.Logf("figure: %s %d ms", what, round(d).Milliseconds())
 }
 
 // worst keeps the largest of several measurements.

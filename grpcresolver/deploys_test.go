@@ -29,7 +29,7 @@ func TestDeploysOverGRPC(t *testing.T) {
 		r, err := rolling.Run(t.Context(), plan)
 		must(t, err)
 		t.Logf("count: gRPC deploys, %s: %d of %d requests failed in %d restarts", plan.Way, r.Failed, r.Requests, r.Restarts)
-		t.Logf("figure: gRPC deploys, %s: a server's end on average %s", plan.Way, r.Stop.Round(time.Millisecond))
+		t.Logf("figure: gRPC deploys, %s: a server's end on average %d ms", plan.Way, r.Stop.Round(time.Millisecond).Milliseconds())
 		if plan.Way == rolling.Leave && r.Failed > 0 {
 			t.Errorf("%d of %d requests failed, for one:\n%s", r.Failed, r.Requests, strings.Join(r.Errors, "\n"))
 		}

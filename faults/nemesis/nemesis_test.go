@@ -34,9 +34,8 @@ func TestNemesis(t *testing.T) {
 		t.Logf("ROLLCALL_SEED=%d", seed)
 		h := carryOut(t, NewPlan(seed, min(round, left)), openReal)
 		t.Logf("%d calls, %d watches, %d faults, %d registries", len(h.Calls), len(h.Watches), len(h.Faults), len(h.Clients))
-		t.Logf("stall: %s in %s", newStalls(h.Stalls).between(0, h.End).Round(time.Millisecond), h.End.Round(time.Millisecond))
 		for _, f := range Figures(h) {
-			t.Logf("figure: nemesis %s %v", f.Name, f.Worst.Round(time.Millisecond))
+			t.Logf("figure: nemesis %s %d ms", f.Name, f.Worst.Round(time.Millisecond).Milliseconds())
 		}
 		report(t, h)
 		if t.Failed() || soak-time.Since(begun) < round/2 {

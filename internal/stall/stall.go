@@ -119,7 +119,7 @@ func (m *meter) measure(t testing.TB, pids []int) {
 // end reports a test's total. With the last test the sampler ends.
 func (m *meter) end(t testing.TB, test *measured) {
 	now := time.Now()
-	t.Logf("stall: %s in %s", m.between(test.name, test.from, now).Round(time.Millisecond), now.Sub(test.from).Round(time.Millisecond))
+	t.Logf("stall: %d of %d ms", m.between(test.name, test.from, now).Milliseconds(), now.Sub(test.from).Milliseconds())
 	m.mu.Lock()
 	delete(m.tests, t)
 	stop, done := m.stop, m.done
