@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/stall"
 )
 
 // program is a run of the binary.
@@ -49,6 +51,7 @@ func startProgram(t *testing.T, env []string, args ...string) *program {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	stall.Measure(t, p.cmd.Process.Pid)
 	go func() {
 		defer close(p.ended)
 		for lines := bufio.NewScanner(stdout); lines.Scan(); {
@@ -97,19 +100,19 @@ func (p *program) await(t *testing.T, pattern string) {
 }
 
 // end waits for the program's end, which must come within the given time from
-// its start, with exit code 0 and nothing on stderr.
+// its start and the machine's stall, with exit code 0 and nothing on stderr.
 func (p *program) end(t *testing.T, within time.Duration) {
 	t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(within + 5*time.Second):
+	case <-time.After(2*within + 5*time.Second):
 		t.Fatalf("still running; stdout:\n%s", p.output())
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d; stdout:\n%s", code, p.output())
 	}
-	if p.took > within {
-		t.Errorf("took %v, want at most %v", p.took, within)
+	if stalled := stall.Since(t, p.began); p.took > within+stalled {
+		t.Errorf("took %v, want at most %v and the stall of %v", p.took, within, stalled)
 	}
 	if p.stderr.Len() > 0 {
 		t.Errorf("stderr: %s", p.stderr.String())

@@ -3,8 +3,11 @@ package redisstore
 import (
 	"net"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/rollcall-sd/rollcall/internal/stall"
 )
 
 // freeAddr returns an address on which nobody listens.
@@ -56,6 +59,15 @@ func dialTest(t *testing.T, cfg ClientConfig) *Client {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// inTime fails the test when now is later after a moment than d and the
+// machine's stall since then.
+func inTime(t *testing.T, since time.Time, d time.Duration, what string) {
+	t.Helper()
+	if took, stalled := time.Since(since), stall.Since(t, since); took > d+stalled {
+		t.Errorf("%s took %v, want at most %v and the stall of %v", what, took, d, stalled)
+	}
 }
 
 // verifyNoLeaks is to be deferred: clients must have left no goroutine behind
