@@ -94,7 +94,7 @@ func TestClusterBasics(t *testing.T) {
 				t.Error(err)
 			}
 			w.await(t, at, backBy, "it is gone", lacking(m.ID()))
-			lostWithin(t, m, at, backBy, registry.ErrNotFound, "Cluster: owner told of an operator's Deregister")
+			lostWithin(t, m, at, backBy, registry.ErrDeregistered, "Cluster: owner told of an operator's Deregister")
 			throughout(t, time.Now().Add(shortTTL), "it stays gone", gone(b, "web", m.ID()))
 		}
 	})

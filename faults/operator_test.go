@@ -37,7 +37,7 @@ func TestOperatorDeregistersByID(t *testing.T) {
 			t.Fatal(err)
 		}
 		web.await(t, at, backBy, "it is gone from the watch", lacking(m.ID()))
-		lostWithin(t, m, at, shortBeat+slack, registry.ErrNotFound, "promise 4: owner told of an operator's Deregister")
+		lostWithin(t, m, at, shortBeat+slack, registry.ErrDeregistered, "promise 4: owner told of an operator's Deregister")
 		flush(t, server)
 		at = time.Now()
 		within(t, at, backBy, "the other one is back", discovers(a, "web", "other"))

@@ -36,8 +36,8 @@
 //     Deregister, Discover and Snapshot have tried again by themselves before
 //     they say so: until the context's deadline, for 3 s at the most.
 //   - [ErrClosed]: the registry was closed.
-//   - [ErrSuperseded], [ErrNotFound]: why a [Membership] was lost; ErrNotFound also
-//     from SetStatus, Drain and Undrain, of an ID that nobody has registered.
+//   - [ErrSuperseded], [ErrDeregistered]: why a [Membership] was lost.
+//   - [ErrNotFound]: SetStatus, Drain or Undrain of an ID that no live instance has.
 //   - [ErrNotReady]: a cache has not heard of that service yet.
 //   - context.Canceled, context.DeadlineExceeded: the caller's own context
 //     ended. Calls return then whatever the connection does.

@@ -24,6 +24,8 @@ var (
 	ErrNotReady = errors.New("no state known yet")
 	// ErrSuperseded: a newer owner registered the same ID.
 	ErrSuperseded = errors.New("superseded by a newer owner")
+	// ErrDeregistered: another registry deregistered the instance. It matches ErrNotFound, too.
+	ErrDeregistered = fmt.Errorf("deregistered by another registry: %w", ErrNotFound)
 )
 
 // failed words the error of a call on a service or an instance.

@@ -32,7 +32,7 @@ func ExampleJoin() {
 		return
 	}
 	<-first.Lost()
-	fmt.Println("the first was deregistered:", errors.Is(first.Err(), registry.ErrNotFound))
+	fmt.Println("the first was deregistered:", errors.Is(first.Err(), registry.ErrDeregistered))
 
 	// The second goes by itself, which is no loss.
 	fmt.Println("the second leaves:", second.Leave(ctx), second.Err())

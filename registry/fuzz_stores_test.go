@@ -78,7 +78,7 @@ func comesBack(t *testing.T, b registry.Backend, want registry.ServiceInfo) regi
 	if want.ID != "" && got.ID != want.ID || got.ID == "" || got.RegisteredAt.IsZero() {
 		t.Errorf("%T: ID %q, registered at %v", b, got.ID, got.RegisteredAt)
 	}
-	if got.Name != want.Name || got.Address != want.Address || got.Version != want.Version || got.Port != want.Port || got.Weight != want.Weight ||
+	if got.Name != want.Name || got.Address != want.Address || got.Version != want.Version || got.Port != want.Port || got.Weight != max(want.Weight, 1) || got.Status != registry.StatusPassing ||
 		got.HealthEndpoint != want.HealthEndpoint || !slices.Equal(got.Tags, want.Tags) ||
 		!maps.Equal(got.Metadata, want.Metadata) || !maps.Equal(got.Extensions, want.Extensions) {
 		t.Errorf("%T: %+v came back as %+v", b, want, got)

@@ -36,7 +36,7 @@ func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membershi
 	if err != nil {
 		return nil, err
 	}
-	m := &Membership{backend: backend, service: service.clone(), lost: make(chan struct{})}
+	m := &Membership{backend: backend, service: service.Clone(), lost: make(chan struct{})}
 	for try := 0; ; try++ {
 		err := backend.Register(ctx, service)
 		if err == nil {
@@ -65,7 +65,7 @@ func (m *Membership) ID() string { return m.service.ID }
 func (m *Membership) Lost() <-chan struct{} { return m.lost }
 
 // Err returns why the membership was lost, and nil while it was not: an error
-// that matches ErrSuperseded, or ErrNotFound when it was deregistered.
+// that matches ErrSuperseded, or ErrDeregistered when it was deregistered.
 func (m *Membership) Err() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,7 +82,7 @@ func (m *Membership) lose(how core.Loss) {
 	case core.LossSuperseded:
 		m.err = fmt.Errorf("membership of %q in %q: %w", m.service.ID, m.service.Name, ErrSuperseded)
 	default:
-		m.err = fmt.Errorf("membership of %q in %q was deregistered: %w", m.service.ID, m.service.Name, ErrNotFound)
+		m.err = fmt.Errorf("membership of %q in %q: %w", m.service.ID, m.service.Name, ErrDeregistered)
 	}
 	close(m.lost)
 }

@@ -74,7 +74,7 @@ func TestMembershipIsLostToAnotherOwnerOrOperator(t *testing.T) {
 			must(t, err)
 			must(t, owner.Deregister(t.Context(), "a"))
 			awaitLost(t, m)
-			if !errors.Is(m.Err(), registry.ErrNotFound) {
+			if !errors.Is(m.Err(), registry.ErrDeregistered) {
 				t.Fatalf("Err = %v", m.Err())
 			}
 			return
@@ -99,8 +99,8 @@ func TestMembershipIsLostToAnotherOwnerOrOperator(t *testing.T) {
 		must(t, err)
 		must(t, other.Deregister(t.Context(), "b"))
 		awaitLost(t, m)
-		if !errors.Is(m.Err(), registry.ErrNotFound) {
-			t.Fatalf("Err = %v, want ErrNotFound", m.Err())
+		if !errors.Is(m.Err(), registry.ErrDeregistered) {
+			t.Fatalf("Err = %v, want ErrDeregistered", m.Err())
 		}
 	})
 }

@@ -57,10 +57,13 @@ type ServiceInfo struct {
 	Tags []string
 
 	// Weight is the instance's share of requests relative to the others of its
-	// service; 0 means 1, at most MaxWeight, never negative.
+	// service, at most MaxWeight, never negative. In a registration 0 means 1; what
+	// a registry returns is at least 1.
 	Weight int
 
-	// Status is the instance's status; "" counts as StatusPassing.
+	// Status is the instance's status. In a registration "" means StatusPassing,
+	// and a repeated one then keeps what SetStatus set; what a registry returns is
+	// never "".
 	Status Status
 
 	// Extensions is carried along for faces and tools; the library does not read it.
@@ -107,8 +110,8 @@ const (
 	MaxWeight              = 1_000_000
 )
 
-// clone returns a deep copy.
-func (s ServiceInfo) clone() ServiceInfo {
+// Clone returns a deep copy: changing its maps and slices changes no other value.
+func (s ServiceInfo) Clone() ServiceInfo {
 	s.Metadata = maps.Clone(s.Metadata)
 	s.Extensions = maps.Clone(s.Extensions)
 	s.Tags = slices.Clone(s.Tags)

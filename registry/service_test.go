@@ -18,8 +18,8 @@ func TestCopiesOfServicesAreTheCallersOwn(t *testing.T) {
 	from := originals()
 	got := cloneServices(from)
 	for i, s := range from {
-		if !reflect.DeepEqual(got[i], s) || !reflect.DeepEqual(s.clone(), s) {
-			t.Errorf("copied %+v as %+v and %+v", s, got[i], s.clone())
+		if !reflect.DeepEqual(got[i], s) || !reflect.DeepEqual(s.Clone(), s) {
+			t.Errorf("copied %+v as %+v and %+v", s, got[i], s.Clone())
 		}
 	}
 	for i := range got {

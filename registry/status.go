@@ -37,8 +37,7 @@ func decodeOverlay(data []byte) overlay {
 	return o
 }
 
-// status derives the visible status from the owner's and the overlay. What
-// nobody set stays "", which counts as passing.
+// status derives the visible status from the owner's and the overlay.
 func (o overlay) status(own Status) Status {
 	draining := own == StatusDraining
 	if o.Drain != nil {

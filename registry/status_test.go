@@ -55,7 +55,7 @@ func TestHealthAndDrainingAreKeptApart(t *testing.T) {
 				t.Fatalf("Discover = %v with status %q", callable, status)
 			}
 		}
-		expect("", "")
+		expect(registry.StatusPassing, "")
 		must(t, operator.SetStatus(ctx, "a", registry.StatusCritical, "disk full"))
 		expect(registry.StatusCritical, "disk full")
 		must(t, operator.Drain(ctx, "a"))

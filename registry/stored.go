@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/core"
@@ -42,14 +43,15 @@ func (v *stored) status() Status {
 	return v.extras.status
 }
 
-// show sets all of info, as the owner put it; its maps and slices are shared.
+// show sets all of info, as the owner put it, with Weight and Status always set;
+// its maps and slices are shared.
 func (v *stored) show(info *ServiceInfo, e *core.Entry) {
 	info.ID, info.Name, info.RegisteredAt = e.ID, v.name, time.UnixMicro(e.Stamp).UTC()
 	info.Version, info.Address, info.HealthEndpoint = v.version, v.address, v.health
-	info.Port, info.Weight, info.Metadata = int(v.port), int(v.weight), v.metadata
+	info.Port, info.Weight, info.Metadata = int(v.port), int(max(v.weight, 1)), v.metadata
 	var x extras
 	if v.extras != nil {
 		x = *v.extras
 	}
-	info.Tags, info.Extensions, info.Status = x.tags, x.extensions, x.status
+	info.Tags, info.Extensions, info.Status = x.tags, x.extensions, cmp.Or(x.status, StatusPassing)
 }

@@ -79,7 +79,7 @@ func run(ctx context.Context, url, shard, id, address string) error {
 	leaving, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer done()
 	err = m.Leave(leaving)
-	if cause := context.Cause(ctx); errors.Is(cause, registry.ErrSuperseded) || errors.Is(cause, registry.ErrNotFound) {
+	if cause := context.Cause(ctx); errors.Is(cause, registry.ErrSuperseded) || errors.Is(cause, registry.ErrDeregistered) {
 		err = errors.Join(cause, err)
 	}
 	return err
