@@ -40,9 +40,7 @@ func TestUserLosesARight(t *testing.T) {
 			register(t, owner, "web", "a1", "a2")
 			want := present(t, reader, "web")
 			register(t, member(t, server), "other", "steady")
-			if err := discovers(reader, "other", "steady")(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, answered(t, shortBeat, discovers(reader, "other", "steady")))
 			seen := watch(t, reader, "web")
 			began := time.Now()
 			seen.await(t, began, backBy, "the start", is(want))
@@ -63,9 +61,7 @@ func TestUserLosesARight(t *testing.T) {
 			figure(t, "right lost ("+name+"): back", within(t, given, backBy, "all in Discover", lists(reader, "web", want)))
 			// What the refused call did in part hides nothing.
 			register(t, owner, "other", "o")
-			if err := discovers(reader, "other", "o", "steady")(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, answered(t, shortBeat, discovers(reader, "other", "o", "steady")))
 			figure(t, "right lost ("+name+"): watch current", seen.await(t, given, 2*backBy, "a current state", is(want)))
 			if name != "a command in scripts" { // a reader that has its rights sees what expires
 				seen.kept(t, began, "a1", "a2")

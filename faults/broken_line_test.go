@@ -31,12 +31,12 @@ func TestLineDelays(t *testing.T) {
 	line.Delay(faultnet.ToServer, 80*time.Millisecond)
 	line.Delay(faultnet.ToClient, 80*time.Millisecond)
 	for n := 0; time.Since(began) < ttl+beat; n++ {
-		if err := lists(reader, "web", want)(); err != nil {
+		if err := same(present(t, reader, "web"), want); err != nil {
 			t.Fatal(err)
 		}
 		id := fmt.Sprint("o", n)
 		register(t, owner, "other", id)
-		if err := owner.Deregister(t.Context(), id); err != nil {
+		if err := answered(t, beat, func() error { return owner.Deregister(t.Context(), id) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,9 +86,7 @@ func TestLineDrops(t *testing.T) {
 			figure(t, "line loses "+name+": back", within(t, healed, backBy, "all in Discover", lists(direct, "web", want)))
 			figure(t, "line loses "+name+": watch current", seen.await(t, healed, 2*backBy, "a current state", is(want)))
 			register(t, owner, "other", "o")
-			if err := discovers(direct, "other", "o")(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, answered(t, shortBeat, discovers(direct, "other", "o")))
 			seen.kept(t, began, "a1")
 			select {
 			case <-m.Lost():
@@ -128,16 +126,12 @@ func TestLineEndsInTheMiddleOfAReply(t *testing.T) {
 		if err != nil {
 			t.Fatalf("register, reply cut after %d bytes: %v", after, err)
 		}
-		if err := discovers(writer, "other", "o")(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, answered(t, shortBeat, discovers(writer, "other", "o")))
 		line.CutReplyAfter(after)
 		if err := m.Leave(t.Context()); err != nil {
 			t.Fatalf("deregister, reply cut after %d bytes: %v", after, err)
 		}
-		if err := discovers(writer, "other")(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, answered(t, shortBeat, discovers(writer, "other")))
 		if m.Err() != nil {
 			t.Fatalf("lost to nobody: %v", m.Err())
 		}

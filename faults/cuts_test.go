@@ -29,7 +29,7 @@ func (c *churn) change(n int) {
 	if n%2 == 0 {
 		register(c.t, c.writer, "web", id)
 	} else {
-		if err := c.writer.Deregister(c.t.Context(), id); err != nil {
+		if err := answered(c.t, shortBeat, func() error { return c.writer.Deregister(c.t.Context(), id) }); err != nil {
 			c.t.Fatalf("deregister %s: %v", id, err)
 		}
 		cond, what = lacking(id), "a deregistration"
@@ -64,14 +64,11 @@ func TestAllConnectionsCutAgainAndAgain(t *testing.T) {
 	c := &churn{t: t, writer: writer, seen: seen}
 	for n := 0; time.Since(began) < 2*shortTTL; n++ {
 		c.change(n)
-		if err := owner.Register(t.Context(), service("other", "o")); err != nil {
-			t.Fatalf("register on a line that is cut: %v", err)
+		register(t, owner, "other", "o")
+		if list := present(t, reader, "web"); !with("a1", "a2")(registry.Snapshot{Instances: list}) {
+			t.Fatalf("discover on a line that is cut: %s", stamped(list))
 		}
-		list, err := reader.Discover(t.Context(), "web")
-		if err != nil || !with("a1", "a2")(registry.Snapshot{Instances: list}) {
-			t.Fatalf("discover on a line that is cut: %s, %v", stamped(list), err)
-		}
-		if err := owner.Deregister(t.Context(), "o"); err != nil {
+		if err := answered(t, shortBeat, func() error { return owner.Deregister(t.Context(), "o") }); err != nil {
 			t.Fatalf("deregister on a line that is cut: %v", err)
 		}
 	}

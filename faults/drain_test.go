@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/stall"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 	"github.com/rollcall-sd/rollcall/registry"
 )
@@ -243,12 +244,17 @@ func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 	watchers[0].signal(syscall.SIGSTOP)
 	watchers[1].signal(syscall.SIGSTOP)
 	const limit = time.Second
-	begun := time.Now()
-	err := operator.Drain(soon(t, limit), "leaver")
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), ": 2 ") {
-		t.Errorf("the drain's error is %v, want the context's that tells of 2 processes", err)
+	for tries := 1; ; tries++ {
+		begun := time.Now()
+		err := operator.Drain(soon(t, limit), "leaver")
+		inTime(t, begun, limit+slack, "the drain ends with its context")
+		if errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), ": 2 ") {
+			break
+		}
+		if tries == 10 || stall.Since(t, begun) < limit/10 { // a busy machine may not have counted them
+			t.Fatalf("the drain's error is %v, want the context's that tells of 2 processes", err)
+		}
 	}
-	inTime(t, begun, limit+slack, "the drain ends with its context")
 	must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
 	result := drains(soon(t, 15*time.Second), operator, "leaver")
 	watchers[0].signal(syscall.SIGCONT)

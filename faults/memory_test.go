@@ -39,9 +39,7 @@ func TestOutOfMemory(t *testing.T) {
 		if !errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), "OOM") || !strings.Contains(err.Error(), "maxmemory") {
 			t.Fatalf("register on a server out of memory: %v", err)
 		}
-		if err := lists(reader, "web", all)(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, answered(t, shortBeat, lists(reader, "web", all)))
 		time.Sleep(50 * time.Millisecond)
 	}
 	for _, s := range seen.since(began) {

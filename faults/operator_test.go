@@ -33,9 +33,7 @@ func TestOperatorDeregistersByID(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := time.Now()
-		if err := discovers(a, "web", "other")(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, answered(t, shortBeat, discovers(a, "web", "other")))
 		web.await(t, at, backBy, "it is gone from the watch", lacking(m.ID()))
 		lostWithin(t, m, at, shortBeat+slack, registry.ErrDeregistered, "promise 4: owner told of an operator's Deregister")
 		flush(t, server)

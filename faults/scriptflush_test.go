@@ -27,16 +27,12 @@ func TestScriptFlush(t *testing.T) {
 		}
 		if i%5 == 0 {
 			register(t, a, "other", "o")
-			if err := discovers(reader, "other", "o")(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, answered(t, shortBeat, discovers(reader, "other", "o")))
 			if err := a.Deregister(t.Context(), "o"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := lists(reader, "web", want)(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, answered(t, shortBeat, lists(reader, "web", want)))
 		time.Sleep(20 * time.Millisecond)
 	}
 	if seen := web.since(began); len(seen) != 1 {

@@ -124,8 +124,6 @@ func goesOn(t testing.TB, owner, reader registry.Registry, w *sights, want []reg
 	w.await(t, at, time.Since(at)+backBy, "a registration", with("newcomer"))
 	at = time.Now()
 	must(t, owner.Deregister(soon(t, 5*time.Second), "newcomer"))
-	if err := lists(reader, w.service, want)(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, answered(t, shortBeat, lists(reader, w.service, want)))
 	w.await(t, at, time.Since(at)+backBy, "a deregistration", is(want))
 }

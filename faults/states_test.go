@@ -48,7 +48,8 @@ func through(addr string) func(*registry.RedisRegistryConfig) {
 // present returns what Discover shows and fails the test when it does not answer.
 func present(t testing.TB, r registry.Registry, name string) []registry.ServiceInfo {
 	t.Helper()
-	list, err := discover(r, name)
+	var list []registry.ServiceInfo
+	err := answered(t, shortBeat, func() (err error) { list, err = discover(r, name); return err })
 	if err != nil {
 		t.Fatalf("discover %q: %v", name, err)
 	}

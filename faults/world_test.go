@@ -46,7 +46,8 @@ func service(name, id string) registry.ServiceInfo {
 func register(t testing.TB, r registry.Registry, name string, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		if err := r.Register(context.Background(), service(name, id)); err != nil {
+		err := answered(t, shortBeat, func() error { return r.Register(context.Background(), service(name, id)) })
+		if err != nil {
 			t.Fatalf("register %q in %q: %v", id, name, err)
 		}
 	}

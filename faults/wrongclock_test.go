@@ -60,8 +60,6 @@ func TestOneClockWhateverClientsSay(t *testing.T) {
 	if left := ends["3-right"]; left.Before(time.Now().Add(-time.Hour)) {
 		t.Fatalf("the right one's lease ends at %s", left)
 	}
-	if err := lists(reader, "web", want[2:])(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, answered(t, shortBeat, lists(reader, "web", want[2:])))
 	web.kept(t, began, "3-right")
 }
