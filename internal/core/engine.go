@@ -43,9 +43,10 @@ type Engine struct {
 	beating  bool
 	checking bool
 	owned    map[string]*registration
-	beats    *beats                   // of all that is owned; nil when that changed since
-	former   map[string]*registration // superseded, or their Deregister failed: another one must not end the newer
-	pending  map[string]int           // registrations under way, by ID
+	beats    *beats                         // of all that is owned; nil when that changed since
+	former   map[string]*formerRegistration // superseded, or their Deregister failed: another one must not end the newer
+	pending  map[string]int                 // registrations under way, by ID
+	ended    map[string]uint64              // of those with one under way: the last call that deregistered the ID meanwhile
 	lost     map[string]map[*lossListener]struct{}
 	undoing  map[string]chan struct{} // by ID: registrations being removed whose caller gave up
 
@@ -62,7 +63,8 @@ func New(cfg Config) *Engine {
 	e := &Engine{
 		cfg: cfg, store: cfg.Store,
 		owned:   make(map[string]*registration),
-		former:  make(map[string]*registration),
+		former:  make(map[string]*formerRegistration),
+		ended:   make(map[string]uint64),
 		pending: make(map[string]int),
 		lost:    make(map[string]map[*lossListener]struct{}),
 		undoing: make(map[string]chan struct{}),

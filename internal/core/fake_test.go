@@ -20,6 +20,7 @@ type fake struct {
 	groups map[string]*fakeGroup
 	stamp  int64
 	revs   uint64
+	seqs   uint64
 
 	step   time.Duration // of its clock from the true time
 	down   bool          // requests are refused at once
@@ -264,10 +265,11 @@ func (s *fakeStore) Put(ctx context.Context, puts []store.Put) []store.PutResult
 			s.stamp = max(s.now(), s.stamp+1)
 			stamp = s.stamp
 		}
-		r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.revs, Stamp: stamp, TTL: p.TTL, Beat: p.Beat,
+		s.seqs++
+		r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.seqs, Stamp: stamp, TTL: p.TTL, Beat: p.Beat,
 			Expires: s.now() + p.TTL.Microseconds(), Payload: p.Payload, Overlay: p.Overlay}
 		s.change(p.Group, r, nil)
-		results[i] = store.PutResult{Stamp: stamp, Overlay: p.Overlay}
+		results[i] = store.PutResult{Stamp: stamp, Seq: r.Seq, Overlay: p.Overlay}
 	}
 	return results
 }
@@ -326,16 +328,17 @@ func (s *fakeStore) Remove(ctx context.Context, r store.Removal) (store.Removed,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.seqs++
 	for name, g := range s.groups {
 		if cur := g.recs[r.ID]; cur != nil && (!r.Own || cur.Owner == s.owner) {
 			s.change(name, nil, &store.Tombstone{ID: r.ID, Reason: store.Left, Stamp: max(cur.Stamp, r.Stamp), Owner: cur.Owner})
-			return store.Removed{Existed: true, Group: name}, nil
+			return store.Removed{Existed: true, Group: name, Seq: s.seqs}, nil
 		}
 	}
 	if r.Own {
 		s.group(r.Group).tombs[r.ID] = store.Tombstone{ID: r.ID, Reason: store.Left, Stamp: r.Stamp, Owner: s.owner}
 	}
-	return store.Removed{Group: r.Group}, nil
+	return store.Removed{Group: r.Group, Seq: s.seqs}, nil
 }
 
 func (s *fakeStore) Mark(context.Context, store.Mark) (store.Marked, error) {

@@ -148,7 +148,7 @@ func (e *Engine) heal(lost []*registration) (failed map[string]bool, err error) 
 			if !e.keeps(r) {
 				continue
 			}
-			puts = append(puts, store.Put{Group: r.group, ID: r.id, Heal: true, Stamp: r.stamp,
+			puts = append(puts, store.Put{Group: r.group, ID: r.id, Heal: r.stamp > 0, Stamp: r.stamp,
 				TTL: e.cfg.TTL, Beat: e.cfg.Beat, Payload: r.payload, Value: r.value, Overlay: r.overlay,
 				// It may be deregistered, and forgotten again by the backend, before this is sent.
 				Wanted: func() bool {
@@ -180,6 +180,9 @@ func (e *Engine) heal(lost []*registration) (failed map[string]bool, err error) 
 			default:
 				e.mu.Lock()
 				r.put = time.Now()
+				if r.stamp == 0 {
+					r.seq, r.stamp = result.Seq, result.Stamp
+				}
 				e.beats = nil
 				e.mu.Unlock()
 				if r.lost { // otherwise it was due to be written again

@@ -27,8 +27,14 @@ func bubble(t *testing.T, test func(t *testing.T, f *fake)) {
 // start returns an engine on the fake, closed at the end of the test.
 func start(t *testing.T, f *fake, owner string) *Engine {
 	t.Helper()
+	return startOn(t, f.as(owner), owner)
+}
+
+// startOn returns an engine on any store.
+func startOn(t *testing.T, s store.Store, owner string) *Engine {
+	t.Helper()
 	e := New(Config{
-		Store: f.as(owner), Owner: owner, TTL: testTTL, Beat: testBeat, Logger: slog.New(slog.DiscardHandler),
+		Store: s, Owner: owner, TTL: testTTL, Beat: testBeat, Logger: slog.New(slog.DiscardHandler),
 		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
 	})
 	t.Cleanup(func() {

@@ -11,6 +11,14 @@ import (
 // or whose Deregister failed.
 const maxFormer = 10_000
 
+// formerRegistration is what is remembered of a registration that is no longer
+// kept alive, so that deregistering it does not end a newer owner's.
+type formerRegistration struct {
+	group  string
+	stamp  int64
+	failed bool // its Deregister failed
+}
+
 // registration is what this engine keeps alive.
 type registration struct {
 	group   string
@@ -18,9 +26,9 @@ type registration struct {
 	payload []byte
 	value   any
 	overlay []byte
-	stamp   int64
+	seq     uint64    // the number of the call that made it: of two of one ID the later stands
+	stamp   int64     // 0: a later call of this engine replaced it in the backend and then failed, so that it is to be registered again
 	put     time.Time // when it was last written in full
-	failed  bool      // its Deregister failed
 	lost    bool      // the backend has said so, and it is not healed yet; only the heartbeat's
 }
 
@@ -53,31 +61,56 @@ func (e *Engine) Register(ctx context.Context, r Registering) (stamp int64, err 
 	e.pending[r.ID]++
 	e.mu.Unlock()
 	result := e.store.Put(ctx, []store.Put{put})[0]
+	own := &registration{group: r.Group, id: r.ID, payload: r.Payload, value: r.Value,
+		overlay: result.Overlay, seq: result.Seq, stamp: result.Stamp, put: time.Now()}
+	if how, lost := e.registered(ctx, own, result); lost {
+		e.reportLoss(own, how)
+		return 0, nil
+	}
+	if result.Err != nil {
+		return 0, result.Err
+	}
+	return result.Stamp, nil
+}
+
+// registered takes the answer to a registration. It reports how it was lost
+// again, if it took effect and that was found when it was sent again.
+func (e *Engine) registered(ctx context.Context, own *registration, result store.PutResult) (how Loss, lost bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.pending[r.ID]--; e.pending[r.ID] == 0 {
-		delete(e.pending, r.ID)
+	was, ended := e.owned[own.id], e.ended[own.id]
+	if e.pending[own.id]--; e.pending[own.id] == 0 {
+		delete(e.pending, own.id)
+		delete(e.ended, own.id)
 	}
 	if result.Err != nil {
 		if ctx.Err() != nil {
-			e.undo(r.Group, r.ID)
+			e.undo(own.group, own.id)
 		}
-		return 0, result.Err
+		return 0, false
 	}
-	if result.Outcome != store.Done {
-		return 0, nil // it stood, and a later call of somebody has ended it since
+	switch result.Outcome {
+	case store.Buried:
+		return LossRemoved, true
+	case store.Superseded:
+		own.stamp-- // which is not that of this registration: it is only known to be older
+		if was == nil {
+			e.remember(own)
+		}
+		return LossSuperseded, true
+	case store.Overtaken:
+		own.stamp = 0
 	}
-	// Of two calls at once the later stands, as in the store.
-	delete(e.former, r.ID)
-	if own := e.owned[r.ID]; own == nil || own.stamp <= result.Stamp {
-		e.owned[r.ID] = &registration{group: r.Group, id: r.ID, payload: r.Payload, value: r.Value,
-			overlay: result.Overlay, stamp: result.Stamp, put: time.Now()}
+	// Of calls at once the later stands, as in the store, in whatever order they are answered.
+	if ended < own.seq && (was == nil || was.seq < own.seq) {
+		delete(e.former, own.id)
+		e.owned[own.id] = own
 		e.beats = nil
 	}
 	if e.cfg.TTL > 0 && !e.beating {
 		e.beating = e.start(e.heartbeat)
 	}
-	return result.Stamp, nil
+	return 0, false
 }
 
 // Deregister ends a registration, one's own or anybody's. An own one's
@@ -87,34 +120,58 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 		return "", store.ErrClosed
 	}
 	e.mu.Lock()
-	own := e.owned[id]
+	own, former := e.owned[id], e.former[id]
 	e.disown(id)
-	former := e.former[id]
+	removal := store.Removal{ID: id}
+	switch {
+	case own != nil:
+		removal = store.Removal{Group: own.group, ID: id, Own: true, Stamp: own.stamp}
+	case former != nil: // which ends what is older only: the newer owner's stays
+		removal = store.Removal{Group: former.group, ID: id, Own: true, Stamp: former.stamp}
+	}
 	e.mu.Unlock()
-	if own == nil && former != nil {
-		own = former // which ends what is older only: the newer owner's stays
+	if own != nil {
+		defer e.tellLoss(own, LossDeregistered)
 	}
-	if own == nil {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		removed, err := e.store.Remove(ctx, store.Removal{ID: id})
-		return removed.Group, err
-	}
-	defer e.tellLoss(own, LossDeregistered)
+	var removed store.Removed
 	if err = ctx.Err(); err == nil {
-		_, err = e.store.Remove(ctx, store.Removal{Group: own.group, ID: id, Own: true, Stamp: own.stamp})
+		removed, err = e.store.Remove(ctx, removal)
 	}
+	if removal.Own {
+		group = removal.Group
+	} else {
+		group = removed.Group
+	}
+	if late := e.deregistered(id, own, former, removed, err); late != nil {
+		e.tellLoss(late, LossDeregistered)
+	}
+	return group, err
+}
+
+// deregistered takes the answer to a removal. It returns the registration that
+// was made by a call at the same time and ended by this later one, or nil.
+func (e *Engine) deregistered(id string, own *registration, former *formerRegistration, removed store.Removed, err error) *registration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case err != nil && e.owned[id] == nil && e.former[id] == nil:
-		own.failed = true
-		e.remember(own) // for when this is tried again
-	case err == nil && own.failed && e.former[id] == own:
+	if err != nil {
+		if own != nil && e.owned[id] == nil && e.former[id] == nil {
+			e.remember(own) // for when this is tried again
+			e.former[id].failed = true
+		}
+		return nil
+	}
+	if former != nil && former.failed && e.former[id] == former {
 		delete(e.former, id)
 	}
-	return own.group, err
+	if e.pending[id] > 0 {
+		e.ended[id] = max(e.ended[id], removed.Seq)
+	}
+	late := e.owned[id]
+	if late == nil || late.seq >= removed.Seq {
+		return nil
+	}
+	e.disown(id)
+	return late
 }
 
 // disown ends keeping alive what is owned by that ID. e.mu is held.
@@ -123,13 +180,12 @@ func (e *Engine) disown(id string) {
 	e.beats = nil
 }
 
-// remember keeps a registration that is no longer kept alive, so that
-// deregistering it does not end a newer owner's. e.mu is held.
+// remember notes a registration that is no longer kept alive. e.mu is held.
 func (e *Engine) remember(own *registration) {
 	if len(e.former) >= maxFormer {
 		clear(e.former)
 	}
-	e.former[own.id] = own
+	e.former[own.id] = &formerRegistration{group: own.group, stamp: own.stamp}
 }
 
 // Loss says how a registration was lost.
@@ -209,12 +265,16 @@ func (e *Engine) drop(own *registration, how Loss) bool {
 	if !still {
 		return false
 	}
+	e.reportLoss(own, how)
+	e.tellLoss(own, how)
+	return true
+}
+
+func (e *Engine) reportLoss(own *registration, how Loss) {
 	e.cfg.Hooks.superseded(own.group, own.id, how == LossRemoved)
 	if how == LossRemoved {
 		e.cfg.Logger.Warn("instance was deregistered by another; its heartbeat has stopped", "service", own.group, "id", own.id)
 	} else {
 		e.cfg.Logger.Warn("instance was superseded by a newer owner of its ID; its heartbeat has stopped", "service", own.group, "id", own.id)
 	}
-	e.tellLoss(own, how)
-	return true
 }

@@ -22,6 +22,7 @@ type Store struct {
 	mu       sync.Mutex        // of writers
 	where    map[string]string // the group that an ID is live in
 	stamp    int64             // the latest
+	seq      uint64            // calls that wrote
 	revs     uint64
 	watchers map[string]map[*watcher]struct{}
 	owner    string
@@ -58,37 +59,48 @@ func (s *Store) alive(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// put follows store.Rule. All calls are this store's owner's, each later than the
+// one before, nothing expires and no tombstones are kept, so few of its rows occur.
 func (s *Store) put(p store.Put) store.PutResult {
+	s.seq++
+	result := store.PutResult{Seq: s.seq}
 	old := s.find(p.Group, p.ID)
-	var overlay []byte
+	call, stamp := store.CallRegister, int64(0)
+	if p.Heal {
+		call, stamp = store.CallReregister, p.Stamp
+	}
+	overlay := p.Overlay
 	if old != nil {
 		overlay = old.Overlay
 		for _, name := range p.Reset {
 			overlay = merge(overlay, map[string]string{name: ""})
 		}
 	}
-	if old != nil && bytes.Equal(old.Payload, p.Payload) && bytes.Equal(overlay, old.Overlay) {
-		return store.PutResult{Stamp: old.Stamp, Overlay: old.Overlay}
+	verdict := store.Rule(call, store.Stands(s.owner, s.seq, stamp, old, nil))
+	same := old != nil && bytes.Equal(old.Payload, p.Payload) && bytes.Equal(overlay, old.Overlay) && (!p.Heal || old.Stamp == stamp)
+	if verdict == store.WriteOrExtend && same {
+		result.Stamp, result.Overlay = old.Stamp, old.Overlay
+		return result
 	}
-	s.stamp = max(time.Now().UnixMicro(), s.stamp+1)
+	if !p.Heal {
+		stamp = max(time.Now().UnixMicro(), s.stamp+1)
+	}
+	s.stamp = max(s.stamp, stamp)
 	from, live := s.where[p.ID]
 	moved := live && from != p.Group
 	var there *store.Record
 	if moved {
 		there = s.find(from, p.ID)
 	}
-	s.revs++
-	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.revs, Stamp: s.stamp, Payload: p.Payload, Value: p.Value, Overlay: p.Overlay}
-	if old != nil {
-		r.Overlay = overlay
-	}
+	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.seq, Stamp: stamp, Payload: p.Payload, Value: p.Value, Overlay: overlay}
 	s.where[p.ID] = p.Group
 	// The new name shows it before the old one stops.
 	s.replace(p.Group, old, r, "")
-	if moved {
+	if moved && store.Rule(store.CallMove, store.Stands(s.owner, s.seq, stamp, there, nil)) == store.DoEnd {
 		s.replace(from, there, nil, store.Moved)
 	}
-	return store.PutResult{Stamp: r.Stamp, Overlay: r.Overlay}
+	result.Stamp, result.Overlay = r.Stamp, r.Overlay
+	return result
 }
 
 func (s *Store) load(group string) *store.Reading {
@@ -191,14 +203,22 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, err
 	if err := s.alive(ctx); err != nil {
 		return store.Removed{}, err
 	}
+	s.seq++
+	removed := store.Removed{Group: r.Group, Seq: s.seq}
 	group, ok := s.where[r.ID]
 	if !ok {
-		return store.Removed{Group: r.Group}, nil
+		return removed, nil
 	}
-	old := s.find(group, r.ID)
-	delete(s.where, r.ID)
-	s.replace(group, old, nil, store.Left)
-	return store.Removed{Existed: true, Group: group}, nil
+	call, old := store.CallDeregisterAny, s.find(group, r.ID)
+	if r.Own {
+		call = store.CallDeregister
+	}
+	if store.Rule(call, store.Stands(s.owner, s.seq, r.Stamp, old, nil)) == store.DoEnd {
+		delete(s.where, r.ID)
+		s.replace(group, old, nil, store.Left)
+		removed.Existed, removed.Group = true, group
+	}
+	return removed, nil
 }
 
 // The states of a group without records and of an empty catalog, of which

@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"time"
 
@@ -103,13 +102,15 @@ func (s *Store) finishPuts(c *putCall) {
 }
 
 func (o *putOp) take(outcome, stamp, overlay string) {
+	o.result.Stamp = parseScore(stamp)
 	switch outcome {
 	case "ok":
 		o.result.Outcome = store.Done
-		o.result.Stamp, o.err = strconv.ParseInt(stamp, 10, 64)
 		if overlay != "" {
 			o.result.Overlay = []byte(overlay)
 		}
+	case "overtaken":
+		o.result.Outcome = store.Overtaken
 	case "superseded":
 		o.result.Outcome = store.Superseded
 	case "buried":
@@ -160,7 +161,7 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 			select {
 			case <-ops[i].done:
 				results[i] = ops[i].result
-				results[i].Err = ops[i].err
+				results[i].Seq, results[i].Err = ops[i].seq, ops[i].err
 				if ops[i].late {
 					results[i].Err = errLate
 				}

@@ -34,6 +34,9 @@ func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64)
 			case "ok", "none":
 				s.setKnown(group, "") // perhaps this owner's last there
 				removed := store.Removed{Existed: text(c.reply, 2) == "ok", Group: text(c.reply, 3)}
+				if text(c.reply, 5) != "" {
+					removed.Seq = seq
+				}
 				if s.cluster && removed.Existed && text(c.reply, 4) == "" {
 					s.leaveCatalog(group)
 				}

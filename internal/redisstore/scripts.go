@@ -35,9 +35,9 @@ func load(files ...string) *script {
 }
 
 var (
-	putScript     = load("common", "find", "put")
-	renewScript   = load("common", "renew")
-	removeScript  = load("common", "find", "remove")
+	putScript     = load("common", "rule", "find", "put")
+	renewScript   = load("common", "rule", "renew")
+	removeScript  = load("common", "rule", "find", "remove")
 	readScript    = load("common", "read")
 	namesScript   = load("common", "names")
 	catalogScript = load("common", "catalog")

@@ -25,7 +25,9 @@ var (
 // Catalog is the group whose records are the names of the live groups.
 const Catalog = ""
 
-// Store is a backend. All methods are safe for concurrent use. Methods with a
+// Store is a backend. Which of two writings of one ID stands is what Rule says:
+// of one owner's calls the later, in whatever order they arrive; of two owners'
+// registrations the newer; and what was deregistered stays out until a new Register. All methods are safe for concurrent use. Methods with a
 // context return when it ends, whatever the backend does; what was sent by then
 // may still take effect before the deadline that goes with it.
 type Store interface {
@@ -97,6 +99,7 @@ type Tombstone struct {
 	Reason Reason
 	Stamp  int64
 	Owner  string
+	Seq    uint64 // the owner's last call that it covers
 }
 
 // Put asks for a record.
@@ -132,11 +135,14 @@ const (
 	Superseded
 	// Buried: somebody deregistered it.
 	Buried
+	// Overtaken: a later call of the same owner stands, or stood until its lease ended.
+	Overtaken
 )
 
 // PutResult answers a Put.
 type PutResult struct {
-	Outcome Outcome // Done, Superseded or Buried
+	Outcome Outcome // Done, Superseded, Buried or Overtaken
+	Seq     uint64  // this call's number; of one owner's calls the later stands
 	Stamp   int64
 	Overlay []byte
 	Err     error
@@ -180,6 +186,9 @@ type Removal struct {
 type Removed struct {
 	Existed bool
 	Group   string
+	// Seq, if not 0, is this call's number, and no earlier call of this owner can
+	// take effect any longer.
+	Seq uint64
 }
 
 // Mark asks for parts of a record's overlay, which is a JSON object, to be set.

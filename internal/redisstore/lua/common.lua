@@ -36,23 +36,13 @@ local function parse(v)
 end
 
 -- Tombstone: ["reason",stamp,"owner",seq,flag]
--- seq is the number of the call with which the owner itself ended it, or 0.
+-- seq is the number of the owner's last call that the tombstone covers: the one
+-- that ended the record, or, when that was not the owner's, the one that wrote it.
 local function parse_tomb(v)
   if not v then return nil end
   local reason, stamp, owner, seq, flag = string.match(v, '^%["(%a+)",(%d+),"(%w*)",(%d+),([01])%]$')
   if not reason then return nil end
   return {reason = reason, stamp = tonumber(stamp), owner = owner, seq = tonumber(seq), flag = flag}
-end
-
--- Whether a tombstone stands against an owner who still renews or heals what it
--- covers. His own move does not: he would not if that had not failed for him.
-local function ends(tomb, owner)
-  return tomb.reason == 'left' or (tomb.reason == 'moved' and tomb.owner ~= owner)
-end
-
--- Of two registrations of one ID the greater stands.
-local function newer(a, b)
-  return a.stamp > b.stamp or (a.stamp == b.stamp and a.owner > b.owner)
 end
 
 -- Lists are made in their usual size and filled by count: growing one costs more
@@ -70,20 +60,20 @@ end
 -- Makes the keys live as long as what is in them needs, when that is not known.
 local function outlast(s)
   local first = tonumber(redis.call('ZRANGE', s.z, 0, 0, 'WITHSCORES')[2])
-  s.need = math.max(s.need, (top(s) or 0) + OUTLIVE, -first)
+  s.need = math.max(s.need, (top(s) or 0) + s.outlive, -first)
   s.life = 0
 end
 
 -- Opens a service. want, if given, lists fields of the hash to be fetched at
--- once, into values; the first four places are for its head. A server out of
+-- once, into values; the first five places are for its head. A server out of
 -- memory refuses such a call before anything is written.
 local function open(base, now, nonce, want)
   local h, z, at = base .. ':h', base .. ':z', num(now)
   local last = redis.call('ZRANGE', z, -2, -1, 'WITHSCORES')
   local whole = last[#last - 1] == ''
   local ended = whole and redis.call('ZRANGEBYSCORE', z, '(-' .. at, '(' .. at, 'WITHSCORES') or {}
-  local fields = want or {'', '', '', ''}
-  fields[1], fields[2], fields[3], fields[4] = 'rev', 'stamp', 'seen', 'life'
+  local fields = want or {'', '', '', '', ''}
+  fields[1], fields[2], fields[3], fields[4], fields[5] = 'rev', 'stamp', 'seen', 'life', 'outlive'
   local values = redis.call('HMGET', h, unpack(fields))
   if (values[1] ~= false) ~= whole then
     -- One of the two was evicted: what is left proves nothing.
@@ -100,6 +90,7 @@ local function open(base, now, nonce, want)
     stamp = tonumber(values[2] or 0), seen = tonumber(values[3] or now),
     life = tonumber(values[4] or 0), -- until when the keys live at least
     need = now + OUTLIVE,            -- and are to
+    outlive = tonumber(values[5] or OUTLIVE), -- and by how much they outlive the longest lease
     -- The furthest end of a lease, or 0; as long as top_moved is not set.
     top = longest >= now and longest or 0, top_moved = false,
     lived = longest >= now,
@@ -143,9 +134,14 @@ local function note(s, id, nonce, a, b, c, d)
   n[at + 1], n[at + 2], n[at + 3], n[at + 4], n[at + 5], n[at + 6] = id, nonce, a, b, c or false, d or false
 end
 
-local function bury(s, id, reason, stamp, owner, seq, flag, keep_for, nonce)
-  local tomb = '["' .. reason .. '",' .. num(stamp) .. ',"' .. owner .. '",' .. seq .. ','
-    .. flag .. ']'
+local function tombstone(reason, stamp, owner, seq, flag)
+  return '["' .. reason .. '",' .. num(stamp) .. ',"' .. owner .. '",' .. seq .. ',' .. flag .. ']'
+end
+
+-- Ends what stands of an ID. With flag 1 the tombstone is kept for an owner that
+-- may not know yet.
+local function bury(s, id, reason, stamp, owner, seq, flag, nonce)
+  local tomb, keep_for = tombstone(reason, stamp, owner, seq, flag), flag == '1' and FOREIGN or OUTLIVE
   -- In this order what a user who has just lost a right is refused leaves
   -- nothing that a renewal would not set right.
   redis.call('ZADD', s.z, num(-(s.now + keep_for)), id)
@@ -205,7 +201,7 @@ local function prune(s)
       redis.call('HDEL', s.h, '-' .. id)
       redis.call('ZREM', s.z, id)
     elseif rec then
-      bury(s, id, 'expired', rec.stamp, rec.owner, '0', rec.flag, rec.flag == '1' and FOREIGN or OUTLIVE,
+      bury(s, id, 'expired', rec.stamp, rec.owner, rec.seq, rec.flag,
         s.nonce .. '~') -- not the call's own: its finding this does not show that it ran
     else
       redis.call('ZREM', s.z, id) -- not ours to read, so not ours to delete
@@ -220,7 +216,7 @@ local function lease(s, expiry, id)
   local l, n = s.leases, s.nleases
   l[n + 1], l[n + 2] = s.expiry_text, id
   s.nleases = n + 2
-  s.need = math.max(s.need, expiry + OUTLIVE)
+  s.need = math.max(s.need, expiry + s.outlive)
   if expiry >= s.top then s.top = expiry else s.top_moved = true end
   return s.expiry_text
 end
@@ -230,6 +226,14 @@ local function set(s, field, value)
   local f, n = s.fields, s.nfields
   f[n + 1], f[n + 2] = field, value
   s.nfields = n + 2
+end
+
+-- From now on the service holds what must be remembered for a day after the last
+-- lease, although no call may come that buries it: an ID taken from another owner.
+local function remember_for_a_day(s)
+  if s.outlive >= FOREIGN then return end
+  s.outlive = FOREIGN
+  set(s, 'outlive', num(FOREIGN))
 end
 
 -- Writes what was set, makes the keys live longer than any member, numbers and
@@ -335,8 +339,8 @@ local function catalog_set(key, now, name, expiry, known, brief)
 end
 
 -- Where IDs that were chosen by users stand, by hash buckets: id -> "end service".
-local function hint_set(key, now, id, service)
-  local added = redis.pcall('HSET', key, id, num(math.floor((now + 24 * HOUR) / 1000000)) .. ' ' .. service)
+local function hint_put(key, now, field, keep_for, value)
+  local added = redis.pcall('HSET', key, field, num(math.floor((now + keep_for) / 1000000)) .. ' ' .. value)
   if stray(added) then return end
   redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000)))
   if added == 1 and redis.call('HLEN', key) % 64 == 0 then
@@ -347,6 +351,8 @@ local function hint_set(key, now, id, service)
     end
   end
 end
+
+local function hint_set(key, now, id, service) hint_put(key, now, id, FOREIGN, service) end
 
 local function hint_get(key, id)
   local v = redis.pcall('HGET', key, id)

@@ -1,23 +1,45 @@
 -- Part of the scripts that look for an ID across services, which only one
 -- standalone server can do in one step.
 
--- The base of the service in which id is live, or nil. ids is its bucket of hints, or nil. Scans the catalog when
--- the hint does not say and thorough is set.
+-- The base and name of the service in which id is live, or else of one that has
+-- a trace of it: a record past its expiry, or a tombstone. Nil when there is none.
+-- ids is its bucket of hints, or nil. When the hint does not say, and thorough is
+-- set, all services are looked through, for records and what expired only.
 local function find(prefix, escape, names, ids, id, now, thorough)
-  local function live(base)
+  local function score_in(base)
     local score = redis.pcall('ZSCORE', base .. ':z', id)
-    if stray(score) then return false end
-    score = tonumber(score or nil)
-    return score and score >= now
+    if stray(score) then return nil end
+    return tonumber(score or nil)
   end
   local function base_of(service) return prefix .. '{' .. escape(service) .. '}' end
-  local service = ids and hint_get(ids, id)
-  if service and live(base_of(service)) then return base_of(service), service end
+  local hinted = ids and hint_get(ids, id)
+  local score = hinted and score_in(base_of(hinted))
+  if score and (score >= now or not thorough) then return base_of(hinted), hinted end
   if not thorough then return nil end
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', names, num(now), '+inf')) do
-    if live(base_of(name)) then return base_of(name), name end
+  local trace = score and hinted
+  for _, name in ipairs(redis.call('ZRANGE', names, 0, -1)) do
+    local base = base_of(name)
+    score = score_in(base)
+    if score and score >= now then return base, name end
+    if score and not trace and (score > 0
+      or string.sub(redis.call('HGET', base .. ':h', '-' .. id) or '', 1, 9) == '["expired') then
+      trace = name
+    end
   end
+  if trace then return base_of(trace), trace end
   return nil
+end
+
+-- Whether a call that names no service took effect before. What it ended may be
+-- registered elsewhere since, where nothing tells of it.
+local function call_done(ids, nonce)
+  local v = redis.pcall('HGET', ids, '\n' .. nonce)
+  return v and not stray(v)
+end
+
+-- Remembers that it did, for as long as it may be sent again. No ID has a newline.
+local function call_set_done(ids, now, nonce)
+  hint_put(ids, now, '\n' .. nonce, MINUTE, '')
 end
 
 -- Service names inside a key's hash tag: % { } are written %25 %7B %7D.

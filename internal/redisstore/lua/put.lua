@@ -1,23 +1,73 @@
--- Registers or heals records of one service.
+-- Registers or reregisters records of one service.
 -- KEYS  base:h base:z [names ids... : only on a standalone server; one ids key per record,
 --       names in its place when the ID needs no hint]
 -- ARGV  owner service prefix count, then 11 per record:
---       seq, id, mode n (register) or h (heal), stamp, ttl ms, beat ms, payload, overlay,
+--       seq, id, mode n (register) or h (reregister), stamp, ttl ms, beat ms, payload, overlay,
 --       members of the overlay to take out (separated by spaces), deadline, from (=service in which this owner has it now, - none,
 --       ? to look for it, ! to look for it thoroughly)
 -- No ID comes twice.
 -- Answers {now, rev, then per record: outcome, stamp, overlay}.
--- Outcomes: ok, late (nothing was done), superseded, buried, foreign (another
--- program's data is in the place of the service that the ID is to leave; nothing was done).
+-- Outcomes: ok, late (nothing was done), superseded, buried, overtaken (a later call of this
+-- owner stands), foreign (another program's data is in the place of the service that the ID
+-- is to leave; nothing was done).
 local owner, service, prefix = ARGV[1], ARGV[2], ARGV[3]
 local count = tonumber(ARGV[4])
 local names = KEYS[3]
 local now = clock()
 local nonce = owner .. ':' .. ARGV[5]
-local want, in_time = {'', '', '', '', '', '', ''}, false
+
+-- The columns of the table. What a cell leaves open: extend if the same stands,
+-- superseded if the call took effect before and another owner's writing followed.
+local REGISTER = {
+  ['nothing'] = 'write',
+  ['own record, later call'] = 'overtaken',
+  ['own record, same call'] = 'extend',
+  ['own record, earlier call'] = 'write or extend',
+  ["other's newer record"] = 'write or superseded',
+  ["other's older record"] = 'write or superseded',
+  ['own left, later or same call'] = 'buried',
+  ['own left, earlier call'] = 'write',
+  ['own left, earlier call, older'] = 'write',
+  ['own expired, later call'] = 'overtaken',
+  ['own expired, same call'] = 'again',
+  ['own expired, earlier call'] = 'write',
+  ['own moved, later or same call'] = 'overtaken',
+  ['own moved, earlier call'] = 'write',
+  ["other's newer left"] = 'write or superseded',
+  ["other's older left"] = 'write or superseded',
+  ["other's newer expired"] = 'write or superseded',
+  ["other's older expired"] = 'write or superseded',
+  ["other's newer moved"] = 'write or superseded',
+  ["other's older moved"] = 'write or superseded',
+}
+local REREGISTER = {
+  ['nothing'] = 'write',
+  ['own record, later call'] = 'overtaken',
+  ['own record, same call'] = 'extend',
+  ['own record, earlier call'] = 'write or extend',
+  ["other's newer record"] = 'superseded',
+  ["other's older record"] = 'write',
+  ['own left, later or same call'] = 'buried',
+  ['own left, earlier call'] = 'buried',
+  ['own left, earlier call, older'] = 'write',
+  ['own expired, later call'] = 'overtaken',
+  ['own expired, same call'] = 'write',
+  ['own expired, earlier call'] = 'write',
+  ['own moved, later or same call'] = 'overtaken',
+  ['own moved, earlier call'] = 'write',
+  ["other's newer left"] = 'superseded',
+  ["other's older left"] = 'write',
+  ["other's newer expired"] = 'superseded',
+  ["other's older expired"] = 'write',
+  ["other's newer moved"] = 'superseded',
+  ["other's older moved"] = 'write',
+}
+
+-- The fields of each record: record, tombstone, overlay.
+local want, in_time = {'', '', '', '', '', '', '', ''}, false
 for i = 1, count do
   local at, id = 11 * i - 6, ARGV[11 * i - 5]
-  want[3 * i + 2], want[3 * i + 3], want[3 * i + 4] = '+' .. id, '-' .. id, '~' .. id
+  want[3 * i + 3], want[3 * i + 4], want[3 * i + 5] = '+' .. id, '-' .. id, '~' .. id
   in_time = in_time or now <= tonumber(ARGV[at + 9])
 end
 local s = open(string.sub(KEYS[1], 1, -3), now, nonce, want)
@@ -46,14 +96,8 @@ end
 
 local others = {}
 
-local function record(stamp, seq, ttl, beat, flag, payload)
-  return '[1,' .. stamp .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. beat .. ','
-    .. flag .. ',' .. payload .. ']'
-end
-
--- Takes id out of the service it stands in elsewhere. Returns its stamp there, or nil;
--- and true when that one stands against the healing of mine.
-local function leave_other(id, from, ids, mine, seq)
+-- What stands of an ID in another service: the service, record, tombstone; or nil.
+local function elsewhere(id, from, ids)
   local base, name
   if from == '?' or from == '!' then
     base, name = find(prefix, escape, names, ids, id, now, from == '!')
@@ -74,75 +118,26 @@ local function leave_other(id, from, ids, mine, seq)
     others[base] = o
     prune(o)
   end
-  local rec = parse(redis.call('HGET', o.h, '+' .. id))
-  if not rec then return nil end
-  if mine and rec.owner ~= owner and newer(rec, mine) then return nil, true end
-  return rec.stamp, false, function(stamp)
-    bury(o, id, 'moved', stamp, owner, seq, '1', rec.owner == owner and OUTLIVE or FOREIGN, owner .. ':' .. seq)
-  end
+  local v = redis.call('HMGET', o.h, '+' .. id, '-' .. id)
+  local rec = parse(v[1])
+  return o, rec, not rec and parse_tomb(v[2])
 end
 
-local function put(i)
-  local at = 11 * i - 6
-  local seq, id, mode, stamp = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  local ttl, beat, payload = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-  local overlay, reset, from = ARGV[at + 7], ARGV[at + 8], ARGV[at + 10]
-  local own_nonce = owner .. ':' .. seq
-  if now > tonumber(ARGV[at + 9]) then return 'late', '0', '' end
-  local ids = KEYS[3 + i]
-  if ids == names then ids = nil end
-  local cur, kept = parse(s.values[3 * i + 2]), s.values[3 * i + 4]
-  local tomb = not cur and parse_tomb(s.values[3 * i + 3])
-  local before = cur or tomb
-  -- Of one owner's calls the later stands, in whatever order they arrive.
-  if cur and cur.owner == owner and tonumber(cur.seq) >= tonumber(seq) then
-    return 'ok', num(cur.stamp), kept or ''
-  end
-  if tomb and tomb.owner == owner and tomb.seq >= tonumber(seq) then
-    return tomb.reason == 'moved' and 'superseded' or 'buried', '0', ''
-  end
-  -- It may have run before and have been undone: that has left a trace of somebody else.
-  if (tomb or cur and cur.owner ~= owner) and ran(s, own_nonce) then return 'ok', num(before.stamp - 1), '' end
-  local same = cur and cur.owner == owner and cur.payload == payload
-    and num(cur.ttl) == ttl and num(cur.beat) == beat
-  if same and kept and reset ~= '' then
+-- Whether a record and its overlay are as a call would have them.
+local function same(cur, kept, payload, ttl, beat, reset)
+  if cur.payload ~= payload or num(cur.ttl) ~= ttl or num(cur.beat) ~= beat then return false end
+  if kept and reset ~= '' then
     for name in string.gmatch(reset, '%S+') do
-      if string.find(kept, '"' .. name .. '":', 1, true) then same = false end
+      if string.find(kept, '"' .. name .. '":', 1, true) then return false end
     end
   end
-  if same and (mode == 'n' or cur.stamp == stamp) then
-    lease(s, now + ttl * 1000, id)
-    -- No event, but the later call: an earlier Deregister on its way must not end it.
-    set(s, want[3 * i + 2], record(num(cur.stamp), seq, ttl, beat, cur.flag, payload))
-    if ids then hint_set(ids, now, id, service) end
-    return 'ok', num(cur.stamp), kept or ''
-  end
-  if mode == 'h' then
-    if before and before.owner ~= owner and newer(before, {stamp = stamp, owner = owner}) then return 'superseded', '0', '' end
-    if tomb and ends(tomb, owner) and tomb.stamp >= stamp then return 'buried', '0', '' end
-  end
-  local there, beaten, leave
-  if not cur and names and from ~= '-' then
-    local fine
-    fine, there, beaten, leave = pcall(leave_other, id, from, ids, mode == 'h' and {stamp = stamp, owner = owner}, seq)
-    if not fine then
-      if not wrong_type(there) then error(there) end
-      return 'foreign', '0', '' -- this record fails alone
-    end
-    if beaten then return 'superseded', '0', '' end
-  end
-  if mode == 'n' then
-    -- The caller's stamp is that of a registration elsewhere on a Cluster, plus one.
-    stamp = math.max(now, s.stamp + 1, stamp, before and before.stamp + 1 or 0, there and there + 1 or 0)
-  end
-  if leave then leave(stamp) end
-  local flag = '0'
-  if before and (before.flag == '1' or before.owner ~= owner) then flag = '1' end
-  if kept and (not cur or cur.owner ~= owner) then
-    dare()
-    redis.call('HDEL', s.h, '~' .. id)
-    kept = false
-  elseif kept and reset ~= '' then
+  return true
+end
+
+-- The overlay that a record starts with: what stands of its owner's, without the
+-- members to reset, else its own.
+local function start_overlay(id, kept, overlay, reset)
+  if kept and reset ~= '' then
     local members = {}
     for name in string.gmatch(reset, '%S+') do members[name] = '' end
     dare()
@@ -152,17 +147,92 @@ local function put(i)
     set(s, '~' .. id, overlay)
     kept = overlay
   end
+  return kept
+end
+
+local function record(stamp, seq, ttl, beat, flag, payload)
+  return '[1,' .. stamp .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. beat .. ',' .. flag .. ',' .. payload .. ']'
+end
+
+local function put(i)
+  local at = 11 * i - 6
+  local seq, id, stamp = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3])
+  local ttl, beat, payload = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+  local overlay, reset, from = ARGV[at + 7], ARGV[at + 8], ARGV[at + 10]
+  if now > tonumber(ARGV[at + 9]) then return 'late', '0', '' end
+  local n, own_nonce = tonumber(seq), owner .. ':' .. seq
+  local ids = KEYS[3 + i]
+  if ids == names then ids = nil end
+  local fresh = ARGV[at + 2] == 'n'
+  local column = fresh and REGISTER or REREGISTER
+  local field, kept = want[3 * i + 3], s.values[3 * i + 5]
+  local cur = parse(s.values[3 * i + 3])
+  local tomb = not cur and parse_tomb(s.values[3 * i + 4])
+  local before = cur or tomb
+
+  local outcome = column[stands(owner, n, fresh and 0 or stamp, cur, tomb)]
+  if outcome == 'write or superseded' then
+    outcome = ran(s, own_nonce) and 'superseded' or 'write'
+  elseif outcome == 'write or extend' then
+    outcome = same(cur, kept, payload, ttl, beat, reset) and (fresh or cur.stamp == stamp) and 'extend' or 'write'
+  elseif outcome == 'again' then
+    -- The call took effect, and its lease ended before it was sent again.
+    outcome, fresh, column, stamp = 'write', false, REREGISTER, tomb.stamp
+  end
+  if outcome == 'extend' then
+    lease(s, now + ttl * 1000, id)
+    -- No change, but the later call: an earlier Deregister on its way must not end it.
+    set(s, field, record(num(cur.stamp), seq, ttl, beat, cur.flag, payload))
+    if ids then hint_set(ids, now, id, service) end
+    return 'ok', num(cur.stamp), kept or ''
+  end
+  if outcome ~= 'write' then return outcome, num(before.stamp), kept or '' end
+
+  local o, o_rec, o_tomb
+  if not cur and names and from ~= '-' then
+    local fine
+    fine, o, o_rec, o_tomb = pcall(elsewhere, id, from, ids)
+    if not fine then
+      if not wrong_type(o) then error(o) end
+      return 'foreign', '0', '' -- this record fails alone
+    end
+  end
+  local there = o_rec or o_tomb
+  if there then
+    -- As if it stood here.
+    outcome = column[stands(owner, n, fresh and 0 or stamp, o_rec, o_tomb)]
+    if outcome == 'overtaken' or outcome == 'superseded' or outcome == 'buried' then return outcome, num(there.stamp), '' end
+  end
+  if fresh then
+    -- The caller's stamp is that of a registration elsewhere on a Cluster, plus one.
+    stamp = math.max(now, s.stamp + 1, stamp, before and before.stamp + 1 or 0, there and there.stamp + 1 or 0)
+  end
+  if there and MOVE[stands(owner, n, stamp, o_rec, o_tomb)] == 'end' then
+    move_away(o, id, there, stamp, owner, seq, own_nonce)
+  end
+
+  local flag = '0'
+  if before and (before.flag == '1' or before.owner ~= owner) or there and (there.flag == '1' or there.owner ~= owner) then
+    flag = '1'
+    remember_for_a_day(s)
+  end
+  if kept and (not cur or cur.owner ~= owner) then
+    dare()
+    redis.call('HDEL', s.h, '~' .. id)
+    kept = false
+  end
+  kept = start_overlay(id, kept, overlay, reset)
   local text = stamp == now and s.at or num(stamp)
   local v = record(text, seq, ttl, beat, flag, payload)
   local expiry = lease(s, now + ttl * 1000, id)
-  set(s, want[3 * i + 2], v)
+  set(s, field, v)
   if tomb then
     s.drop = s.drop or {}
-    s.drop[#s.drop + 1] = want[3 * i + 3]
+    s.drop[#s.drop + 1] = want[3 * i + 4]
   end
   s.stamp = math.max(s.stamp, stamp)
   if ids then hint_set(ids, now, id, service) end
-  note(s, id, own_nonce, want[3 * i + 2], expiry, v, kept or '')
+  note(s, id, own_nonce, field, expiry, v, kept or '')
   return 'ok', text, kept or ''
 end
 

@@ -1,60 +1,78 @@
--- Ends one record and buries it.
+-- Ends one record and leaves a tombstone.
 -- KEYS  base:h base:z [names ids : only on a standalone server];
 --       names instead of base:h and base:z when the service is to be looked for
 -- ARGV  owner seq service prefix id deadline mode stamp
---       mode own: the caller holds it since stamp; any: whoever holds it;
+--       mode own: the caller holds it since stamp; any: of any owner;
 --       moved: the caller registered the ID elsewhere with stamp
--- Answers {now, rev, outcome, service, end of the longest lease left or ''}.
--- Outcomes: ok, none (nothing to end), late (nothing was done).
+-- Answers {now, rev, outcome, service, end of the longest lease left or '', own}.
+-- Outcomes: ok, none (no record was ended), late (nothing was done). own: '1' if
+-- what stands now covers all calls of this owner before this one.
 local owner, seq, service, prefix, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local mode, stamp = ARGV[7], tonumber(ARGV[8])
 local names, ids = KEYS[3], KEYS[4]
 local now = clock()
-if now > tonumber(ARGV[6]) then return {num(now), '', 'late', service, ''} end
-local base = string.sub(KEYS[1], 1, -3)
+
+-- The columns of the table.
+local OWN = {
+  ['nothing'] = 'end',
+  ['own record, earlier call'] = 'end',
+  ["other's older record"] = 'end',
+  -- Its tombstone stands; it covers this call, too.
+  ['own left, earlier call'] = 'renumber',
+  ['own left, earlier call, older'] = 'end',
+  ['own expired, earlier call'] = 'end',
+  ['own moved, earlier call'] = 'end',
+  ["other's older left"] = 'end',
+  ["other's older expired"] = 'end',
+  ["other's older moved"] = 'end',
+}
+-- Another owner's are all newer here, for the call has no registration time.
+local ANY = {
+  ['own record, earlier call'] = 'end',
+  ["other's newer record"] = 'end',
+  ['own expired, earlier call'] = 'end',
+  ["other's newer expired"] = 'end',
+}
+
+if now > tonumber(ARGV[6]) then return {num(now), '', 'late', service, '', ''} end
+local base, nonce = string.sub(KEYS[1], 1, -3), owner .. ':' .. seq
 if KEYS[1] == names then
+  if call_done(ids, nonce) then return {num(now), '', 'none', '', '', ''} end
   base, service = find(prefix, escape, names, ids, id, now, true)
-  if not base then return {num(now), '', 'none', '', ''} end
+  if not base then return {num(now), '', 'none', '', '', ''} end
 end
-local s = open(base, now, owner .. ':' .. seq)
+local s = open(base, now, nonce)
 touch(s)
 prune(s)
 local cur = parse(redis.call('HGET', s.h, '+' .. id))
 local tomb = not cur and parse_tomb(redis.call('HGET', s.h, '-' .. id))
-local outcome = 'none'
+local before = cur or tomb or {stamp = stamp, owner = owner, flag = '0', seq = '0'}
+local row = stands(owner, tonumber(seq), mode == 'any' and 0 or stamp, cur, tomb)
+local act = mode == 'own' and OWN[row] or mode == 'moved' and MOVE[row] or mode == 'any' and ANY[row] or 'nothing'
 -- An own one that ran before has left what shows it.
-if mode == 'own' or not ran(s, s.nonce) then
-  local mine = {stamp = stamp, owner = owner}
-  -- Of one owner's calls the later stands, in whatever order they arrive.
-  local older = cur and ((cur.owner == owner and tonumber(cur.seq) < tonumber(seq))
-    or (cur.owner ~= owner and newer(mine, cur)))
-  -- The trace of a newer owner stands: he may only have been held up past his TTL.
-  local his = tomb and tomb.owner ~= owner and newer(tomb, mine)
+if mode ~= 'own' and act ~= 'nothing' and ran(s, nonce) then act = 'nothing' end
+local flag, covers = before.flag, act ~= 'nothing' and (mode ~= 'any' or before.owner == owner)
+if act == 'end' then
   if mode == 'own' then
-    if older or (not cur and not his) then
-      -- Buried even when it is not there, so that no late healing brings it back.
-      if not tomb or tomb.stamp < stamp or tomb.reason == 'expired' then
-        local flag = (cur or tomb or {flag = '0'}).flag
-        bury(s, id, 'left', math.max(stamp, (cur or tomb or {stamp = 0}).stamp), owner, seq, flag,
-          flag == '1' and FOREIGN or OUTLIVE)
-      end
-      if cur then outcome = 'ok' end
-    end
-  elseif cur and mode == 'any' then
-    bury(s, id, 'left', cur.stamp, cur.owner, '0', '1', FOREIGN)
-    outcome = 'ok'
-  elseif mode == 'moved' and older then
-    bury(s, id, 'moved', stamp, owner, seq, '1', cur.owner == owner and OUTLIVE or FOREIGN)
-    outcome = 'ok'
+    if before.owner ~= owner then flag = '1' end
+    bury(s, id, 'left', math.max(stamp, before.stamp), owner, seq, flag)
+  elseif mode == 'any' then
+    flag = '1'
+    bury(s, id, 'left', before.stamp, before.owner, before.owner == owner and seq or before.seq, flag)
+    if ids then call_set_done(ids, now, nonce) end
+  else
+    move_away(s, id, before, stamp, owner, seq)
   end
+elseif act == 'renumber' then
+  set(s, '-' .. id, tombstone('left', tomb.stamp, owner, seq, flag))
 end
 local left = top(s)
 if s.exists or s.nnotes > 0 then
   commit(s)
   if names then
     catalog_set(names, now, service, left)
-    -- It may stand elsewhere by now, or here as a newer owner's.
-    if hint_get(ids, id) == service and (not cur or outcome == 'ok') then redis.call('HDEL', ids, id) end
+    -- What is of use to another owner keeps its hint; it may also lead elsewhere by now.
+    if flag == '0' and (not cur or act == 'end') and hint_get(ids, id) == service then redis.call('HDEL', ids, id) end
   end
 end
-return {num(now), s.rev, outcome, service, left and num(left) or ''}
+return {num(now), s.rev, act == 'end' and cur and 'ok' or 'none', service, left and num(left) or '', covers and '1' or ''}

@@ -5,6 +5,17 @@
 -- Answers {now, rev, outcome}: late (nothing was done), same (all renewed, nothing looked at),
 -- or each, followed per lease by: outcome (ok, lost, superseded, buried), overlay.
 local owner, known, ttl = ARGV[1], ARGV[4], ARGV[5] * 1000
+
+-- The column of the table. A renewal comes after all of its owner's calls.
+local RENEW = {
+  ['own record, earlier call'] = 'ok or lost', -- by its stamp
+  ["other's newer record"] = 'superseded',
+  ['own left, earlier call'] = 'buried',
+  ["other's newer left"] = 'superseded',
+  ["other's newer expired"] = 'superseded',
+  ["other's newer moved"] = 'superseded',
+} -- otherwise lost
+
 local now = clock()
 local s = open(string.sub(KEYS[1], 1, -3), now, owner .. ':' .. ARGV[2])
 if now > tonumber(ARGV[6]) then return {num(now), s.rev, 'late'} end
@@ -25,20 +36,13 @@ else
   local stamps = cmsgpack.unpack(ARGV[8])
   for i = 2, #leases, 2 do
     local id = leases[i]
-    local mine = {stamp = stamps[i / 2], owner = owner}
     local v = redis.call('HMGET', s.h, '+' .. id, '-' .. id, '~' .. id)
-    local cur, tomb = parse(v[1]), parse_tomb(v[2])
-    local outcome = 'lost'
-    if cur and cur.owner == owner and cur.stamp == mine.stamp then
-      outcome = 'ok'
+    local stamp, cur = stamps[i / 2], parse(v[1])
+    local outcome = RENEW[stands(owner, math.huge, stamp, cur, not cur and parse_tomb(v[2]))] or 'lost'
+    if outcome == 'ok or lost' then outcome = cur.stamp == stamp and 'ok' or 'lost' end
+    if outcome == 'ok' then
       alive[#alive + 1] = expiry
       alive[#alive + 1] = id
-    elseif cur and cur.owner ~= owner and newer(cur, mine) then
-      outcome = 'superseded'
-    elseif not cur and tomb and tomb.owner ~= owner and newer(tomb, mine) then
-      outcome = 'superseded'
-    elseif not cur and tomb and ends(tomb, owner) and tomb.stamp >= mine.stamp then
-      outcome = 'buried'
     end
     out[#out + 1] = outcome
     out[#out + 1] = v[3] or ''
@@ -49,7 +53,7 @@ for from = 1, #alive, 4000 do
 end
 if s.exists then
   if #alive > 0 then
-    s.need = math.max(s.need, now + ttl + OUTLIVE)
+    s.need = math.max(s.need, now + ttl + s.outlive)
     if now + ttl >= s.top then s.top = now + ttl else s.top_moved = true end
   end
   commit(s)

@@ -15,6 +15,7 @@ var removeChecks = []check{
 	{name: "Remove repeated is a no-op", run: removeAgain},
 	{name: "Remove of one leaves the others", run: removeOne},
 	{name: "Remove of what expired finds nothing", needs: leases, run: removeExpired},
+	{name: "Remove by ID is final also of what expired", needs: leases | owners | oneStep, run: removeExpiredAny},
 	{name: "Remove is final also where nothing stood", needs: leases, run: removeLost},
 	{name: "Remove by two at once ends it once", run: removeTwice},
 	{name: "Remove by another owner", needs: owners, run: removeOther},
@@ -102,6 +103,32 @@ func removeExpired(e *env) {
 	}
 	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Buried {
 		e.Errorf("and healed: %+v", r)
+	}
+}
+
+// Its owner may only be stalled.
+func removeExpiredAny(e *env) {
+	operator := e.open("operator")
+	for _, id := range []string{"chosen", uuid} {
+		for how, prune := range map[string]bool{"as it expired": false, "and was pruned": true} {
+			stamp := e.put(e.a, ask("g", id, "x"))
+			e.put(e.a, ask("g", "other", "x"))
+			e.b.Expire("g", id)
+			if prune {
+				e.put(e.a, ask("g", "other", "y"))
+			}
+			if r := e.remove(operator, store.Removal{ID: id}); r.Existed {
+				e.Errorf("%s %s: answered with %+v", id, how, r)
+			}
+			if r := e.renew(e.a, "g", store.Lease{ID: id, Stamp: stamp}); r.Outcomes[id] != store.Buried {
+				e.Errorf("%s %s: the owner's renewal: %+v", id, how, r)
+			}
+			if r := e.try(e.a, heal(ask("g", id, "x"), stamp)); r.Outcome != store.Buried {
+				e.Errorf("%s %s: the owner reregisters: %+v", id, how, r)
+			}
+			e.wantIDs("g", "other")
+			e.wantEvidence("g", id, store.Left, stamp)
+		}
 	}
 }
 
