@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollcall-sd/rollcall/registry"
 )
@@ -213,14 +214,14 @@ func TestIdleConnectionsToInstancesThatLeftAreClosed(t *testing.T) {
 	}
 	get(t, c, "http://api/") // over a second connection, which is idle now
 	deregister(t, r, "a")
-	<-closed
+	awaitClosed(t, closed)
 	select {
 	case <-closed:
 		t.Error("the connection in use was closed, too")
 	default:
 	}
 	held.Body.Close()
-	<-closed
+	awaitClosed(t, closed)
 	c.CloseIdleConnections()
 	if n := inFlight(tr); n != 0 {
 		t.Errorf("%d in flight", n)
@@ -250,5 +251,15 @@ func TestAnInstanceThatAnswersWithErrorsIsSetAside(t *testing.T) {
 		if got := bad.get() - before; got < 5 || got > 5 != c.more {
 			t.Errorf("%s: called %d times", name, got)
 		}
+	}
+}
+
+// awaitClosed waits until the server saw a connection's end.
+func awaitClosed(t *testing.T, closed <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-closed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no connection was closed within 20 s")
 	}
 }

@@ -69,6 +69,18 @@ func (b *beats) observe(c *registry.RedisRegistryConfig) {
 	}
 }
 
+// next waits for a heartbeat and returns of how many instances it was.
+func (b *beats) next(t testing.TB) int {
+	t.Helper()
+	select {
+	case n := <-b.ended:
+		return n
+	case <-time.After(30 * time.Second):
+		t.Fatal("no heartbeat within 30 s")
+		return 0
+	}
+}
+
 func (b *beats) note(list *[]string, id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -87,17 +99,22 @@ func TestHeartbeatOfTenThousandInstances(t *testing.T) {
 	for part := range slices.Chunk(all, 500) {
 		registerAll(w, r, part)
 	}
-	for (<-b.ended) < instances {
+	for b.next(t) < instances {
 	}
-	<-b.ended // which learned what the registrations left
-	if got := atRest(500*time.Millisecond) - before; got > 1 {
+	b.next(t) // which learned what the registrations left
+	got := atRest(500*time.Millisecond) - before
+	for tries := 0; got > 1 && tries < 10; tries++ { // on a busy machine one beat may follow the other
+		b.next(t)
+		got = min(got, atRest(500*time.Millisecond)-before)
+	}
+	if got > 1 {
 		t.Errorf("%d goroutines keep %d instances alive, want 1", got, instances)
 	}
 
 	w.check(w.client.ConfigResetStat(ctx).Err())
 	const counted = 2
 	for range counted + 1 { // the first may have begun before the count
-		<-b.ended
+		b.next(t)
 	}
 	calls := commands(w)
 	const perService = 20
@@ -122,7 +139,7 @@ func TestHeartbeatOfTenThousandInstances(t *testing.T) {
 	registerAll(w, w.writer, taken)
 	w.check(w.client.Del(ctx, keys...).Err())
 	for range 3 {
-		<-b.ended
+		b.next(t)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -87,6 +87,19 @@ func stood(t testing.TB, d time.Duration, before time.Time) bool {
 	return stall.Between(t, before.Add(-d), before) >= d/2
 }
 
+// receive waits for what has no bound in the contract.
+func receive[T any](t testing.TB, from <-chan T, what string) T {
+	t.Helper()
+	const patience = 40 * time.Second
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited %s for %s", patience, what)
+		panic("unreachable")
+	}
+}
+
 // throughout fails the test when check fails at any time before the end.
 func throughout(t testing.TB, until time.Time, what string, check func() error) {
 	t.Helper()

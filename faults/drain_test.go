@@ -48,7 +48,7 @@ func holdUp(t testing.TB, w registry.Watcher, name string) (release func()) {
 		}
 	}
 	t.Cleanup(func() { cancel(); release(); <-done })
-	<-first
+	receive(t, first, "the first state of a watch")
 	return release
 }
 
@@ -122,7 +122,7 @@ func TestProbePassesDuringADrain(t *testing.T) {
 	}
 	release()
 	at := time.Now()
-	must(t, <-result)
+	must(t, receive(t, result, "the drain to end"))
 	figure(t, "drain: ends after the last watcher took it", time.Since(at))
 	must(t, prober.SetStatus(t.Context(), "leaver", registry.StatusPassing, "well"))
 	must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
@@ -195,7 +195,7 @@ func TestMemoryLossWhileADrainWaits(t *testing.T) {
 	flush(t, server)
 	within(t, time.Now(), backBy+slack, "it drains again", stands(slow, "web", "leaver", registry.StatusDraining))
 	release()
-	must(t, <-result)
+	must(t, receive(t, result, "the drain to end"))
 	must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
 }
 
@@ -218,7 +218,7 @@ func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 	}
 	w.kill()
 	at := time.Now()
-	must(t, <-result)
+	must(t, receive(t, result, "the drain to end"))
 	took := inTime(t, at, goneBy, "the drain ends after the watcher has died")
 	figure(t, "drain: ends after a watcher was killed, beyond its TTL", max(0, took-shortTTL))
 }
@@ -260,7 +260,7 @@ func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 	watchers[0].signal(syscall.SIGCONT)
 	watchers[1].signal(syscall.SIGCONT)
 	at := time.Now()
-	must(t, <-result)
+	must(t, receive(t, result, "the drain to end"))
 	figure(t, "drain: ends after frozen watchers ran on", inTime(t, at, backBy, "the drain ends after the watchers run on"))
 }
 
@@ -323,7 +323,7 @@ func TestUndrain(t *testing.T) {
 	must(t, other.Undrain(t.Context(), "stayer"))
 	throughout(t, time.Now().Add(2*time.Second+slack/2), "no drain undoes it", stands(other, "web", "stayer", registry.StatusPassing))
 	release()
-	if err := <-result; err == nil {
+	if err := receive(t, result, "the drain to end"); err == nil {
 		t.Error("the drain that was undone ended well")
 	}
 	must(t, stands(other, "web", "stayer", registry.StatusPassing)())

@@ -134,7 +134,7 @@ func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
 	register(t, owner, "web", "x")
 	want := registered(t, reader, "web", "x")
 	line.Heal()
-	if err := <-done; err != nil {
+	if err := receive(t, done, "a deregistration"); err != nil {
 		t.Fatalf("deregister: %v", err)
 	}
 	throughout(t, time.Now().Add(2*shortBeat), "the newer registration stands", func() error {

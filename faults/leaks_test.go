@@ -119,7 +119,7 @@ func TestWatchGivesItsSubscriptionBack(t *testing.T) {
 	})
 	stop()
 	for range 20 {
-		<-ended
+		receive(t, ended, "a watch to end")
 	}
 	within(t, time.Now(), time.Second, "the channels are given back", func() error { return unsubscribed(t, admin) })
 }

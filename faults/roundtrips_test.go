@@ -108,15 +108,15 @@ func TestRoundTripsOfAHeartbeat(t *testing.T) {
 	for n := range 10 {
 		registerMany(t, r, fmt.Sprint("web", n), 100)
 	}
-	for (<-beats).instances != 1000 {
+	for receive(t, beats, "a heartbeat of all").instances != 1000 {
 	}
-	<-beats // by now the beats know what the registrations left
+	receive(t, beats, "a heartbeat") // by now the beats know what the registrations left
 	// As above.
 	line.Delay(faultnet.ToServer, 50*time.Millisecond)
 	line.Reset()
 	const counted = 3
 	for range counted {
-		if b := <-beats; b.instances != 1000 || b.err != nil {
+		if b := receive(t, beats, "a heartbeat"); b.instances != 1000 || b.err != nil {
 			t.Fatalf("a beat of %d instances: %v", b.instances, b.err)
 		}
 	}

@@ -65,7 +65,7 @@ func TestRunsWhereASlotMoves(t *testing.T) {
 	hold("migrating, keys moved")
 	move.Finish()
 	at := time.Now()
-	must(t, <-joined)
+	must(t, receive(t, joined, "a registration in the moving slot"))
 	took := inTime(t, at, backBy, "a new name in the moving slot")
 	figure(t, "Cluster: a new name in a moving slot is there after the move", took)
 	hold("moved")

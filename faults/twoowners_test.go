@@ -67,7 +67,7 @@ func TestNewestOwnerWinsThroughMemoryLoss(t *testing.T) {
 			a, b, reader := open(t, observed), open(t, cfg), open(t, cfg)
 			earlier := join(t, a, "web", "x")
 			mine := registered(t, reader, "web", "x")
-			<-beats // the next is most of a second away
+			receive(t, beats, "a heartbeat") // the next is most of a second away
 
 			later := join(t, b, "web", "x")
 			want := registered(t, reader, "web", "x")

@@ -139,10 +139,13 @@ func TestRedisAway(t *testing.T) {
 	spied.expect(t, has(one.addr))
 
 	redis.Kill()
+	late := time.After(20 * time.Second)
 	for told := false; !told; {
 		select {
 		case <-spied.now:
 			told = true
+		case <-late:
+			t.Fatal("in 20 s without Redis the policy was told nothing")
 		default:
 			until(t, conn, "one", "two")
 		}
@@ -153,8 +156,14 @@ func TestRedisAway(t *testing.T) {
 	until(t, conn, "one", "two")
 	redis.Restart() // without a memory
 	three := start(t, "three")
-	for b.Register(t.Context(), three.service()) != nil {
-		until(t, conn, "one", "two")
+	for back := time.Now(); ; until(t, conn, "one", "two") {
+		err := b.Register(t.Context(), three.service())
+		if err == nil {
+			break
+		}
+		if time.Since(back) > 20*time.Second {
+			t.Fatalf("20 s after Redis is back: %v", err)
+		}
 	}
 	until(t, conn, "one", "two", "three")
 	if made := len(one.connections) + len(two.connections); made != 2 {

@@ -153,7 +153,9 @@ func until(t testing.TB, conn *grpc.ClientConn, ids ...string) {
 // ready waits until somebody answers.
 func ready(t testing.TB, conn *grpc.ClientConn) {
 	t.Helper()
-	if _, err := who(t.Context(), conn, grpc.WaitForReady(true)); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := who(ctx, conn, grpc.WaitForReady(true)); err != nil {
 		t.Fatal(err)
 	}
 }

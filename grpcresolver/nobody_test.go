@@ -71,8 +71,13 @@ func TestWaitForReadyWaits(t *testing.T) {
 		}()
 		expectError(t, conn, "nobody offers") // meanwhile, who does not wait is told
 		register(t, b, start(t, "a").service())
-		if got := <-waiting; got.err != nil || got.id != "a" {
-			t.Errorf("the call that waited got %+v", got)
+		select {
+		case got := <-waiting:
+			if got.err != nil || got.id != "a" {
+				t.Errorf("the call that waited got %+v", got)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("the call that waited has not returned within 20 s")
 		}
 		impatient, cancel := context.WithCancel(t.Context())
 		cancel()

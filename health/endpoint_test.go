@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollcall-sd/rollcall/health"
 	"github.com/rollcall-sd/rollcall/registry"
@@ -62,7 +63,12 @@ func TestWhatAPlugInIsGiven(t *testing.T) {
 			Logger: quiet, Probes: map[string]health.Probe{"http": probe, "tcp": probe, "grpc": probe},
 		})
 		must(t, c.Register(t.Context(), registry.ServiceInfo{Name: "api", Address: "fd00::1", Port: 80, HealthEndpoint: endpoint}))
-		target := <-got
+		var target health.Target
+		select {
+		case target = <-got:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q: not probed within 20 s", endpoint)
+		}
 		must(t, c.Close())
 		if target.Endpoint != want || target.Instance.ID == "" || target.Instance.HostPort() != "[fd00::1]:80" {
 			t.Errorf("%q: the probe was given %+v, want endpoint %q", endpoint, target, want)

@@ -35,7 +35,11 @@ func TestWithoutCheckNobodyProbes(t *testing.T) {
 			await(t, b, "all four", passing(4))
 			if name == "redis" {
 				for range 10 {
-					<-beats
+					select {
+					case <-beats:
+					case <-time.After(20 * time.Second):
+						t.Fatal("no heartbeat within 20 s")
+					}
 				}
 			}
 			must(t, b.Close())

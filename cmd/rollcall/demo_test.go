@@ -136,7 +136,11 @@ func TestDemoKilled(t *testing.T) {
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-p.ended
+	select {
+	case <-p.ended:
+	case <-time.After(15 * time.Second):
+		t.Fatal("killed, the demo has not ended within 15 s")
+	}
 	p.awaitNoFamily(t, 5*time.Second)
 }
 

@@ -129,7 +129,12 @@ func TestSuperseded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := <-served; !errors.Is(err, registry.ErrSuperseded) {
-		t.Errorf("the service ended with %v", err)
+	select {
+	case err := <-served:
+		if !errors.Is(err, registry.ErrSuperseded) {
+			t.Errorf("the service ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the service has not ended within 20 s of its loss")
 	}
 }

@@ -96,8 +96,13 @@ func live(t *testing.T, cfg registry.RedisRegistryConfig) {
 	try("register an ID of ours", owner.Register(ctx, registry.ServiceInfo{Name: "s", Address: "10.0.0.1", Port: 99}))
 	until("four", func(s registry.Snapshot) bool { return len(s.Instances) == 4 })
 	for range 3 {
-		if err := <-beats; err != nil {
-			t.Fatalf("heartbeat: %v", err)
+		select {
+		case err := <-beats:
+			if err != nil {
+				t.Fatalf("heartbeat: %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("no heartbeat within 20 s")
 		}
 	}
 	found, err := operator.Discover(ctx, "s")

@@ -79,8 +79,13 @@ func (r *rig) tryRead(group string, known store.Known) (reading store.Reading, e
 		reading, err = a, e
 		close(done)
 	})
-	<-done
-	return reading, err
+	select {
+	case <-done:
+		return reading, err
+	case <-time.After(20 * time.Second):
+		r.Fatalf("Read of %q has not answered within 20 s", group)
+		return reading, nil
+	}
 }
 
 func (r *rig) renew(group string, leases ...store.Lease) store.Renewal {
