@@ -147,7 +147,7 @@ func TestKeysOfWrongType(t *testing.T) {
 			t.Errorf("the keys of %q were logged %d times: %q", name, len(lines), lines)
 		}
 	}
-	if lines := said.lines("does not answer", "WRONGTYPE"); len(lines) > 0 {
+	if lines := said.lines("backend unavailable", "WRONGTYPE"); len(lines) > 0 {
 		t.Errorf("the log says %q although Redis answers", lines)
 	}
 

@@ -168,6 +168,29 @@ func lookOn(t testing.TB, r registry.Registry, id string, names ...string) func(
 type catalogs struct {
 	mu   sync.Mutex
 	last registry.Catalog
+	all  []registry.Catalog
+}
+
+// latest returns the newest state.
+func (c *catalogs) latest() registry.Catalog {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+// kept fails the test if a state lacks the name, from the first that has it on.
+func (c *catalogs) kept(t testing.TB, name string) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	shown := false
+	for _, state := range c.all {
+		has := slices.Contains(state.Names, name)
+		if shown && !has {
+			t.Fatalf("false empty: the list of services lacked %q: %q, stale: %v", name, state.Names, state.Stale)
+		}
+		shown = shown || has
+	}
 }
 
 func watchNames(t testing.TB, b registry.Backend) *catalogs {
@@ -177,7 +200,7 @@ func watchNames(t testing.TB, b registry.Backend) *catalogs {
 	done.Go(func() {
 		for next := range b.WatchServices(ctx) {
 			c.mu.Lock()
-			c.last = next
+			c.last, c.all = next, append(c.all, next)
 			c.mu.Unlock()
 		}
 	})

@@ -5,7 +5,6 @@ package core
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -145,40 +144,6 @@ func (e *Engine) sleep(d time.Duration) bool {
 		return true
 	case <-e.ctx.Done():
 		return false
-	}
-}
-
-// health logs once when the backend goes away, and once when it is back.
-type health struct {
-	mu    sync.Mutex
-	since time.Time // zero while it answers
-}
-
-// away reports whether the backend did not answer when it was asked last.
-func (e *Engine) away() bool {
-	e.health.mu.Lock()
-	defer e.health.mu.Unlock()
-	return !e.health.since.IsZero()
-}
-
-func (e *Engine) contact(err error) {
-	if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrForeign) || errors.Is(err, context.Canceled) {
-		return
-	}
-	e.health.mu.Lock()
-	since := e.health.since
-	switch {
-	case err != nil && since.IsZero():
-		e.health.since = time.Now()
-	case err == nil:
-		e.health.since = time.Time{}
-	}
-	e.health.mu.Unlock()
-	if err != nil && since.IsZero() {
-		e.cfg.Logger.Warn("backend does not answer; keeping the last known state and trying on", "error", err)
-	}
-	if err == nil && !since.IsZero() {
-		e.cfg.Logger.Info("backend answers again", "away", time.Since(since).Round(time.Millisecond))
 	}
 }
 

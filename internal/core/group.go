@@ -28,12 +28,14 @@ type group struct {
 	pushed  []store.Notice
 	topic   *topic // nil while nobody watches
 	readers int    // that hold on to this group, so that it stays in the engine
+	outage  outage // of the backend's accepting writes
 }
 
 // flight is one read, waited for by any number of callers.
 type flight struct {
 	start  time.Time
 	reason string // of a resync; "" for a caller's read
+	prove  bool   // its answer may end the grace period of retained instances
 	done   chan struct{}
 	ended  bool // by its answer, or by Close before that; guarded by the group's lock
 	view   View
@@ -131,17 +133,18 @@ func (e *Engine) endFlights() {
 func (g *group) take(f *flight) store.Known {
 	f.start = time.Now()
 	g.current = f
+	f.prove = g.topic != nil && g.topic.graceOver(f.start)
 	if g.truth.distrust {
-		return store.Known{}
+		return store.Known{Prove: f.prove}
 	}
-	return store.Known{Rev: g.truth.rev, Next: g.truth.next, Moving: g.moving}
+	return store.Known{Rev: g.truth.rev, Next: g.truth.next, Moving: g.moving, Prove: f.prove}
 }
 
 // land takes a read's answer and starts the read that waited for it.
 func (g *group) land(f *flight, r store.Reading, err error) {
 	for {
 		g.mu.Lock()
-		gap, waited := "", !f.ended
+		gap, waited, failed := "", !f.ended, err
 		if err != nil {
 			g.pushed = nil // the next read answers for them
 			g.blind(err)
@@ -153,9 +156,10 @@ func (g *group) land(f *flight, r store.Reading, err error) {
 				g.topic.unpushed = r.Rev
 			}
 			gap = g.catchUp()
+			failed = g.outage.settle(&g.truth, r.Refused, time.Now())
 		}
 		if waited {
-			f.ended, f.err, f.view = true, err, View{Content: g.truth.view(), AsOf: f.start}
+			f.ended, f.err, f.view = true, failed, View{Content: g.truth.view(), AsOf: f.start}
 		}
 		if gap != "" && g.next == nil && g.e.ctx.Err() == nil {
 			g.next = &flight{reason: gap, done: make(chan struct{})}
@@ -170,11 +174,11 @@ func (g *group) land(f *flight, r store.Reading, err error) {
 		if waited {
 			close(f.done)
 		}
-		g.e.contact(err)
+		g.e.contact(source(g.name), failed)
 		if errors.Is(err, store.ErrForeign) {
 			g.e.reportBad(g.name, "", err)
 		}
-		g.e.readEnded(g.name, f, &r, err)
+		g.e.readEnded(g.name, f, &r, failed)
 		if next == nil {
 			return
 		}
@@ -234,6 +238,7 @@ func (g *group) apply(f *flight, r *store.Reading) {
 	default:
 		ev = g.truth.full(g, r)
 	}
+	g.outage.learn(ev)
 	for _, id := range r.Bad {
 		g.e.reportBad(g.name, id, errors.New("not a record that this version can read"))
 	}
@@ -245,7 +250,7 @@ func (g *group) apply(f *flight, r *store.Reading) {
 		if r.Kind == store.Full {
 			gone = before
 		}
-		g.topic.show(gone, ev, confirmed, at, jumped, f != nil)
+		g.topic.show(gone, ev, answer{at: at, confirmed: confirmed, jumped: jumped, proven: f != nil && f.prove, refused: r.Refused})
 	}
 }
 
@@ -264,7 +269,11 @@ func (g *group) setBack(f *flight, r *store.Reading) bool {
 
 // blind notes that a read failed. g.mu is held.
 func (g *group) blind(err error) {
-	if g.topic != nil && !errors.Is(err, store.ErrClosed) {
+	if errors.Is(err, store.ErrClosed) {
+		return
+	}
+	g.outage.begin(&g.truth)
+	if g.topic != nil {
 		g.topic.lostSight(err)
 	}
 }

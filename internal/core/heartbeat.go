@@ -66,7 +66,7 @@ func (e *Engine) beat(due time.Time) (done bool) {
 			err = healErr
 			maps.Copy(failed, again)
 		}
-		e.contact(err)
+		e.contact(heartbeats, err)
 		e.cfg.Hooks.heartbeat(todo.n, time.Since(start), err)
 		if err == nil {
 			if late := time.Since(due); late > e.cfg.Beat/10 {

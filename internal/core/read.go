@@ -57,7 +57,7 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 		failed = f.err
 		pause := 10 * time.Millisecond << min(try, 5)
 		pause = pause/2 + rand.N(pause/2)
-		if !errors.Is(f.err, store.ErrUnavailable) || time.Until(give) < pause {
+		if !errors.Is(f.err, store.ErrUnavailable) || errors.Is(f.err, store.ErrRefused) || time.Until(give) < pause {
 			return f.err
 		}
 		t := time.NewTimer(pause)
@@ -105,9 +105,13 @@ func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) 
 		if a.err != nil {
 			return nil, a.err
 		}
+		g := e.group(name)
+		defer e.release(g)
+		g.mu.Lock()
+		defer g.mu.Unlock()
 		var t truth
 		t.full(&group{e: e, name: name}, &a.r)
-		return t.sorted, nil
+		return t.sorted, g.outage.settle(&t, a.r.Refused, time.Now())
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -46,33 +47,11 @@ type shown struct {
 	stale   error
 }
 
-// held is an instance that is shown although the backend does not list it.
-type held struct {
-	entry *Entry
-	until time.Time
-	// loss: it is gone without proof; otherwise its lease has just run out, and
-	// owners that were held up as the backend was get a moment to show up.
-	loss bool
-}
-
-// doubt is how long an expiry must stand before watchers are told. Owners try
-// again at most retryMost apart, so after a short stall of the backend, which
-// no reader may have noticed, they are back by then.
-const doubt = retryMost + 100*time.Millisecond
-
 // slowFailure: a request that failed after so long timed out, so sight is lost
 // for sure; one that failed sooner is tried again before anybody is told.
 const slowFailure = 150 * time.Millisecond
 
 var errHeld = errors.New("the backend lost instances or could not be watched; their owners have not registered again yet")
-
-// heldUntil is when an owner has had the time to register again, if the backend
-// answers since a moment between since and at. The read that then shows the end
-// takes a little, too, but not at the cost of what an owner's next try may take.
-func (e *Entry) heldUntil(since, at time.Time) time.Time {
-	const read = 200 * time.Millisecond
-	return maxTime(since.Add(max(e.TTL, e.Beat+time.Second)-read), at.Add(e.Beat+retryMost))
-}
 
 // watch returns the group's topic, shared by all watchers, for release by unwatch.
 func (e *Engine) watch(name string) *topic {
@@ -128,66 +107,87 @@ func (e *Engine) unwatch(t *topic) {
 	e.release(g)
 }
 
-// show takes the truth anew. gone are those that were live before and may not
-// be now. read: the backend was asked, so holds may end.
-func (t *topic) show(gone []*Entry, ev evidence, confirmed, at time.Time, jumped, read bool) {
+// answer is what the backend's answer says beside the state.
+type answer struct {
+	at        time.Time // of its arrival
+	confirmed time.Time // when the state stood for sure
+	jumped    bool      // the backend's clock ran ahead
+	proven    bool      // what it lacks is known not to have been lost for want of a write
+	refused   error     // the backend accepts no write: nothing that it lacks is gone for sure
+}
+
+// show takes the truth anew. gone are those that were live before and may not be now.
+func (t *topic) show(gone []*Entry, ev evidence, a answer) {
 	g := t.g
-	blind := t.failures > 0 || jumped ||
-		!t.contact.IsZero() && g.e.cfg.Beat > 0 && g.e.instant == nil && at.Sub(t.contact) > g.e.cfg.Beat+time.Second
+	blind := a.refused != nil || t.failures > 0 || a.jumped ||
+		!t.contact.IsZero() && g.e.cfg.Beat > 0 && g.e.instant == nil && a.at.Sub(t.contact) > g.e.cfg.Beat+time.Second
 	if t.contact.IsZero() {
 		gone = nil // what an earlier reader saw may be long ago
 	}
-	since := at // no later than that the backend lost what is missing, or answers again
+	since := a.at // no later than that the backend lost what is missing, or answers again
 	switch {
+	case a.refused != nil:
 	case t.failures > 0:
 		since = t.failed
 		// A read that itself had to wait was answered as soon as the backend could.
-		if waited := at.Add(-100 * time.Millisecond); confirmed.Before(waited) {
+		if waited := a.at.Add(-100 * time.Millisecond); a.confirmed.Before(waited) {
 			since = maxTime(since, waited)
 		}
 	case !blind && !t.contact.IsZero():
 		since = t.contact
 	}
-	t.contact, t.failures, t.away, t.retry = at, 0, nil, time.Time{}
-	t.asOf.Store(&confirmed)
+	t.contact, t.away, t.retry = a.at, a.refused, time.Time{}
+	if a.refused == nil {
+		t.failures = 0
+		t.asOf.Store(&a.confirmed)
+	} else {
+		t.failures++
+		t.failed = a.at
+		// Each owner's next success is pushed; asking often would only load the server.
+		t.retry = a.at.Add(pauseAfter(t.failures, max(retryMost, g.e.cfg.Beat)))
+	}
 	for _, e := range gone {
-		if now := g.truth.entries[e.ID]; now != nil && !g.truth.expired[e.ID] {
+		if g.truth.lists(e.ID) || t.held[e.ID] != nil {
 			continue // it lives, perhaps as a newer registration
 		}
-		if t.held[e.ID] != nil {
-			continue
-		}
-		reason, proven := ev.covers(e)
-		switch {
-		case !proven:
-			t.held[e.ID] = &held{entry: e, until: e.heldUntil(since, at), loss: true}
-		case reason != store.Expired:
-		case blind:
-			t.held[e.ID] = &held{entry: e, until: e.heldUntil(since, at), loss: true}
-		default:
-			t.held[e.ID] = &held{entry: e, until: at.Add(doubt)}
+		switch judge(ev.ended(e), blind) {
+		case retained:
+			t.held[e.ID] = &held{entry: e, until: e.heldUntil(since, a.at), loss: true}
+		case doubted:
+			t.held[e.ID] = &held{entry: e, until: a.at.Add(doubt)}
 		}
 	}
 	for id, h := range t.held {
-		if now := g.truth.entries[id]; now != nil && !g.truth.expired[id] {
+		switch over := !a.at.Before(h.until); {
+		case g.truth.lists(id):
 			delete(t.held, id)
-			continue
-		}
-		if reason, proven := ev.covers(h.entry); proven && reason != store.Expired {
+		case judge(ev.ended(h.entry), blind) == dropped:
 			delete(t.held, id)
-			continue
-		}
-		if blind {
-			// The time that owners have begins anew.
-			h.loss, h.until = true, maxTime(h.until, h.entry.heldUntil(since, at))
-			continue
-		}
-		if read && !at.Before(h.until) {
+		case blind:
+			// The time that owners have begins again.
+			h.loss, h.until = true, maxTime(h.until, h.entry.heldUntil(since, a.at))
+		case over && a.proven:
 			delete(t.held, id)
 		}
 	}
 	t.publish()
 	t.schedule()
+}
+
+// graceOver reports whether a read that starts now is to end a grace period.
+func (t *topic) graceOver(now time.Time) bool {
+	for _, h := range t.held {
+		if !now.Before(h.until) {
+			return true
+		}
+	}
+	return false
+}
+
+// pauseAfter is how long to wait after so many failed reads, at most longest.
+func pauseAfter(failures int, longest time.Duration) time.Duration {
+	pause := min(longest, 25*time.Millisecond<<min(failures, 12))
+	return pause/2 + rand.N(pause/2+1)
 }
 
 func maxTime(a, b time.Time) time.Time {
@@ -205,8 +205,7 @@ func (t *topic) lostSight(err error) {
 	if t.failures > 1 || f == nil || time.Since(f.start) > slowFailure {
 		t.away = err
 	}
-	pause := min(retryMost, 25*time.Millisecond<<min(t.failures, 5))
-	t.retry = time.Now().Add(pause/2 + rand.N(pause/2+1))
+	t.retry = time.Now().Add(pauseAfter(t.failures, retryMost))
 	t.publish()
 	t.schedule()
 }
@@ -266,14 +265,15 @@ func (t *topic) content() *Content {
 		return truth
 	}
 	entries := slices.Clone(truth.Entries)
-	ids := make([]string, 0, len(t.held))
+	shown := make([]string, 0, len(t.held))
 	for id, h := range t.held {
 		entries = append(entries, h.entry)
-		ids = append(ids, id)
+		shown = append(shown, id+"\n"+strconv.FormatUint(h.entry.Revision(), 36))
 	}
 	slices.SortFunc(entries, compare)
-	slices.Sort(ids)
-	return &Content{Entries: entries, Revision: number(g.truth.rev, append(ids, "held")...)}
+	slices.Sort(shown)
+	but := append(g.truth.expiredIDs(), "\nretained") // which no ID is
+	return &Content{Entries: entries, Revision: number(g.truth.rev, append(but, shown...)...)}
 }
 
 // schedule sets the timer to the next moment at which to read on one's own: the

@@ -2,8 +2,8 @@ package core
 
 import (
 	"hash/maphash"
+	"maps"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
@@ -23,14 +23,11 @@ type truth struct {
 	distrust bool
 }
 
-// evidence says why records are gone: by ID, the reason and the latest stamp it covers.
-type evidence map[string]store.Tombstone
+// lists reports whether an instance is part of it and lives.
+func (t *truth) lists(id string) bool { return t.entries[id] != nil && !t.expired[id] }
 
-// covers reports whether a record's end is proven.
-func (ev evidence) covers(e *Entry) (store.Reason, bool) {
-	t, ok := ev[e.ID]
-	return t.Reason, ok && t.Stamp >= e.Stamp
-}
+// expiredIDs lists those that are past their expiry, in order.
+func (t *truth) expiredIDs() []string { return slices.Sorted(maps.Keys(t.expired)) }
 
 // gone returns the live records that a reading, unless it is full, says have
 // ended or cannot be read any more.
@@ -56,12 +53,7 @@ func (t *truth) gone(r *store.Reading) []*Entry {
 // view returns the content as of now, made once per change.
 func (t *truth) view() *Content {
 	if t.content == nil {
-		var but []string
-		for id := range t.expired {
-			but = append(but, id)
-		}
-		sort.Strings(but)
-		t.content = &Content{Entries: t.sorted, Revision: number(t.rev, but...)}
+		t.content = &Content{Entries: t.sorted, Revision: number(t.rev, t.expiredIDs()...)}
 	}
 	return t.content
 }

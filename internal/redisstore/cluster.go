@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -283,34 +282,6 @@ func (s *Store) catalog(lengths map[string]time.Duration) {
 // with a clock of its own, which is known by the key: no service's name has a newline.
 func (s *Store) tellIndex(key, what string, args ...any) {
 	s.tell(&call{script: catalogScript, keys: []string{key}, args: append([]any{what, 0}, args...), due: 1, group: "\n" + key})
-}
-
-// verify takes the services without a live instance out of a reading of the
-// catalog, which on a Cluster lags behind them. Without evidence of why they are
-// gone, a watch keeps them a while.
-func (s *Store) verify(ctx context.Context, r *store.Reading) error {
-	if len(r.Records) == 0 {
-		return nil
-	}
-	pipe := s.client.Pipeline()
-	live := make([]*redis.IntCmd, len(r.Records))
-	for i, rec := range r.Records {
-		live[i] = pipe.ZCount(ctx, s.keys.base(rec.ID)+":z", strconv.FormatInt(r.Now, 10), "(+inf")
-	}
-	execute(ctx, pipe)
-	kept := r.Records[:0]
-	for i, rec := range r.Records {
-		n, err := live[i].Result()
-		switch {
-		case err != nil:
-			return unavailable(err)
-		case n > 0:
-			kept = append(kept, rec)
-		}
-	}
-	r.Records = kept
-	r.Rev = revisionOf(kept)
-	return nil
 }
 
 // leaveCatalog tells the catalog that a service's last instance left.

@@ -15,16 +15,16 @@ import (
 
 func TestConformance(t *testing.T) {
 	server := testredis.Start(t)
-	runConformance(t, ClientConfig{Addr: server.Addr()}, true)
+	runConformance(t, ClientConfig{Addr: server.Addr()}, true, server)
 }
 
 // On a Cluster the same holds, but that what spans several services is not one step.
 func TestConformanceOnCluster(t *testing.T) {
 	cluster := testredis.StartCluster(t, 3, 0)
-	runConformance(t, ClientConfig{Addrs: cluster.Addrs()}, false)
+	runConformance(t, ClientConfig{Addrs: cluster.Addrs()}, false, cluster.Nodes...)
 }
 
-func runConformance(t *testing.T, cfg ClientConfig, atomic bool) {
+func runConformance(t *testing.T, cfg ClientConfig, atomic bool, servers ...*testredis.Server) {
 	n := 0
 	storetest.Run(t, storetest.Harness{
 		New: func(t *testing.T) storetest.Backend {
@@ -34,9 +34,18 @@ func runConformance(t *testing.T, cfg ClientConfig, atomic bool) {
 			return storetest.Backend{
 				Open:   func(owner string) store.Store { return openTest(t, cfg, namespace, owner) },
 				Expire: func(group string, ids ...string) { expire(t, admin, newKeyspace(namespace), group, ids...) },
+				Refuse: func() (accept func()) {
+					set := func(replicas string) {
+						for _, s := range servers {
+							s.ConfigSet("min-replicas-to-write", replicas)
+						}
+					}
+					set("1")
+					return func() { set("0") }
+				},
 			}
 		},
-		Leases: true, Owners: true, Deltas: true, Atomic: atomic,
+		Leases: true, Owners: true, Deltas: true, Atomic: atomic, Refuses: true,
 	})
 }
 

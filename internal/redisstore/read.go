@@ -2,9 +2,8 @@ package redisstore
 
 import (
 	"context"
-	"hash/fnv"
+	"errors"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -66,10 +65,9 @@ func (s *Store) sendReads(ops []*readOp) {
 	calls := make([]*call, len(ask))
 	for i, o := range ask {
 		if o.group == store.Catalog {
-			o.call = &call{script: namesScript, keys: []string{s.keys.names}}
+			o.call = s.namesCall()
 		} else {
-			base := s.keys.base(o.group)
-			o.call = &call{script: readScript, keys: []string{base + ":h", base + ":z"}, args: []any{o.known.Rev}}
+			o.call = s.readCall(o.group, o.known)
 		}
 		calls[i] = o.call
 	}
@@ -83,11 +81,11 @@ func (s *Store) sendReads(ops []*readOp) {
 		var r store.Reading
 		var err error
 		if o.group == store.Catalog {
-			if r, err = parseNames(now, o.call.reply); err == nil && s.cluster {
+			if r, err = s.parseNames(now, o.call.reply); err == nil && s.cluster {
 				err = s.verify(ctx, &r)
 			}
 		} else {
-			r, err = parseReading(now, o.call.reply)
+			r, err = s.parseReading(now, o.call.reply)
 		}
 		if r.Ahead {
 			s.tidy(o.group)
@@ -106,7 +104,7 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 	pipe := s.client.Pipeline()
 	checked := make([]*readOp, 0, len(ops))
 	for _, o := range ops {
-		if o.known.Rev == "" || o.known.Moving || o.group == store.Catalog {
+		if o.known.Rev == "" || o.known.Moving || o.known.Prove || o.group == store.Catalog {
 			ask = append(ask, o)
 			continue
 		}
@@ -147,21 +145,29 @@ func hasExpired(r *store.Reading) bool {
 	return len(r.Expired) > 0 || slices.ContainsFunc(r.Buried, func(t store.Tombstone) bool { return t.Reason == store.Expired })
 }
 
-func parseReading(now int64, reply []any) (store.Reading, error) {
+// parseReading takes the reply of the read script.
+func (s *Store) parseReading(now int64, reply []any) (store.Reading, error) {
 	r := store.Reading{Now: now, Rev: text(reply, 1), Next: parseScore(text(reply, 3))}
 	kind := text(reply, 2)
-	dead, _ := element(reply, 4)
+	over, _ := element(reply, 4)
+	ended, err := s.takeRefusal(text(reply, 5), texts(over))
+	if err != nil && !errors.Is(err, store.ErrRefused) {
+		return r, err
+	}
+	if r.Refused = err; err != nil {
+		r.Next = now - 1 // so that each read asks again
+	}
 	switch kind {
 	case "none":
 		return r, nil
 	case "same":
 		r.Kind = store.Same
-		r.Expired = texts(dead)
+		r.Expired = ended
 		return r, nil
 	case "delta":
 		r.Kind = store.Delta
-		r.Expired = texts(dead)
-		items, ok := element(reply, 5)
+		r.Expired = ended
+		items, ok := element(reply, 6)
 		if !ok || len(items)%5 != 0 {
 			return r, unavailable(errReply)
 		}
@@ -170,15 +176,33 @@ func parseReading(now int64, reply []any) (store.Reading, error) {
 		}
 		return r, nil
 	case "full":
-		hash, ok := element(reply, 5)
-		scores, ok2 := element(reply, 6)
+		hash, ok := element(reply, 6)
+		scores, ok2 := element(reply, 7)
 		if !ok || !ok2 {
 			return r, unavailable(errReply)
 		}
-		fillFull(&r, hash, scores)
+		fillFull(&r, hash, scores, ended)
 		return r, nil
 	}
 	return r, unavailable(errReply)
+}
+
+// readCall reads a service with the script.
+func (s *Store) readCall(group string, known store.Known) *call {
+	mode := "collect"
+	switch {
+	case s.writable.rightless():
+		mode = "look"
+	case known.Prove:
+		mode = "prove"
+	}
+	base := s.keys.base(group)
+	c := &call{script: readScript, keys: []string{base + ":h", base + ":z"},
+		args: []any{known.Rev, s.cfg.Owner, s.nextSeq(), group, mode}}
+	if !s.cluster {
+		c.keys = append(c.keys, s.keys.names)
+	}
+	return c
 }
 
 // addChange takes one change: id, record, overlay, expiry, tombstone.
@@ -218,8 +242,9 @@ func addRecord(r *store.Reading, rec *store.Record) {
 // it shows that the clock was set back.
 const ahead = 100_000
 
-// fillFull takes the whole hash and the whole sorted set.
-func fillFull(r *store.Reading, hash, scores []any) {
+// fillFull takes the whole hash and the whole sorted set, and which of the leases
+// that are past their expiry count as ended.
+func fillFull(r *store.Reading, hash, scores []any, ended []string) {
 	expiry := make(map[string]string, len(scores)/2)
 	for i := 0; i+1 < len(scores); i += 2 {
 		expiry[text(scores, i)] = text(scores, i+1)
@@ -250,7 +275,7 @@ func fillFull(r *store.Reading, hash, scores []any) {
 			if rec.Expires <= 0 {
 				continue // no lease goes with it
 			}
-			if rec.Expires < r.Now {
+			if rec.Expires < r.Now && slices.Contains(ended, id) {
 				r.Buried = append(r.Buried, store.Tombstone{ID: id, Reason: store.Expired, Stamp: rec.Stamp, Owner: rec.Owner})
 				continue
 			}
@@ -274,46 +299,4 @@ func texts(list []any) []string {
 		out[i] = text(list, i)
 	}
 	return out
-}
-
-// revisionOf numbers a set of names.
-func revisionOf(records []*store.Record) string {
-	names := make([]string, len(records))
-	for i, r := range records {
-		names[i] = r.ID
-	}
-	slices.Sort(names)
-	h := fnv.New64a()
-	for _, n := range names {
-		h.Write([]byte(n))
-		h.Write([]byte{0})
-	}
-	return strconv.FormatUint(h.Sum64(), 36)
-}
-
-// parseNames makes a reading of the catalog.
-func parseNames(now int64, reply []any) (store.Reading, error) {
-	list, ok := element(reply, 1)
-	if !ok || len(list)%2 != 0 {
-		return store.Reading{}, unavailable(errReply)
-	}
-	r := store.Reading{Now: now}
-	for i := 0; i < len(list); i += 2 {
-		name, score := text(list, i), parseScore(text(list, i+1))
-		if score < 0 {
-			r.Buried = append(r.Buried, store.Tombstone{ID: name, Reason: store.Left})
-			continue
-		}
-		if score < now {
-			r.Buried = append(r.Buried, store.Tombstone{ID: name, Reason: store.Expired})
-			continue
-		}
-		left := time.Duration(score-now) * time.Microsecond
-		r.Records = append(r.Records, &store.Record{ID: name, Expires: score, TTL: left, Beat: left})
-		if r.Next == 0 || score < r.Next {
-			r.Next = score
-		}
-	}
-	r.Rev = revisionOf(r.Records)
-	return r, nil
 }

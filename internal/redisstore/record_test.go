@@ -113,22 +113,24 @@ func FuzzReply(f *testing.F) {
 	f.Add("17", "1.a:1", "full", "+i", `[1,17,"alpha",3,30000,10000,0,{}]`, "1795416294814490")
 	f.Add("", "", "none", "", "", "")
 	f.Fuzz(func(t *testing.T, now, rev, kind, a, b, c string) {
+		st := &Store{}
 		for _, reply := range [][]any{
 			{now, rev, kind},
+			{now, rev, kind, a, []any{b}, c, []any{a, b, c, a, b}},
 			{now, rev, kind, a, []any{b}, []any{a, b, c, a, b}},
-			{now, rev, kind, a, []any{b}, []any{a, b, "+" + a, b, "~" + a, c, "-" + a, b}, []any{a, c, "", "inf"}},
+			{now, rev, kind, a, []any{b}, "", []any{a, b, "+" + a, b, "~" + a, c, "-" + a, b}, []any{a, c, "", "inf"}},
 			{now, rev, kind, int64(3), []any{nil}, []any{nil, a}, []any{a}},
 			{nil, nil, nil, nil, nil, nil, nil},
 		} {
-			if r, err := parseReading(parseScore(now), reply); err == nil {
+			if r, err := st.parseReading(parseScore(now), reply); err == nil {
 				for _, rec := range r.Records {
 					if rec == nil || rec.Expires <= 0 {
 						t.Errorf("%v reads as %+v", reply, rec)
 					}
 				}
 			}
-			_, _ = parseNames(parseScore(now), []any{now, []any{a, c, b, rev}})
-			_, _ = parseNames(parseScore(now), reply)
+			_, _ = st.parseNames(parseScore(now), []any{now, []any{a, c, b, rev}, c, now})
+			_, _ = st.parseNames(parseScore(now), reply)
 		}
 	})
 }

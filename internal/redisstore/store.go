@@ -149,6 +149,15 @@ func (s *Store) probe(ctx context.Context) error {
 		return unavailable(c.err)
 	}
 	s.learn("", c.reply)
+	refused := refusal(text(c.reply, 1))
+	if s.noteProof(refused); refused != nil {
+		// A process that only reads can do without, but what a client of the
+		// caller's reaches must not be a replica.
+		if s.cfg.Owned == nil && redis.HasErrorPrefix(refused, "READONLY") {
+			return unavailable(refused)
+		}
+		s.cfg.Logger.Warn("Redis refuses writes; opened to read", "error", refused)
+	}
 	if own, ok := s.client.(*Client); ok && own.identity != nil {
 		own.identity.learn(server)
 	}

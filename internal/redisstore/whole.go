@@ -96,14 +96,18 @@ func (w *wholeRead) reading(now int64) (store.Reading, bool) {
 			whole = true
 			continue
 		}
-		if at := parseScore(text(scores, i+1)); at >= now && at > 0 && (r.Next == 0 || at < r.Next) {
+		at := parseScore(text(scores, i+1))
+		if at > 0 && at < now {
+			return r, false // which the script proves
+		}
+		if at > 0 && (r.Next == 0 || at < r.Next) {
 			r.Next = at
 		}
 	}
 	if !whole {
 		return r, false
 	}
-	fillFull(&r, hash, scores)
+	fillFull(&r, hash, scores, nil)
 	return r, true
 }
 

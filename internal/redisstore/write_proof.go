@@ -2,10 +2,14 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
 // writeProof remembers when the server last accepted a write of this process. A
@@ -17,7 +21,8 @@ type writeProof struct {
 	mu       sync.Mutex
 	accepted time.Time
 	refused  time.Time // when it last said READONLY and connections were closed
-	denied   bool      // the user has no right to write: nothing is asked
+	ever     bool      // the server accepted a write of this process
+	denied   bool      // the user never had the right to write: nothing is asked
 	loaded   bool      // the server knows the script, as far as this process knows
 	expired  bool      // a lease was found to have ended since checkServer
 }
@@ -49,9 +54,11 @@ func (s *Store) checkWriteProof(cmd *redis.Cmd) error {
 	w := &s.writable
 	w.mu.Lock()
 	w.loaded = err == nil || w.loaded && !redis.HasErrorPrefix(err, "NOSCRIPT")
-	w.denied = redis.HasErrorPrefix(err, "NOPERM")
 	w.mu.Unlock()
-	s.noteWrite(err)
+	if reply, ok := cmd.Val().([]any); ok && err == nil {
+		err = refusal(text(reply, 1))
+	}
+	s.noteProof(err)
 	if redis.HasErrorPrefix(err, "READONLY") {
 		return err
 	}
@@ -65,7 +72,7 @@ func (s *Store) noteWrite(err error) {
 	defer w.mu.Unlock()
 	switch {
 	case err == nil:
-		w.accepted = time.Now()
+		w.accepted, w.ever, w.denied = time.Now(), true, false
 	case redis.HasErrorPrefix(err, "READONLY"):
 		w.accepted = time.Time{}
 		// A name that still leads to the replica is not looked up with each retry.
@@ -77,6 +84,63 @@ func (s *Store) noteWrite(err error) {
 			s.inBackground(own.Redial)
 		}
 	}
+}
+
+// rightless reports whether the user never had the right to write, as far as this
+// process knows. It believes that a lease ended when its owner had as long again
+// to renew it, or when a later write of another shows it.
+func (w *writeProof) rightless() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.denied
+}
+
+// refusal is an error of what the server said to a write in a script; nil for "".
+func refusal(word string) error {
+	if word == "" {
+		return nil
+	}
+	return said(strings.TrimPrefix(word, "-"))
+}
+
+// said is an error that the server gave in a script's reply.
+type said string
+
+func (s said) Error() string { return string(s) }
+
+// RedisError marks it as the server's own word, as go-redis does.
+func (said) RedisError() {}
+
+func noPermission(err error) bool {
+	return err != nil && (redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "can't run this command"))
+}
+
+// takeRefusal takes what the server said to the write of a read, or "". over are
+// the leases whose owners had as long again to renew them. It returns the leases
+// that count as ended, with an ErrRefused when none is proven to.
+func (s *Store) takeRefusal(word string, over []string) (ended []string, err error) {
+	refused := refusal(word)
+	if refused == nil {
+		return over, nil
+	}
+	s.noteProof(refused)
+	switch {
+	case s.writable.rightless():
+		return over, nil
+	case redis.HasErrorPrefix(refused, "READONLY"):
+		return nil, unavailable(refused) // what a replica holds may be long out of date
+	}
+	return []string{}, fmt.Errorf("%w: %w: %w", store.ErrUnavailable, store.ErrRefused, refused)
+}
+
+// noteProof takes the answer to a write that was to show whether the server
+// accepts any.
+func (s *Store) noteProof(err error) {
+	s.noteWrite(err)
+	w := &s.writable
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.denied = !w.ever && (w.denied || noPermission(err))
 }
 
 // noteExpiry has the next checkServer make a connection: the address may lead to

@@ -20,6 +20,9 @@ var (
 	// ErrForeign comes with ErrUnavailable: something that is not the registry's
 	// stands in the place of one group, whereas the backend answers.
 	ErrForeign = errors.New("another program's data is in the place of this service")
+	// ErrRefused comes with ErrUnavailable: the backend answers reads and refuses
+	// writes, so that owners cannot renew, and no absence is proven.
+	ErrRefused = errors.New("it refuses writes, so instances whose leases ended may still run")
 )
 
 // Catalog is the group whose records are the names of the live groups.
@@ -234,6 +237,9 @@ type Known struct {
 
 	// Moving: the last read found a change, so that this one may, too.
 	Moving bool
+	// Prove: the reader is about to take what is missing for gone, so the store
+	// makes sure that the backend accepts writes.
+	Prove bool
 	// Here: the caller does nothing else before the answer, so the store may use its goroutine.
 	Here bool
 }
@@ -250,7 +256,9 @@ const (
 	Delta
 )
 
-// Reading is the state of a group at one moment.
+// Reading is the state of a group at one moment. That a record ended is said only
+// if the backend accepted a write after the end of its lease: until then its
+// owner may have tried to renew it without success.
 type Reading struct {
 	Kind    Kind
 	Now     int64  // backend's clock, µs since the epoch
@@ -259,6 +267,10 @@ type Reading struct {
 	Buried  []Tombstone
 	// Expired names records that are part of Rev but past their expiry.
 	Expired []string
+	// Refused, when not nil, says why the backend accepts no write, with which it
+	// would prove that a lease has ended: an ErrRefused. Then records past their
+	// expiry count as live, and what is missing may have been lost.
+	Refused error
 	// Next is the earliest expiry of those that live; 0: none.
 	Next int64
 	// Bad names entries that could not be read.

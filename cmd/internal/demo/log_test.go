@@ -23,9 +23,9 @@ func TestLoggerIsQuiet(t *testing.T) {
 	var got []string
 	logger := newLogger(&lines{take: func(line string) { got = append(got, line) }})
 	logger.Debug("registered")
-	logger.Info("backend answers again")
+	logger.Info("backend available again")
 	logger.Warn("heartbeat failed", "service", "hello")
-	if want := []string{`level=INFO msg="backend answers again"`, `level=WARN msg="heartbeat failed" service=hello`}; !slices.Equal(got, want) {
+	if want := []string{`level=INFO msg="backend available again"`, `level=WARN msg="heartbeat failed" service=hello`}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -300,6 +300,15 @@ local function wrong_type(err)
   return type(err) == 'string' and string.find(err, 'WRONGTYPE', 1, true) ~= nil
 end
 
+-- What the server said when f wrote, or '' when it accepted that. That a key is of
+-- another type is no refusal.
+local function refused(f)
+  local fine, err = pcall(f)
+  if fine then return '' end
+  if wrong_type(err) then error(err) end
+  return type(err) == 'table' and err.err or tostring(err)
+end
+
 -- Whether a reply says that the key is of another type. Something else in the
 -- place of the catalog or of a hint costs what these are good for, not the service.
 local function stray(reply)
@@ -309,7 +318,7 @@ local function stray(reply)
 end
 
 -- The catalog: a sorted set of service names, scored with the end of their
--- longest lease, or with minus the end of the evidence that they are gone.
+-- longest lease, or with minus the end of the evidence that the last one left.
 -- known: the service had a live member before, so the catalog should have it.
 -- brief: its owner is going to renew it before the catalog's own time is over.
 local function catalog_set(key, now, name, expiry, known, brief)
@@ -326,10 +335,10 @@ local function catalog_set(key, now, name, expiry, known, brief)
   local lived = was and was >= now
   if expiry then
     redis.call('ZADD', key, num(expiry), name)
-  elseif was then
-    redis.call('ZADD', key, num(-(now + OUTLIVE)), name)
+  elseif lived then
+    redis.call('ZADD', key, num(-(now + OUTLIVE)), name) -- the last one left
   else
-    return
+    return -- the last one expired: the score says when
   end
   redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000)))
   if (expiry ~= nil) ~= (lived == true) then

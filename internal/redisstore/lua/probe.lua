@@ -1,5 +1,5 @@
--- Shows at start that scripts run, that the server may be written to, and what time it is.
+-- Shows that scripts run, what time it is, and whether the server accepts writes.
 -- KEYS  a key that never exists
--- Answers {now}.
-redis.call('PEXPIREAT', KEYS[1], 1)
-return {num(clock())}
+-- Answers {now, what the server said to a write, or ''}.
+local now = clock()
+return {num(now), refused(function() redis.call('PEXPIREAT', KEYS[1], 1) end)}

@@ -1,29 +1,65 @@
--- Reads a service; writes nothing.
--- KEYS  base:h base:z
--- ARGV  rev that the reader knows, or ''
--- Answers {now, rev, kind, earliest expiry of a live member or '', expired ids, ...}, kind being
+-- Reads a service. That an instance is gone is evidence only if the server
+-- accepts a write after the end of its lease: until then its owner may have
+-- renewed without success. So a read that finds a lease ended collects the
+-- service, and one that finds less than its reader knows makes sure that
+-- writes are accepted. Any other read writes nothing.
+-- KEYS  base:h base:z [names: only on a standalone server]
+-- ARGV  rev that the reader knows, or ''; owner seq service; mode: collect (as above),
+--       prove (make sure in any case) or look (write nothing: the user has no right to)
+-- Answers {now, rev, kind, when the next lease ends or '', ended, refusal, ...}, kind being
 --   none   nothing is stored
 --   same   nothing changed
 --   delta  then a list, per id that changed: id, record or '', overlay or '', expiry or '', tombstone or ''
 --   full   then the whole hash and the whole sorted set
-local h, z, known = KEYS[1], KEYS[2], ARGV[1]
+-- refusal is what the server said to the write, or ''. If it is not '', or the
+-- mode is look, no lease that has ended is proven to: ended lists those whose
+-- owners had as long again to renew them, and the others end when they had.
+local h, z, known, mode = KEYS[1], KEYS[2], ARGV[1], ARGV[5]
 local now = clock()
-local rev = redis.call('HGET', h, 'rev')
-if not rev or not redis.call('ZSCORE', z, '') then return {num(now), '', 'none', '', {}} end
-local dead = redis.call('ZRANGEBYSCORE', z, '0', '(' .. num(now))
-local nearest = redis.call('ZRANGEBYSCORE', z, num(now), '(+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or ''
-if known == rev then return {num(now), rev, 'same', nearest, dead} end
-local from, to = tonumber(string.match(known, '^%d+')), tonumber(string.match(rev, '^%d+'))
-if from and to - from > 0 and to - from < LOG then
+local base = string.sub(h, 1, -3)
+local rev, whole, dead
+local function look()
+  rev = redis.call('HGET', h, 'rev')
+  whole = rev and redis.call('ZSCORE', z, '') and true
+  dead = whole and redis.call('ZRANGEBYSCORE', z, '0', '(' .. num(now)) or {}
+end
+
+local proven, refusal = mode == 'look', ''
+local function prove()
+  if proven then return end
+  proven = true
+  refusal = refused(function()
+    if #dead == 0 then
+      redis.call('PEXPIREAT', base .. ':p', 1)
+      return
+    end
+    local s = open(base, now, ARGV[2] .. ':' .. ARGV[3])
+    touch(s)
+    prune(s)
+    commit(s)
+    if KEYS[3] then catalog_set(KEYS[3], now, ARGV[4], top(s)) end
+  end)
+  look()
+end
+
+look()
+if mode == 'prove' or not whole or #dead > 0 then prove() end
+
+-- What the log names since the revision known, or nil when it does not reach back.
+local function changes()
+  local from, to = tonumber(string.match(known, '^%d+')), tonumber(string.match(rev, '^%d+'))
+  if not from or to - from <= 0 or to - from >= LOG then return nil end
   local slots = {}
   for n = from, to do slots[#slots + 1] = '@' .. n % LOG end
   local log = redis.call('HMGET', h, unpack(slots))
-  local leads = string.sub(log[1] or '', 1, #known + 1) == known .. ' ' and string.sub(log[#log] or '', 1, #rev + 1) == rev .. ' '
+  if string.sub(log[1] or '', 1, #known + 1) ~= known .. ' ' or string.sub(log[#log] or '', 1, #rev + 1) ~= rev .. ' ' then
+    return nil
+  end
   local items, seen = {}, {}
   for i = #log, 2, -1 do
     local id = log[i] and string.match(log[i], '^' .. num(from + i - 1) .. '%.[^ ]+ (.*)$')
-    leads = leads and id
-    if leads and not seen[id] then
+    if not id then return nil end
+    if not seen[id] then
       seen[id] = true
       local v = redis.call('HMGET', h, '+' .. id, '~' .. id, '-' .. id)
       items[#items + 1] = id
@@ -33,6 +69,28 @@ if from and to - from > 0 and to - from < LOG then
       items[#items + 1] = v[3] or ''
     end
   end
-  if leads then return {num(now), rev, 'delta', nearest, dead, items} end
+  return items
 end
-return {num(now), rev, 'full', nearest, dead, redis.call('HGETALL', h), redis.call('ZRANGE', z, 0, -1, 'WITHSCORES')}
+
+local items = whole and known ~= rev and changes()
+-- The log names all that went since, unless the service was lost in between.
+if whole and known ~= rev and known ~= '' and not items then prove() end
+
+if not whole then return {num(now), '', 'none', '', {}, refusal} end
+local nearest = tonumber(redis.call('ZRANGEBYSCORE', z, num(now), '(+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or nil)
+local over = {}
+for _, id in ipairs(dead) do
+  local rec = parse(redis.call('HGET', h, '+' .. id))
+  if rec then
+    local again = tonumber(redis.call('ZSCORE', z, id)) + math.max(rec.ttl, rec.beat + 1000) * 1000
+    if again < now then
+      over[#over + 1] = id
+    else
+      nearest = math.min(nearest or again, again)
+    end
+  end
+end
+nearest = nearest and num(nearest) or ''
+if known == rev then return {num(now), rev, 'same', nearest, over, refusal} end
+if items then return {num(now), rev, 'delta', nearest, over, refusal, items} end
+return {num(now), rev, 'full', nearest, over, refusal, redis.call('HGETALL', h), redis.call('ZRANGE', z, 0, -1, 'WITHSCORES')}

@@ -25,6 +25,8 @@ type Harness struct {
 	Deltas bool
 	// Atomic: what changes several groups changes them, and the catalog, in one step.
 	Atomic bool
+	// Refuses: the backend may refuse writes while it answers reads.
+	Refuses bool
 }
 
 // Backend is one backend of a test.
@@ -34,6 +36,9 @@ type Backend struct {
 	// Expire makes leases of a group run out at once; with Leases. In the
 	// catalog, the IDs are names.
 	Expire func(group string, ids ...string)
+	// Refuse makes the backend refuse writes and answer reads, until accept is
+	// called; with Refuses.
+	Refuse func() (accept func())
 }
 
 // The records of the suite expire so late that none does by itself.
@@ -59,11 +64,12 @@ const (
 	owners
 	deltas
 	oneStep
+	refuses
 )
 
 func (h Harness) powers() power {
 	var p power
-	for bit, has := range map[power]bool{leases: h.Leases, owners: h.Owners, deltas: h.Deltas, oneStep: h.Atomic} {
+	for bit, has := range map[power]bool{leases: h.Leases, owners: h.Owners, deltas: h.Deltas, oneStep: h.Atomic, refuses: h.Refuses} {
 		if has {
 			p |= bit
 		}
@@ -75,7 +81,7 @@ func (h Harness) powers() power {
 func Run(t *testing.T, h Harness) {
 	has := h.powers()
 	var out []string
-	for _, part := range [][]check{putChecks, ownerChecks, renewChecks, removeChecks, markChecks, readChecks, watchChecks, catalogChecks, closeChecks} {
+	for _, part := range [][]check{putChecks, ownerChecks, renewChecks, removeChecks, markChecks, readChecks, watchChecks, catalogChecks, refuseChecks, closeChecks} {
 		for _, c := range part {
 			if c.needs&^has != 0 || c.unless&has != 0 {
 				out = append(out, c.name)

@@ -1,0 +1,116 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// evidence says why records are gone: by ID, the reason and the latest stamp it covers.
+type evidence map[string]store.Tombstone
+
+// ended returns the reason for which a record has ended, "" when nothing shows that it has.
+func (ev evidence) ended(e *Entry) store.Reason {
+	if t, ok := ev[e.ID]; ok && t.Stamp >= e.Stamp {
+		return t.Reason
+	}
+	return ""
+}
+
+// fate is what a watch does about an instance that it shows and that the backend
+// does not list.
+type fate uint8
+
+const (
+	// retained: it is shown, and the state is Stale, until its owner had the time to
+	// register it again and a read proves that it did not.
+	retained fate = iota
+	// doubted: it is shown for a short time, in which its owner may show up.
+	doubted
+	// dropped: it is not shown any longer.
+	dropped
+)
+
+// judge is the rule that watches drop an instance only on evidence. ended is the
+// evidence that the backend's answer gives. blind: owners may have been unable to
+// renew since the last answer, because the backend was not there, refused writes
+// or had its clock set. docs/architecture.md has it as a table.
+//
+// An expiry is evidence only if the backend accepted a write after the end of the
+// lease: no Reading says Expired without that.
+func judge(ended store.Reason, blind bool) fate {
+	switch {
+	case ended == store.Left, ended == store.Moved:
+		return dropped
+	case ended == store.Expired && !blind:
+		return doubted
+	}
+	return retained
+}
+
+// held is an instance that is shown although the backend does not list it.
+type held struct {
+	entry *Entry
+	until time.Time
+	// loss: it is gone without proof; otherwise its lease has just run out, and
+	// owners that were held up as the backend was get a moment to show up.
+	loss bool
+}
+
+// doubt is how long an expiry must stand before watchers are told. Owners try
+// again at most retryMost apart, so after a short stall of the backend, which
+// no reader may have noticed, they are back by then.
+const doubt = retryMost + 100*time.Millisecond
+
+// heldUntil is when an owner has had the time to register again, if the backend
+// answers since a moment between since and at. The read that then shows the end
+// takes a little, too, but not at the cost of what an owner's next try may take.
+func (e *Entry) heldUntil(since, at time.Time) time.Time {
+	const read = 200 * time.Millisecond
+	return maxTime(since.Add(max(e.TTL, e.Beat+time.Second)-read), at.Add(e.Beat+retryMost))
+}
+
+// outage remembers which records a group had when the backend could not be read
+// or refused writes. Guarded by the group's lock.
+type outage struct {
+	unproven []*Entry  // nil when there was none
+	over     time.Time // when the backend first answered again and accepted writes
+}
+
+// begin notes that a read failed, with what was known before.
+func (o *outage) begin(t *truth) { o.unproven, o.over = t.sorted, time.Time{} }
+
+// learn takes the evidence of a reading or a push.
+func (o *outage) learn(ev evidence) {
+	if o.unproven == nil || len(ev) == 0 {
+		return
+	}
+	o.unproven = slices.DeleteFunc(slices.Clone(o.unproven), func(e *Entry) bool { return judge(ev.ended(e), true) == dropped })
+}
+
+// settle returns why readers cannot be answered from the truth after a read that
+// succeeded: the backend refuses writes (refused), or accepts them again since
+// less than owners take for their next try, and some of what it had is not back.
+func (o *outage) settle(t *truth, refused error, at time.Time) error {
+	switch {
+	case refused != nil:
+		o.begin(t)
+		return refused
+	case o.unproven == nil:
+		return nil
+	case o.over.IsZero():
+		o.over = at
+	}
+	if at.Sub(o.over) < doubt {
+		for _, e := range o.unproven {
+			if !t.lists(e.ID) {
+				return fmt.Errorf("%w: it answers and accepts writes again only now, and the owner of instance %q may not have renewed it yet",
+					store.ErrUnavailable, e.ID)
+			}
+		}
+	}
+	o.unproven = nil
+	return nil
+}

@@ -1,0 +1,81 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// source is what may find the backend unavailable: heartbeats, or the reads of
+// one service, by its name.
+type source string
+
+const heartbeats source = "\nheartbeats" // which no service is named
+
+// health is whether the backend is available, as one state of the engine: it is
+// unavailable from the first failure of any source until none fails any longer.
+// A backend that refuses writes answers some reads meanwhile.
+type health struct {
+	mu      sync.Mutex
+	since   time.Time            // zero while it is available
+	failing map[source]time.Time // when they failed last
+}
+
+// away reports whether the backend is unavailable.
+func (e *Engine) away() bool {
+	e.health.mu.Lock()
+	defer e.health.mu.Unlock()
+	return !e.health.since.IsZero()
+}
+
+// contact notes how a request ended. It logs once when the backend becomes
+// unavailable, and once when it is available again.
+func (e *Engine) contact(from source, err error) {
+	if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrForeign) || errors.Is(err, context.Canceled) {
+		return
+	}
+	if began, ended := e.health.note(from, err, 2*e.cfg.Beat+time.Second); began {
+		e.cfg.Logger.Warn("backend unavailable; serving the last known state and retrying", "error", err)
+	} else if ended > 0 {
+		e.cfg.Logger.Info("backend available again", "away", ended.Round(time.Millisecond))
+	}
+}
+
+// note reports whether an outage began, or how long one took that ended. A source
+// that has not been heard of for longer than forget is not waited for: a reader
+// may have asked once and gone.
+func (h *health) note(from source, err error, forget time.Duration) (began bool, ended time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	if err != nil {
+		if h.failing == nil {
+			h.failing = make(map[source]time.Time)
+		}
+		if len(h.failing) < maxIdleGroups {
+			h.failing[from] = now
+		}
+		if began = h.since.IsZero(); began {
+			h.since = now
+		}
+		return began, 0
+	}
+	if h.since.IsZero() {
+		return false, 0
+	}
+	delete(h.failing, from)
+	for other, at := range h.failing {
+		if now.Sub(at) > forget {
+			delete(h.failing, other)
+		}
+	}
+	if len(h.failing) > 0 {
+		return false, 0
+	}
+	ended = max(now.Sub(h.since), time.Nanosecond)
+	h.since = time.Time{}
+	return false, ended
+}
