@@ -27,6 +27,7 @@ type fake struct {
 	frozen bool          // requests time out after fakeTimeout, unless it thaws before
 	thawed chan struct{}
 	sick   map[string]bool // groups for which renewals fail
+	refuse bool            // writes, while reads are answered
 	calm   bool            // renewals that find all say that nothing changed
 	slow   time.Duration   // that each request takes
 	late   bool            // slow reads answer with what stood when they began
@@ -59,6 +60,8 @@ type fakeRenewal struct {
 }
 
 const fakeTimeout = time.Second
+
+var errFakeRefused = fmt.Errorf("%w: %w: the fake's word", store.ErrUnavailable, store.ErrRefused)
 
 var errFake = fmt.Errorf("%w: as the test asked", store.ErrUnavailable)
 
@@ -241,6 +244,9 @@ func (s *fakeStore) Put(ctx context.Context, puts []store.Put) []store.PutResult
 	err := s.request(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.refuse {
+		err = errFake
+	}
 	for i, p := range puts {
 		if results[i].Err = err; err != nil {
 			continue
@@ -288,6 +294,9 @@ func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []sto
 	err := s.request(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.refuse {
+		err = errFake
+	}
 	for i, l := range leases {
 		answers[i].Err = err
 		if err == nil && s.sick[l.Group] {
@@ -384,6 +393,9 @@ func (f *fake) state(group string, known store.Known) store.Reading {
 	for _, id := range slices.Sorted(maps.Keys(g.recs)) {
 		rec := g.recs[id]
 		switch {
+		case rec.Expires < now && f.refuse:
+			r.Refused = errFakeRefused
+			r.Records = append(r.Records, rec)
 		case rec.Expires < now:
 			expired = append(expired, id)
 			r.Buried = append(r.Buried, store.Tombstone{ID: id, Reason: store.Expired, Stamp: rec.Stamp, Owner: rec.Owner})
@@ -397,8 +409,14 @@ func (f *fake) state(group string, known store.Known) store.Reading {
 	for _, t := range g.tombs {
 		r.Buried = append(r.Buried, t)
 	}
+	if f.refuse && (known.Prove || g.rev == "") {
+		r.Refused = errFakeRefused
+	}
+	if r.Refused != nil {
+		r.Next = now - 1
+	}
 	if known.Rev != "" && known.Rev == g.rev {
-		return store.Reading{Kind: store.Same, Now: now, Rev: g.rev, Next: r.Next, Expired: append([]string{}, expired...)}
+		return store.Reading{Kind: store.Same, Now: now, Rev: g.rev, Next: r.Next, Expired: append([]string{}, expired...), Refused: r.Refused}
 	}
 	return r
 }

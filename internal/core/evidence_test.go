@@ -1,0 +1,220 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// The table of docs/architecture.md.
+func TestInstancesAreDroppedOnEvidenceOnly(t *testing.T) {
+	for _, c := range []struct {
+		ended store.Reason
+		blind bool
+		want  fate
+	}{
+		{store.Left, false, dropped},
+		{store.Left, true, dropped},
+		{store.Moved, false, dropped},
+		{store.Moved, true, dropped},
+		{store.Expired, false, doubted},
+		{store.Expired, true, retained},
+		{"", false, retained},
+		{"", true, retained},
+	} {
+		if got := judge(c.ended, c.blind); got != c.want {
+			t.Errorf("ended %q, blind %t: fate %d, want %d", c.ended, c.blind, got, c.want)
+		}
+	}
+	ev := evidence{"a": {ID: "a", Reason: store.Left, Stamp: 7}}
+	for stamp, want := range map[int64]store.Reason{6: store.Left, 7: store.Left, 8: ""} {
+		if got := ev.ended(&Entry{Record: &store.Record{ID: "a", Stamp: stamp}}); got != want {
+			t.Errorf("a tombstone of 7 says %q of a registration at %d, want %q", got, stamp, want)
+		}
+	}
+}
+
+// The backend refuses writes for long and answers reads. The owner lives.
+func TestRefusedWritesDropNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		owner := start(t, f, "alpha")
+		register(t, owner, "g", "a", "x")
+		reader := start(t, f, "beta")
+		w := watch(t, reader, "g")
+		pass(time.Second)
+		f.set(func() { f.refuse = true })
+		pass(testBeat)
+		w.want(false, "a") // nothing can have changed yet
+		pass(6 * testTTL)
+		w.want(true, "a")
+		if stale := w.latest().stale; !errors.Is(stale, store.ErrRefused) {
+			t.Errorf("stale for %v, want the backend's word", stale)
+		}
+		fresh := watch(t, start(t, f, "gamma"), "g")
+		pass(time.Second)
+		fresh.want(true, "a")
+		before := time.Now()
+		if v, err := reader.Read(t.Context(), "g"); !errors.Is(err, store.ErrRefused) || !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a read gave %v, %v", names(v), err)
+		}
+		if took := time.Since(before); took > time.Second {
+			t.Errorf("what the backend said in plain words took %v to be told", took)
+		}
+		if l, err := reader.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrRefused) {
+			t.Errorf("a read of leases gave %d entries, %v", len(l), err)
+		}
+		f.set(func() { f.refuse = false })
+		// No reader is told of an absence before owners had the time for their next try.
+		for range 60 {
+			if v, err := reader.Read(t.Context(), "g"); err == nil && len(v.Entries) == 0 {
+				t.Fatalf("a read reports an absence %v after writes are accepted again", time.Since(before))
+			}
+			pass(10 * time.Millisecond)
+		}
+		pass(testBeat)
+		w.want(false, "a")
+		if at := max(w.first(0, lacks("a")), fresh.first(0, lacks("a"))); at > 0 {
+			t.Errorf("after %v a watch was empty", at)
+		}
+	})
+}
+
+// An owner that died while writes were refused is gone in time once they are accepted.
+func TestRefusedWritesKeepTrueZeros(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.add("g", "dies", testTTL, testBeat, testTTL)
+		reader := start(t, f, "alpha")
+		w := watch(t, reader, "g")
+		f.set(func() { f.refuse = true })
+		pass(5 * testTTL)
+		w.want(true, "dies")
+		f.set(func() { f.refuse = false })
+		accepted := w.elapsed()
+		pass(grace + time.Second)
+		w.want(false)
+		gone := w.first(accepted, lacks("dies"))
+		if gone < accepted+testBeat || gone > accepted+grace+time.Second {
+			t.Errorf("gone %v after writes were accepted, want within %v and not before its owner could renew", gone-accepted, grace+time.Second)
+		}
+		if v := read(t, reader, "g"); len(v.Entries) != 0 {
+			t.Errorf("a read lists %v", names(v))
+		}
+	})
+}
+
+// The backend lost all it knew and refuses writes: no owner can come back.
+func TestRefusedWritesAfterALossDropNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		owner := start(t, f, "alpha")
+		register(t, owner, "g", "a", "x")
+		reader := start(t, f, "beta")
+		w := watch(t, reader, "g")
+		pass(time.Second)
+		f.set(func() { f.refuse = true; f.groups = nil })
+		pass(10 * testTTL)
+		w.want(true, "a")
+		if v, err := reader.Read(t.Context(), "g"); !errors.Is(err, store.ErrRefused) {
+			t.Errorf("a read gave %v, %v", names(v), err)
+		}
+		f.set(func() { f.refuse = false })
+		pass(testBeat + time.Second)
+		w.want(false, "a")
+		if at := w.first(0, lacks("a")); at >= 0 {
+			t.Errorf("after %v the watch was empty", at)
+		}
+	})
+}
+
+// While writes are refused a deregistration that came before is still evidence.
+func TestEvidenceFromBeforeWritesWereRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.add("g", "leaves", testTTL, testBeat, time.Hour)
+		f.add("g", "stays", testTTL, testBeat, 5*time.Second)
+		w := watch(t, start(t, f, "alpha"), "g")
+		pass(time.Second)
+		f.set(func() { f.drop = true })
+		f.end("g", "leaves", store.Left)
+		f.set(func() { f.refuse = true })
+		pass(3 * testTTL)
+		w.want(true, "stays")
+	})
+}
+
+// Heartbeats fail while reads succeed: that is one outage, and one line.
+func TestOneLogLinePerOutage(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		var log bytes.Buffer
+		e := New(Config{
+			Store: f.as("alpha"), Owner: "alpha", TTL: testTTL, Beat: testBeat, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
+		})
+		register(t, e, "g", "a", "x")
+		watch(t, e, "g")
+		watch(t, e, "h")
+		if _, err := e.Read(context.Background(), "asked once"); err != nil {
+			t.Fatal(err)
+		}
+		f.set(func() { f.refuse = true })
+		pass(3 * testTTL)
+		if _, err := e.Read(context.Background(), "asked once"); err == nil {
+			t.Error("an unknown service is reported as empty while writes are refused")
+		}
+		f.set(func() { f.refuse = false })
+		pass(3 * testTTL)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{"backend unavailable", "backend available again"} {
+			if n := strings.Count(log.String(), line); n != 1 {
+				t.Errorf("%q stands %d times in the log:\n%s", line, n, log.String())
+			}
+		}
+	})
+}
+
+// Two states that differ have different revisions, whatever of them is retained.
+func TestRevisionsOfRetainedStatesDiffer(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "b", testTTL, testBeat, 6*time.Second)
+		f.add("g", "c", testTTL, testBeat, time.Hour)
+		revisions := map[uint64][]string{}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for v := range start(t, f, "alpha").Watch(ctx, "g") {
+				shown := make([]string, len(v.Entries))
+				for i, e := range v.Entries {
+					shown[i] = e.ID + string(rune('0'+e.Stamp%10))
+				}
+				if was, ok := revisions[v.Revision]; ok && !slices.Equal(was, shown) {
+					t.Errorf("%q and %q have one revision", was, shown)
+				}
+				revisions[v.Revision] = shown
+			}
+		}()
+		pass(time.Second)
+		f.set(func() { delete(f.groups["g"].recs, "a"); f.groups["g"].rev = "lost a" })
+		pass(9 * time.Second) // a is retained as b expires
+		for range 3 {         // lost again and again, and registered again in between
+			f.loseAll()
+			pass(testBeat)
+			f.add("g", "c", testTTL, testBeat, time.Hour)
+			pass(testBeat)
+		}
+		cancel()
+		<-done
+		if len(revisions) < 4 {
+			t.Errorf("only %d states were shown: %v", len(revisions), revisions)
+		}
+	})
+}
