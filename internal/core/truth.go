@@ -206,7 +206,7 @@ func (g *group) entry(old *Entry, rec *store.Record) (*Entry, bool) {
 	sum := sumOf(rec.Payload) // before Decode, which may let go of it
 	if old != nil && old.Stamp == rec.Stamp && old.Owner == rec.Owner && old.sum == sum && string(old.Overlay) == string(rec.Overlay) {
 		if g.name == store.Catalog {
-			old.TTL = max(old.TTL, rec.TTL)
+			old.TTL, old.Beat = max(old.TTL, rec.TTL), max(old.Beat, rec.Beat)
 		}
 		return old, true
 	}

@@ -70,7 +70,8 @@ func (s *Store) parseNames(now int64, reply []any) (store.Reading, error) {
 			r.Refused = refused
 		}
 		left := max(0, time.Duration(score-now)*time.Microsecond)
-		r.Records = append(r.Records, &store.Record{ID: name, Expires: score, TTL: left, Beat: left})
+		// The heartbeat is not known: at least two per TTL.
+		r.Records = append(r.Records, &store.Record{ID: name, Expires: score, TTL: left, Beat: left / 2})
 		if score >= now && (r.Next == 0 || score < r.Next) {
 			r.Next = score
 		}

@@ -203,7 +203,7 @@ func (c ruleCase) after() (answer, record, tombstone string, changed bool) {
 		}
 		switch c.call {
 		case store.CallMove:
-			return answer, "", tomb(store.Moved, ruleStamp, ruleOwner, ruleSeq, flag), true
+			return answer, "", tomb(store.Moved, max(stamp, ruleStamp), ruleOwner, ruleSeq, flag), true
 		case store.CallDeregister:
 			return answer, "", tomb(store.Left, max(stamp, ruleStamp), ruleOwner, ruleSeq, flag), true
 		}

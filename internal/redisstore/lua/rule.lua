@@ -42,7 +42,9 @@ local MOVE = {
 }
 
 -- Ends what stands of an ID, before, as moved to a registration of the time stamp.
+-- That may be the older one, which an owner goes on with after a move that failed
+-- for it: the tombstone is evidence for what it ends all the same.
 local function move_away(s, id, before, stamp, owner, seq, nonce)
   local flag = (before.owner ~= owner or before.flag == '1') and '1' or '0'
-  bury(s, id, 'moved', stamp, owner, seq, flag, nonce)
+  bury(s, id, 'moved', math.max(stamp, before.stamp), owner, seq, flag, nonce)
 end

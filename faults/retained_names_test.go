@@ -1,0 +1,73 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+// The last owner of a service dies with Redis's memory: the list of services
+// drops the name when the watch of the service drops the instance.
+//
+// Promise 2: within max(TTL, heartbeat + 1 s) of Redis's answering again.
+func TestNameGoesWithItsLastInstance(t *testing.T) {
+	t.Parallel()
+	for _, lease := range []struct{ ttl, beat time.Duration }{{3 * time.Second, time.Second}, {900 * time.Millisecond, 300 * time.Millisecond}} {
+		t.Run(lease.ttl.String(), func(t *testing.T) {
+			t.Parallel()
+			server := testredis.Start(t)
+			cfg := config(t, server, lease.ttl, lease.beat)
+			doomed, lives, reader := open(t, cfg), open(t, cfg), open(t, cfg)
+			register(t, doomed, "web", "x")
+			register(t, lives, "api", "y")
+			seen, names := watch(t, reader, "web"), watchNames(t, reader)
+			within(t, time.Now(), lease.beat+slack, "both names", namesAre(reader, names, "api", "web"))
+			doomed.Close()
+			command(t, server.Client(t), "FLUSHALL")
+			lost := time.Now()
+			bound := max(lease.ttl, lease.beat+slack)
+			took := within(t, lost, bound+slack/2, "the name is gone", func() error {
+				if c := names.latest(); c.Stale != nil || len(c.Names) != 1 {
+					return fmt.Errorf("the list of services shows %q, stale: %v", c.Names, c.Stale)
+				}
+				return nil
+			})
+			figure(t, "FLUSHALL, last owner dead: name gone, TTL "+lease.ttl.String(), took)
+			within(t, lost, bound+slack/2, "the instance is gone", seen.shows())
+			names.kept(t, "api")
+		})
+	}
+}
+
+// A move to another name fails for its owner and takes effect in Redis. Watches
+// of the new name show the instance until the owner goes on under the old name,
+// and are not Stale after that.
+func TestFailedMoveInAWatchOfTheNewName(t *testing.T) {
+	t.Parallel()
+	const ttl, beat = 3 * time.Second, 500 * time.Millisecond
+	s := testredis.Start(t)
+	line := faultnet.New(t, s.Addr())
+	cfg := config(t, s, ttl, beat)
+	reader := open(t, cfg)
+	cfg.RedisAddr = line.Addr()
+	owner := open(t, cfg)
+	register(t, owner, "old", "x")
+	seen := watch(t, reader, "new")
+	line.Hold(faultnet.ToClient)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if owner.Register(ctx, service("new", "x")) == nil {
+		t.Fatal("a registration without an answer returned nil")
+	}
+	line.Heal()
+	healed := time.Now()
+	took := within(t, healed, beat+slack, "the earlier registration is back, and the watch current", func() error {
+		return errors.Join(discovers(reader, "old", "x")(), discovers(reader, "new")(), seen.shows()())
+	})
+	figure(t, "failed move: watch of the new name current", took)
+}
