@@ -13,10 +13,31 @@ import (
 // the hints of IDs, an ID that moves) takes calls of its own, in an order in
 // which no reader misses an instance.
 
-// place is where an ID is live already.
+// place is where an ID stands already, or has a trace. rec and tomb are nil
+// when it was not looked at.
 type place struct {
 	group string
-	rec   *store.Record // nil when not looked at
+	rec   *store.Record
+	tomb  *store.Tombstone
+}
+
+// empty reports whether nothing was found there.
+func (p place) empty() bool { return p.rec == nil && p.tomb == nil }
+
+// stamp is the registration time of what was found.
+func (p place) stamp() int64 {
+	switch {
+	case p.rec != nil:
+		return p.rec.Stamp
+	case p.tomb != nil:
+		return p.tomb.Stamp
+	}
+	return 0
+}
+
+// rule says what a call of this owner, later than all before, does there.
+func (s *Store) rule(call store.Call, stamp int64, at place) store.Verdict {
+	return store.Rule(call, store.Stands(s.cfg.Owner, store.NoSeq, stamp, at.rec, at.tomb))
 }
 
 // putOnCluster looks up where IDs that are not this owner's stand, writes them,
@@ -34,12 +55,19 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 	var index []int
 	for i, p := range puts {
 		at, ok := elsewhere[i]
-		if ok && p.Heal && at.rec != nil && at.rec.Owner != s.cfg.Owner && at.rec.Stamp > p.Stamp {
-			results[i].Outcome = store.Superseded
-			continue
-		}
-		if ok && !p.Heal && at.rec != nil {
-			p.Stamp = at.rec.Stamp + 1 // the other node's clock may be ahead
+		switch {
+		case !ok:
+		case !p.Heal:
+			p.Stamp = at.stamp() + 1 // the other node's clock may be ahead
+		default:
+			switch s.rule(store.CallReregister, p.Stamp, at) {
+			case store.IsSuperseded:
+				results[i].Outcome = store.Superseded
+				continue
+			case store.IsBuried:
+				results[i].Outcome = store.Buried
+				continue
+			}
 		}
 		todo, index = append(todo, p), append(index, i)
 	}
@@ -47,7 +75,8 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 	for j, r := range s.put(ctx, todo) {
 		i := index[j]
 		results[i] = r
-		if at, ok := elsewhere[i]; ok && r.Err == nil && r.Outcome == store.Done {
+		at, ok := elsewhere[i]
+		if ok && r.Err == nil && r.Outcome == store.Done && s.rule(store.CallMove, r.Stamp, at) == store.DoEnd {
 			if _, err := s.remove(ctx, at.group, puts[i].ID, "moved", r.Stamp); err != nil {
 				results[i].Err = err
 			}
@@ -56,7 +85,7 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 	return results
 }
 
-// elsewhere finds the puts whose ID is live under another name.
+// elsewhere finds the puts whose ID stands under another name.
 func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place, error) {
 	found := make(map[int]place)
 	hints := make(map[int]*redis.StringCmd)
@@ -85,7 +114,7 @@ func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place,
 		return nil, err
 	}
 	for i := range hints {
-		if at, ok := found[i]; ok && at.rec == nil {
+		if at, ok := found[i]; ok && at.empty() {
 			delete(found, i)
 			scan = append(scan, i) // the hint is wrong
 		}
@@ -105,22 +134,26 @@ func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place,
 	return found, s.fetch(ctx, puts, found)
 }
 
-// fetch looks at the records of the places found.
+// fetch looks at the places found.
 func (s *Store) fetch(ctx context.Context, puts []store.Put, found map[int]place) error {
 	pipe := s.client.Pipeline()
-	values := make(map[int]*redis.StringCmd)
+	values := make(map[int]*redis.SliceCmd)
 	for i, at := range found {
-		if at.rec == nil {
-			values[i] = pipe.HGet(ctx, s.keys.base(at.group)+":h", "+"+puts[i].ID)
+		if at.empty() {
+			values[i] = pipe.HMGet(ctx, s.keys.base(at.group)+":h", "+"+puts[i].ID, "-"+puts[i].ID)
 		}
 	}
 	if err := s.exec(ctx, pipe); err != nil {
 		return err
 	}
 	for i, cmd := range values {
-		if rec, err := parseRecord(puts[i].ID, cmd.Val(), "", ""); err == nil {
-			found[i] = place{group: found[i].group, rec: rec}
+		at := place{group: found[i].group}
+		if rec, err := parseRecord(puts[i].ID, text(cmd.Val(), 0), "", ""); err == nil {
+			at.rec = rec
+		} else if tomb, ok := parseTombstone(puts[i].ID, text(cmd.Val(), 1)); ok {
+			at.tomb = &tomb
 		}
+		found[i] = at
 	}
 	return nil
 }
@@ -135,7 +168,8 @@ func hinted(value string) (group string, ok bool) {
 	return "", false
 }
 
-// scan looks for an ID in every service of the catalog but one.
+// scan looks for an ID in every service of the catalog but one: for where it is
+// live, or else has expired.
 func (s *Store) scan(ctx context.Context, id, but string) (group string, err error) {
 	names, err := waitFor(ctx, s, func() ([]string, error) {
 		ctx, cancel := s.request()
@@ -147,18 +181,26 @@ func (s *Store) scan(ctx context.Context, id, but string) (group string, err err
 	}
 	pipe := s.client.Pipeline()
 	scores := make([]*redis.FloatCmd, len(names))
+	tombs := make([]*redis.StringCmd, len(names))
 	for i, name := range names {
-		scores[i] = pipe.ZScore(ctx, s.keys.base(name)+":z", id)
+		base := s.keys.base(name)
+		scores[i], tombs[i] = pipe.ZScore(ctx, base+":z", id), pipe.HGet(ctx, base+":h", "-"+id)
 	}
 	if err := s.exec(ctx, pipe); err != nil {
 		return "", err
 	}
 	for i, name := range names {
-		if name != but && scores[i].Val() > 0 {
+		if name == but {
+			continue
+		}
+		if scores[i].Val() > 0 {
 			return name, nil
 		}
+		if tomb, ok := parseTombstone(id, tombs[i].Val()); ok && tomb.Reason == store.Expired {
+			group = name
+		}
 	}
-	return "", nil
+	return group, nil
 }
 
 // exec runs a pipeline and waits for it or for ctx. That a key is missing is no error.
@@ -221,7 +263,8 @@ func (s *Store) removeAnywhere(ctx context.Context, r store.Removal) (store.Remo
 	return s.remove(ctx, group, r.ID, "any", 0)
 }
 
-// locate finds the service in which an ID is live, "" when there is none.
+// locate finds the service in which an ID is live, or else has expired or was
+// deregistered; "" when there is none.
 func (s *Store) locate(ctx context.Context, id string) (group string, err error) {
 	if !store.Generated(id) {
 		pipe := s.client.Pipeline()
@@ -231,11 +274,13 @@ func (s *Store) locate(ctx context.Context, id string) (group string, err error)
 		}
 		if group, ok := hinted(hint.Val()); ok {
 			pipe := s.client.Pipeline()
-			score := pipe.ZScore(ctx, s.keys.base(group)+":z", id)
+			base := s.keys.base(group)
+			score, value := pipe.ZScore(ctx, base+":z", id), pipe.HGet(ctx, base+":h", "-"+id)
 			if err := s.exec(ctx, pipe); err != nil {
 				return "", err
 			}
-			if score.Val() > 0 {
+			tomb, ok := parseTombstone(id, value.Val())
+			if score.Val() > 0 || ok && tomb.Reason != store.Moved {
 				return group, nil
 			}
 		}

@@ -89,10 +89,12 @@ func parseTombstone(id, value string) (store.Tombstone, bool) {
 	if !ok {
 		return t, false
 	}
-	owner, _, ok := strings.Cut(value, `",`)
+	owner, value, ok := strings.Cut(value, `",`)
 	if !ok {
 		return t, false
 	}
+	seq, _, _ := strings.Cut(value, ",")
+	t.Seq, _ = strconv.ParseUint(seq, 10, 64)
 	n, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil {
 		return t, false

@@ -81,7 +81,7 @@ func (h Harness) powers() power {
 func Run(t *testing.T, h Harness) {
 	has := h.powers()
 	var out []string
-	for _, part := range [][]check{putChecks, ownerChecks, renewChecks, removeChecks, markChecks, readChecks, watchChecks, catalogChecks, refuseChecks, closeChecks} {
+	for _, part := range [][]check{putChecks, ownerChecks, renewChecks, removeChecks, historyChecks, markChecks, readChecks, watchChecks, catalogChecks, refuseChecks, closeChecks} {
 		for _, c := range part {
 			if c.needs&^has != 0 || c.unless&has != 0 {
 				out = append(out, c.name)

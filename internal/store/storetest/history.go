@@ -1,0 +1,233 @@
+package storetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+var historyChecks = []check{
+	{name: "Every short history of one ID ends as the rule says", run: shortHistories},
+	{name: "Long histories of one ID end as the rule says", run: longHistories},
+}
+
+// step is one call of a history about one ID.
+type step struct {
+	what  string // register, leave, remove, expire, renew or reregister
+	owner int
+	group int
+}
+
+func (s step) String() string {
+	switch s.what {
+	case "register":
+		return fmt.Sprintf("%c registers in group %d", 'A'+s.owner, s.group)
+	case "remove":
+		return "an operator deregisters it"
+	case "expire":
+		return "its lease ends"
+	}
+	return fmt.Sprintf("%c %ss", 'A'+s.owner, s.what)
+}
+
+// steps are those that a backend can make.
+func (e *env) steps() []step {
+	owners := 1
+	if e.h.Owners {
+		owners = 2
+	}
+	all := []step{{what: "remove"}}
+	if e.h.Leases {
+		all = append(all, step{what: "expire"})
+	}
+	for o := range owners {
+		all = append(all, step{"register", o, 0}, step{"register", o, 1}, step{what: "leave", owner: o})
+		if e.h.Leases {
+			all = append(all, step{what: "renew", owner: o}, step{what: "reregister", owner: o})
+		}
+	}
+	return all
+}
+
+// model is what the promises say of one ID: who registered it last, and what
+// has become of the registrations that owners hold.
+type model struct {
+	owner, group int // of the newest registration
+	stands       bool
+	alive        bool // its lease has not ended
+	held         [2]struct {
+		yes   bool
+		group int
+		stamp int64
+		gone  bool // superseded, or deregistered by another
+	}
+}
+
+// possible reports whether a step says something that the ones before do not.
+func (m *model) possible(s step) bool {
+	switch s.what {
+	case "register", "remove":
+		return true
+	case "expire":
+		return m.stands && m.alive
+	}
+	return m.held[s.owner].yes
+}
+
+// history plays steps on an ID of its own in two groups of its own.
+type history struct {
+	e      *env
+	stores [2]store.Store
+	other  store.Store
+	groups [2]string
+	id     string
+	m      model
+	last   int64 // the greatest registration time
+	said   []string
+}
+
+func (h *history) errorf(format string, args ...any) {
+	h.e.Helper()
+	h.e.Errorf("%s: %s", strings.Join(h.said, ", "), fmt.Sprintf(format, args...))
+}
+
+func (h *history) play(s step) {
+	h.e.Helper()
+	h.said = append(h.said, s.String())
+	m, held := &h.m, &h.m.held[s.owner]
+	switch s.what {
+	case "register":
+		h.register(s)
+	case "leave":
+		r := h.e.leave(h.stores[s.owner], h.groups[held.group], h.id, held.stamp)
+		mine := m.stands && m.owner == s.owner
+		if r.Existed != (mine && m.alive) {
+			h.errorf("answered %+v", r)
+		}
+		m.stands = m.stands && !mine
+		held.yes = false
+	case "remove":
+		r := h.e.remove(h.other, store.Removal{ID: h.id})
+		if r.Existed != (m.stands && m.alive) {
+			h.errorf("answered %+v", r)
+		}
+		if m.stands {
+			m.held[m.owner].gone = true
+		}
+		m.stands = false
+	case "expire":
+		h.e.b.Expire(h.groups[m.group], h.id)
+		m.alive = false
+	case "renew":
+		r := h.e.renew(h.stores[s.owner], h.groups[held.group], store.Lease{ID: h.id, Stamp: held.stamp})
+		outcome := r.Outcomes[h.id]
+		switch {
+		case held.gone && outcome != store.Superseded && outcome != store.Buried,
+			!held.gone && m.alive && outcome != store.Done,
+			!held.gone && !m.alive && outcome != store.Lost:
+			h.errorf("answered %+v", r)
+		}
+	case "reregister":
+		r := h.e.try(h.stores[s.owner], heal(h.ask(s.owner, held.group), held.stamp))
+		switch {
+		case held.gone && r.Outcome != store.Superseded && r.Outcome != store.Buried:
+			h.errorf("answered %+v", r)
+		case !held.gone && (r.Outcome != store.Done || r.Stamp != held.stamp):
+			h.errorf("answered %+v, want stamp %d", r, held.stamp)
+		case !held.gone:
+			m.alive = true
+		}
+	}
+}
+
+func (h *history) ask(owner, group int) store.Put {
+	return ask(h.groups[group], h.id, fmt.Sprint("of ", owner))
+}
+
+func (h *history) register(s step) {
+	h.e.Helper()
+	m, held := &h.m, &h.m.held[s.owner]
+	r := h.e.try(h.stores[s.owner], h.ask(s.owner, s.group))
+	renews := m.stands && m.alive && m.owner == s.owner && m.group == s.group
+	if r.Outcome != store.Done || renews && r.Stamp != held.stamp || !renews && r.Stamp <= h.last {
+		h.errorf("answered %+v after stamp %d", r, h.last)
+	}
+	h.last = max(h.last, r.Stamp)
+	if m.owner != s.owner {
+		m.held[m.owner].gone = true // also what was deregistered: a newer owner has the ID
+	}
+	m.owner, m.group, m.stands, m.alive = s.owner, s.group, true, true
+	held.yes, held.group, held.stamp, held.gone = true, s.group, r.Stamp, false
+}
+
+// check compares what readers see.
+func (h *history) check() {
+	h.e.Helper()
+	for i, group := range h.groups {
+		rec := h.e.record(group, h.id)
+		want := h.m.stands && h.m.alive && h.m.group == i
+		if (rec != nil) != want || want && rec.Stamp != h.m.held[h.m.owner].stamp {
+			h.errorf("group %d holds %+v, want one: %v", i, rec, want)
+		}
+	}
+}
+
+func (e *env) histories() func(n int, id string) *history {
+	stores := [2]store.Store{e.a, e.a}
+	other := e.a
+	if e.h.Owners {
+		stores[1], other = e.open("beta"), e.open("operator")
+	}
+	return func(n int, id string) *history {
+		return &history{e: e, stores: stores, other: other, id: id, groups: [2]string{fmt.Sprint("g", n), fmt.Sprint("h", n)}}
+	}
+}
+
+const shortHistory = 3
+
+func shortHistories(e *env) {
+	start, n := e.histories(), 0
+	var extend func(steps []step)
+	extend = func(steps []step) {
+		n++
+		h := start(n, fmt.Sprint("i", n))
+		for _, s := range steps {
+			h.play(s)
+		}
+		h.check()
+		if e.Failed() {
+			e.FailNow()
+		}
+		if len(steps) == shortHistory {
+			return
+		}
+		for _, s := range e.steps() {
+			if h.m.possible(s) && (len(steps) > 0 || s.what == "register") {
+				extend(append(steps[:len(steps):len(steps)], s))
+			}
+		}
+	}
+	extend(nil)
+	e.Logf("%d histories", n)
+}
+
+func longHistories(e *env) {
+	random := rand.New(rand.NewPCG(1, 2))
+	start, steps := e.histories(), e.steps()
+	for n := range 100 {
+		h := start(n, fmt.Sprint("i", n))
+		for len(h.said) < 20 {
+			s := steps[random.IntN(len(steps))]
+			if !h.m.possible(s) {
+				continue
+			}
+			h.play(s)
+			h.check()
+			if e.Failed() {
+				e.FailNow()
+			}
+		}
+	}
+}
