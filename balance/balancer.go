@@ -21,9 +21,12 @@ type Balancer struct {
 	current atomic.Pointer[set]
 	used    atomic.Int64 // when a Transport asked last
 
-	nodes map[string]*node // by ID; of the watching goroutine
-	quiet chan struct{}    // a node that left has nothing in flight any more
-	mu    sync.Mutex       // of those who set nodes aside or take them back
+	quiet      chan struct{} // a node that left has nothing in flight now
+	generation uint64        // counts sets; of the watching goroutine
+	retries    retryBudget
+
+	mu    sync.Mutex        // of what follows, and of ejections
+	nodes map[nodeKey]*node // those in the current set, and those that left with requests in flight
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -54,12 +57,13 @@ func start(watcher registry.Watcher, service string, c config) *Balancer {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &Balancer{
 		service: service, config: c, start: time.Now(),
-		nodes: map[string]*node{}, quiet: make(chan struct{}, 1),
+		nodes: map[nodeKey]*node{}, quiet: make(chan struct{}, 1),
 		cancel: cancel, ended: make(chan struct{}),
 	}
 	first := emptySet(fmt.Errorf("%w: of %q: %w", ErrNoInstances, service, registry.ErrNotReady))
 	first.waiting = true
 	b.current.Store(first)
+	b.retries.limits = c.budget
 	b.used.Store(b.now())
 	go b.watch(ctx, watcher)
 	return b
@@ -97,41 +101,8 @@ func (b *Balancer) watch(ctx context.Context, watcher registry.Watcher) {
 	}
 	last := emptySet(problem)
 	last.final = true
-	b.publish(last, nil)
-}
-
-// take makes the newest set of a snapshot and returns the nodes that left.
-func (b *Balancer) take(snap *registry.Snapshot) []*node {
-	var chosen []endpoint
-	nodes := make(map[string]*node, len(snap.Instances))
-	for i := range snap.Instances {
-		info := &snap.Instances[i]
-		if !b.config.selection.Matches(info) {
-			continue
-		}
-		n := b.nodes[info.ID]
-		if address := info.HostPort(); n == nil || n.address != address || !n.registered.Equal(info.RegisteredAt) {
-			n = &node{owner: b, id: info.ID, address: address, registered: info.RegisteredAt}
-		}
-		nodes[info.ID] = n
-		chosen = append(chosen, endpoint{node: n, info: info, weight: max(int64(info.Weight), 1)})
-	}
-	return b.publish(newSet(snap, chosen, &b.config), nodes)
-}
-
-// publish replaces the current set. A pick that chose a node of the old one
-// sees that it is gone, or is in flight by now.
-func (b *Balancer) publish(s *set, nodes map[string]*node) (left []*node) {
-	close(b.current.Swap(s).changed)
-	for id, n := range b.nodes {
-		if nodes[id] != n {
-			n.gone.Store(true)
-			n.closeIdle()
-			left = append(left, n)
-		}
-	}
-	b.nodes = nodes
-	return left
+	b.generation++
+	b.publish(last)
 }
 
 // handOverTime bounds how long a change is held.

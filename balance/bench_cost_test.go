@@ -56,7 +56,9 @@ func BenchmarkRequestCost(b *testing.B) {
 	r := localRegistry(b)
 	s := serve(b, r, "a", nil)
 	balanced, _ := client(b, r)
-	direct := &http.Client{Transport: defaultTransport()}
+	settings := defaults()
+	settings.useDefaultTransport()
+	direct := &http.Client{Transport: settings.base}
 	b.Cleanup(direct.CloseIdleConnections)
 	fetch := func(c *http.Client, url string) func() {
 		return func() {

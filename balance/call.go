@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
-	"sync/atomic"
 
 	"github.com/rollcall-sd/rollcall/registry"
 )
@@ -23,8 +22,10 @@ type call struct {
 	body      requestBody
 	tried     []Picked
 	tries     int
-	sent      int  // tries of which the instance may have seen something
-	reused    bool // the last try went over a connection used before
+	sent      int    // tries of which the instance may have seen something
+	reused    bool   // the last try went over a connection used before
+	taken     source // of the retry budget, for the next try
+	withheld  bool   // it had nothing for one
 }
 
 func (c *call) run() (*http.Response, error) {
@@ -37,6 +38,7 @@ func (c *call) run() (*http.Response, error) {
 				continue
 			}
 			c.body.giveUp()
+			c.balancer.retries.giveBack(c.taken, c.balancer.now())
 			if last != nil {
 				return nil, last
 			}
@@ -49,7 +51,8 @@ func (c *call) run() (*http.Response, error) {
 		}
 		c.tried = append(c.tried, p)
 		last = &callError{
-			service: c.balancer.service, instance: p.node().id, address: p.HostPort(), tries: c.tries, err: err,
+			service: c.balancer.service, instance: p.node().id, address: p.HostPort(),
+			tries: c.tries, withheld: c.withheld, err: err,
 		}
 		if !again {
 			c.body.giveUp()
@@ -86,20 +89,21 @@ func (c *call) startOver() bool {
 func (c *call) try(p *Picked) (resp *http.Response, again bool, err error) {
 	n := p.node()
 	c.tries++
-	c.reused = false
+	c.reused, c.taken = false, nothing
 	sending, err := c.body.next()
 	if err != nil {
 		p.Done(context.Canceled) // it is not the instance's fault
 		return nil, false, fmt.Errorf("rewind the request's body: %w", err)
 	}
-	t := tracer{node: n}
-	out := c.request.WithContext(httptrace.WithClientTrace(c.request.Context(), &httptrace.ClientTrace{
-		GetConn: t.asking, GotConn: t.got,
-	}))
-	out.Body = sending
+	t := tracer{
+		Context: c.request.Context(), node: n, hasBody: !c.body.none(),
+		plainHTTP2: usesPlainHTTP2(c.transport.config.base),
+	}
+	out := c.request.WithContext(httptrace.WithClientTrace(&t, t.hooks()))
+	out.Body, out.GetBody = sending, c.body.again()
 	resp, err = n.connections(c.transport.config.base).RoundTrip(out)
-	if at := t.connected.Load(); at != 0 {
-		p.started = at // making connections is not the instance's latency
+	if t.connected.Load() != 0 {
+		p.started = t.wrote.Load() // what comes before is not the instance's latency
 	}
 	if err != nil {
 		return nil, c.failed(p, &t, err), err
@@ -114,25 +118,37 @@ func (c *call) try(p *Picked) (resp *http.Response, again bool, err error) {
 func (c *call) failed(p *Picked, t *tracer, err error) (again bool) {
 	defer p.node().release()
 	p.done = true
-	if !t.asked.Load() {
-		return false // the request itself is not acceptable
-	}
-	if ctx := c.request.Context(); ctx.Err() != nil {
-		if !errors.Is(ctx.Err(), context.Canceled) {
+	end := endOf(c.request)
+	connected := t.connected.Load() != 0
+	switch {
+	case !t.asked.Load(), c.body.broke(), end == cancelled:
+		return false
+	case end == late:
+		if connected && !c.body.stalls() || !connected && t.dialing.Load() {
 			p.timed(false)
 			p.judge(err, false)
 		}
 		return false
-	}
-	if t.connected.Load() == 0 {
+	case !connected:
 		p.judge(err, true)
-		return c.tries < maxDials+c.sent && c.body.rewinds(false)
+		return c.tries < maxDials+c.sent && c.body.rewinds(false) && (isDial(err) || c.allowed())
+	case !sendable(c.request, err):
+		return false
 	}
 	p.timed(false)
 	p.judge(err, false)
 	c.sent++
 	c.reused = t.reused.Load()
-	return c.sent < c.transport.config.tries && repeatable(c.request) && c.body.rewinds(true)
+	return c.sent < c.transport.config.tries && repeatable(c.request) && c.body.rewinds(true) &&
+		(c.reused && !t.http2.Load() || c.allowed())
+}
+
+// allowed takes a retry from the service's budget.
+func (c *call) allowed() (ok bool) {
+	b := c.balancer
+	c.taken, ok = b.retries.take(b.now())
+	c.withheld = !ok
+	return ok
 }
 
 // answered judges a response, and ends the request with its body.
@@ -141,7 +157,7 @@ func (c *call) answered(p *Picked, resp *http.Response) {
 	if judged {
 		p.judge(fmt.Errorf("it answered %s", resp.Status), false)
 	}
-	resp.Body = newResponseBody(resp.Body, *p, judged)
+	resp.Body = newResponseBody(resp, *p, judged, c.body.sending)
 }
 
 // repeatable reports whether a request may be sent again although an instance
@@ -156,24 +172,4 @@ func repeatable(req *http.Request) bool {
 		_, key = req.Header["X-Idempotency-Key"]
 	}
 	return key
-}
-
-// tracer learns how far a try got. net/http may ask for connections several
-// times: it repeats by itself what it did not send, or may repeat, on a
-// connection that was idle for too long. The last time counts.
-type tracer struct {
-	node      *node
-	asked     atomic.Bool
-	connected atomic.Int64 // when there was a connection; 0 if there is none
-	reused    atomic.Bool  // it had been used before
-}
-
-func (t *tracer) asking(string) {
-	t.asked.Store(true)
-	t.connected.Store(0)
-}
-
-func (t *tracer) got(info httptrace.GotConnInfo) {
-	t.reused.Store(info.Reused)
-	t.connected.Store(t.node.owner.now())
 }

@@ -11,37 +11,23 @@ import (
 const (
 	// dialTimeout bounds one try to connect: there may be others to connect to.
 	dialTimeout = 3 * time.Second
-	// idlePerInstance is how many idle connections to an instance are kept.
-	idlePerInstance = 100
+	// settleTime is how long a connection that carries several requests may take
+	// to notice that its last one has ended.
+	settleTime = time.Second
 )
 
-func defaultTransport() *http.Transport {
-	base := &http.Transport{}
-	if t, ok := http.DefaultTransport.(*http.Transport); ok {
-		base = t.Clone()
-	}
-	base.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
-	base.MaxIdleConns, base.MaxIdleConnsPerHost = idlePerInstance, idlePerInstance
-	return base
+// connections are those to one node. Each node has an http.Transport of its own,
+// because idle connections can only be closed per transport, and because the URL
+// can stay as it is: whatever it names, the node's address is dialed.
+type connections struct {
+	*http.Transport
+	shared *sharedPool // nil unless the base came with an HTTP/2 of its own
 }
 
-// transportProblem says why a transport cannot be the base of ours, or "".
-func transportProblem(base *http.Transport) string {
-	switch {
-	case base == nil:
-		return "the transport is nil"
-	case base.Dial != nil, base.DialTLS != nil: //lint:ignore SA1019 they are refused
-		return "Dial and DialTLS are deprecated and not used: set DialContext or DialTLSContext"
-	}
-	return ""
-}
-
-// connections returns the node's own http.Transport. One each, because idle
-// connections can only be closed per transport, and because the URL can stay as
-// it is: whatever it names, the node's address is dialed.
-func (n *node) connections(base *http.Transport) *http.Transport {
-	if t := n.transport.Load(); t != nil {
-		return t
+// connections returns the node's own.
+func (n *node) connections(base *http.Transport) *connections {
+	if c := n.transport.Load(); c != nil {
+		return c
 	}
 	t := base.Clone()
 	t.Proxy = nil
@@ -58,16 +44,36 @@ func (n *node) connections(base *http.Transport) *http.Transport {
 	if t.DialTLSContext != nil {
 		t.DialTLSContext = to(n.address, t.DialTLSContext)
 	}
-	if !n.transport.CompareAndSwap(nil, t) {
+	c := &connections{Transport: t, shared: separate(t)}
+	if !n.transport.CompareAndSwap(nil, c) {
 		return n.transport.Load()
 	}
-	return t
+	return c
 }
 
 type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
 
 func to(address string, dial dialer) dialer {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		if t, ok := ctx.Value(tracerKey{}).(*tracer); ok {
+			t.dialing.Store(true)
+		}
 		return dial(ctx, network, address)
+	}
+}
+
+// closeIdle closes the connections without requests.
+func (c *connections) closeIdle() {
+	c.CloseIdleConnections()
+	if c.shared != nil {
+		c.shared.closeIdle()
+	}
+}
+
+// closeShared closes connections in a pool that is not the node's own. No
+// request may be in flight.
+func (c *connections) closeShared() {
+	if c.shared != nil {
+		c.shared.closeAll()
 	}
 }

@@ -45,7 +45,16 @@
 //
 // An instance that fails several times in a row, or to which no connection can
 // be made, is set aside for a second, and for twice as long each time it fails
-// again: see [Ejection]. Never are all set aside.
+// again: see [Ejection]. Never are all set aside. Only what the instance did
+// counts: not that the request's own body broke or stalled, that the request
+// cannot be written, that its caller cancelled it or closed the answer, that its
+// deadline passed once the answer had begun (unless a body of known length was
+// announced and nothing of it came), or that this machine has no descriptors,
+// ports or memory left. A deadline that passes before the answer begins counts.
+//
+// Of two instances with one host and port, the newer registration is called: the
+// other has died, and its lease has not ended yet. If the newer is critical or
+// draining, or does not match the selection, neither is called.
 //
 // With nobody to call, there is an error at once that matches [ErrNoInstances]
 // and says whether nobody offers the service, nobody is healthy or nobody
@@ -55,10 +64,16 @@
 //
 // When the watch says that an instance is gone, critical or draining, no new
 // request goes to it. Requests in flight end in peace, those on long-lived
-// connections too; connections to it are closed as they become idle. For up to
-// 200 ms the watch is told only then that its state was taken, so that an
-// instance that drains, which waits for that, does not stop while a request is
-// on its way.
+// connections too; connections to it are closed as they become idle, those of
+// HTTP/2 within a second. For up to 200 ms the watch is told only then that its
+// state was taken, so that an instance that drains, which waits for that, does
+// not stop while a request is on its way.
+//
+// An instance that registers again at the same address, with other metadata or
+// another weight, say, keeps its connections, its count of requests in flight
+// and what is known of its latency. One that comes back while requests are in
+// flight to it keeps their count. If it was set aside, one request tries it at
+// once. Another address, or another ID, is another process.
 //
 // # URLs
 //
@@ -80,14 +95,19 @@
 // Once something may have been sent, a request is repeated only if it may be:
 // GET, HEAD, OPTIONS, TRACE, PUT, DELETE, or any with an Idempotency-Key or
 // X-Idempotency-Key header; and only if it has no body, or one with GetBody, as
-// http.NewRequest sets it for bytes and strings. See [WithTries]. The case of a connection that the
-// server closed while it was idle is net/http's, which repeats by the same rules
-// on a new connection to the same instance. A response is never repeated, its
-// status be what it may, and nothing is after the request's context has ended.
+// http.NewRequest sets it for bytes and strings. See [WithTries]. The case of a
+// connection that the server closed while it was idle is net/http's, which
+// repeats by the same rules on a new connection to the same instance. A response
+// is never repeated, its status be what it may, and nothing is after the
+// request's context has ended or its own body has broken.
+//
+// When many requests of a service fail, few are repeated: one for every five
+// made, and ten a second. See [RetryBudget].
 //
 // # In flight
 //
 // A request counts as in flight until its response's body was read to the end
 // or closed, or it failed. A response that is never closed counts for ever, as
-// it keeps its connection for ever.
+// it keeps its connection for ever. A switched protocol (101) counts until it is
+// closed, or both directions have ended; its body has CloseWrite, as net/http's.
 package balance

@@ -69,7 +69,7 @@ func (n *node) succeeded(times int64) {
 		n.restore()
 	}
 	if n.forgive.Load() != 0 {
-		n.forget()
+		n.pardon()
 	}
 }
 
@@ -85,7 +85,7 @@ func (n *node) restore() {
 	b.config.logger.Info("instance is called again", "service", b.service, "instance", n.id, "address", n.address)
 }
 
-func (n *node) forget() {
+func (n *node) pardon() {
 	b := n.owner
 	if at := n.forgive.Load(); b.now() < at {
 		return

@@ -22,14 +22,19 @@ func badOption(name, problem string) error {
 type callError struct {
 	service, instance, address string
 	tries                      int
+	withheld                   bool // the retry budget allowed no other try
 	err                        error
 }
 
 func (e *callError) Error() string {
-	if e.tries == 1 {
-		return fmt.Sprintf("call %q at %s (instance %q): %v", e.service, e.address, e.instance, e.err)
+	why := ""
+	if e.withheld {
+		why = "; not repeated, as the retry budget is used up"
 	}
-	return fmt.Sprintf("call %q: %d instances tried, last %s (instance %q): %v", e.service, e.tries, e.address, e.instance, e.err)
+	if e.tries == 1 {
+		return fmt.Sprintf("call %q at %s (instance %q): %v%s", e.service, e.address, e.instance, e.err, why)
+	}
+	return fmt.Sprintf("call %q: %d instances tried, last %s (instance %q): %v%s", e.service, e.tries, e.address, e.instance, e.err, why)
 }
 
 func (e *callError) Unwrap() error { return e.err }

@@ -3,9 +3,9 @@ package balance
 import (
 	"context"
 	"io"
+	"log"
 	"log/slog"
 	"math/rand/v2"
-	"strconv"
 	"testing"
 	"testing/synctest"
 
@@ -20,9 +20,10 @@ func seeded() Option {
 // quietly keeps ejections out of the test's output.
 func quietly() Option { return WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))) }
 
-// api is an instance of the service "api" for tests that connect to nobody.
+// api is an instance of the service "api", at an address of its own, for tests
+// that make no connections.
 func api(id string) registry.ServiceInfo {
-	return registry.ServiceInfo{ID: id, Name: "api", Address: "10.0.0." + strconv.Itoa(len(id)), Port: 8080}
+	return registry.ServiceInfo{ID: id, Name: "api", Address: id + ".example", Port: 8080}
 }
 
 func localRegistry(t testing.TB, services ...registry.ServiceInfo) *registry.LocalRegistry {
@@ -96,3 +97,6 @@ func inBubble(t *testing.T, options []Option, services []registry.ServiceInfo, t
 		test(t, r, balancer(t, r, append([]Option{seeded()}, options...)...))
 	})
 }
+
+// quietLog keeps a server's complaints out of the test's output.
+func quietLog() *log.Logger { return log.New(io.Discard, "", 0) }

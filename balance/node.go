@@ -1,15 +1,17 @@
 package balance
 
 import (
-	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// node is what this process has seen of one registration of an instance. Times
-// are nanoseconds since the balancer's start and never 0.
+// node is what this process has seen of an instance at one address. It outlives
+// registrations of the same ID and address, and the times at which the instance
+// is not callable for as long as requests are in flight to it: their count and
+// the connections are kept. Times are nanoseconds since the balancer's start and
+// never 0.
 type node struct {
 	// What every pick looks at, in one cache line.
 	inflight atomic.Int64
@@ -19,19 +21,20 @@ type node struct {
 	until    atomic.Int64 // set aside until then; 0 if it is not
 	times    atomic.Int64 // how often it was set aside
 	forgive  atomic.Int64 // when past ejections are forgotten; 0 if there are none
-	gone     atomic.Bool  // set after a set without the node was published; never unset
+	gone     atomic.Bool  // set after a set without the node was published, unset before one with it
 
 	owner      *Balancer
 	id         string
 	address    string
-	registered time.Time
-	transport  atomic.Pointer[http.Transport] // a Transport's connections to it
+	registered time.Time                   // of the watching goroutine
+	generation uint64                      // of the last set that has it; of the watching goroutine
+	transport  atomic.Pointer[connections] // a Transport's connections to it
 
 	// Under the owner's mutex.
 	ejections int           // that are not forgotten
 	aside     time.Duration // how long the last one was
 
-	_ [40]byte // to three cache lines: the allocator then aligns it to them
+	_ [32]byte // to three cache lines: the allocator then aligns it to them
 }
 
 // endpoint is an instance in one set; it never changes.
@@ -82,20 +85,15 @@ func (n *node) observe(now, took int64) {
 	n.sampled.Store(now)
 }
 
-// release ends a request. The last one of a node that left wakes who waits for it.
+// release ends a request. The last one of a node that left wakes the watching
+// goroutine if it waits for that.
 func (n *node) release() {
 	if n.inflight.Add(-1) == 0 && n.gone.Load() {
-		n.closeIdle()
+		n.owner.forget(n)
 		select {
 		case n.owner.quiet <- struct{}{}:
 		default:
 		}
-	}
-}
-
-func (n *node) closeIdle() {
-	if t := n.transport.Load(); t != nil {
-		t.CloseIdleConnections()
 	}
 }
 

@@ -43,6 +43,7 @@ type config struct {
 	service string // all requests go to it; "" takes the URL's host
 	base    *http.Transport
 	tries   int
+	budget  RetryBudget
 	failure func(*http.Response) bool
 
 	err error // the first
@@ -65,6 +66,10 @@ func (c *config) finish() error {
 	c.ejection.setDefaults()
 	if problem := c.ejection.problem(); problem != "" {
 		c.refuse("WithEjection", problem)
+	}
+	c.budget.setDefaults()
+	if problem := c.budget.problem(); problem != "" {
+		c.refuse("WithRetryBudget", problem)
 	}
 	return c.err
 }
@@ -170,10 +175,16 @@ func WithService(name string) TransportOption {
 
 // WithTransport sets what connections are made of: TLS, timeouts, limits, a
 // DialContext that is given the instance's address. It is cloned for each
-// instance, so its limits are per instance, and its Proxy is not used.
+// instance, so its limits are per instance; its Proxy, and protocols that
+// RegisterProtocol added, are not used. With HTTP/2 of golang.org/x/net
+// (http2.ConfigureTransports), the settings of its http2.Transport, such as
+// pings, hold for all instances.
 //
-// Default: a clone of http.DefaultTransport with a dial timeout of 3 s, which
-// keeps up to 100 idle connections to each instance.
+// Default: a clone of http.DefaultTransport that gives up a dial after 3 s and
+// keeps up to 100 idle connections to each instance. Where a library has put a
+// wrapper there, the *http.Transport in its fields counts, else the one that
+// was there when the program began, which is logged. What the wrapper does is
+// not done: wrap the Transport of this package instead.
 func WithTransport(base *http.Transport) TransportOption {
 	return transportOption(func(c *config) {
 		if problem := transportProblem(base); problem != "" {
@@ -193,6 +204,12 @@ func WithTries(n int) TransportOption {
 		}
 		c.tries = n
 	})
+}
+
+// WithRetryBudget limits how many requests of a service are repeated, whatever
+// WithTries allows. Default: the zero RetryBudget, with its defaults.
+func WithRetryBudget(r RetryBudget) TransportOption {
+	return transportOption(func(c *config) { c.budget = r })
 }
 
 // WithFailure says which responses speak against the instance that gave them,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/registry"
@@ -46,8 +45,10 @@ func (p *Picked) node() *node {
 
 // Done says that the request has ended, and how. nil: the instance did its
 // work, in the time since Pick. An error speaks against the instance, a failed
-// dial most; one that matches context.Canceled says nothing of it. Pass only
-// errors for which the instance is to blame: not that a thing was not found.
+// dial most. One that matches context.Canceled says nothing of it, nor does a
+// dial that failed for lack of descriptors, ports or memory on this machine.
+// Pass only errors for which the instance is to blame: not that a thing was not
+// found.
 // A second Done does nothing.
 func (p *Picked) Done(err error) {
 	if p.done || p.endpoint == nil {
@@ -76,17 +77,9 @@ func (p *Picked) judge(err error, dial bool) {
 	switch n := p.endpoint.node; {
 	case err == nil:
 		n.succeeded(p.times)
-	case !errors.Is(err, context.Canceled):
+	case !errors.Is(err, context.Canceled) && !isLocal(err):
 		n.failed(err, p.trial, dial)
 	}
-}
-
-func isDial(err error) bool {
-	if err == nil {
-		return false
-	}
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // Pick returns an instance for one request, and counts the request as in flight

@@ -31,6 +31,9 @@ func (s *selection) setVersion(constraint string) error {
 	return nil
 }
 
+// all reports whether every instance is meant.
+func (s *selection) all() bool { return len(s.Tags) == 0 && len(s.Metadata) == 0 && s.Versions == nil }
+
 // String words the selection for an error.
 func (s *selection) String() string {
 	var parts []string

@@ -2,6 +2,7 @@ package balance
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -118,4 +119,12 @@ func inFlight(tr *Transport) (n int64) {
 		n += e.inflight.Load()
 	}
 	return n
+}
+
+// pool trusts a test server's certificate, if it has one.
+func pool(s *httptest.Server) *x509.CertPool {
+	if c := s.Client().Transport.(*http.Transport).TLSClientConfig; c != nil {
+		return c.RootCAs
+	}
+	return nil
 }

@@ -52,6 +52,8 @@ func newSet(snap *registry.Snapshot, chosen []endpoint, c *config) *set {
 func nobody(snap *registry.Snapshot, s *selection) error {
 	var err error
 	switch {
+	case len(snap.Instances) > 0 && s.all():
+		err = fmt.Errorf("%w: no callable instances of %q: a newer registration has the address of each, and is critical or draining", ErrNoInstances, snap.Service)
 	case len(snap.Instances) > 0:
 		err = fmt.Errorf("%w: none of the %d instances of %q has %v", ErrNoInstances, len(snap.Instances), snap.Service, s)
 	case len(snap.Others) > 0:

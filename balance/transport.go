@@ -44,11 +44,11 @@ func NewTransport(watcher registry.Watcher, options ...TransportOption) (*Transp
 	if watcher == nil {
 		c.refuse("watcher", "is nil")
 	}
+	if c.base == nil && c.err == nil {
+		c.useDefaultTransport()
+	}
 	if err := c.finish(); err != nil {
 		return nil, fmt.Errorf("balance: %w", err)
-	}
-	if c.base == nil {
-		c.base = defaultTransport()
 	}
 	t := &Transport{watcher: watcher, config: c}
 	services := map[string]*Balancer{}
@@ -67,6 +67,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c := call{transport: t, balancer: b, request: req}
+	b.retries.begin(b.now())
+	defer b.retries.end()
 	return c.run()
 }
 
@@ -141,12 +143,7 @@ func longestUnused(services map[string]*Balancer) *Balancer {
 // http.Client's method of that name calls it.
 func (t *Transport) CloseIdleConnections() {
 	for _, b := range *t.services.Load() {
-		s := b.current.Load()
-		for _, g := range []*group{&s.near, &s.far} {
-			for i := range g.endpoints {
-				g.endpoints[i].closeIdle()
-			}
-		}
+		b.closeIdle()
 	}
 }
 

@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -13,6 +12,7 @@ type requestBody struct {
 	request *http.Request
 	tries   int
 	held    *heldBody // of the last try, if it cannot be had again
+	sending *upload   // of the last try, unless nothing can go wrong with it
 }
 
 func (b *requestBody) none() bool { return b.request.Body == nil || b.request.Body == http.NoBody }
@@ -20,6 +20,38 @@ func (b *requestBody) none() bool { return b.request.Body == nil || b.request.Bo
 // next returns the body for the next try, which closes it.
 func (b *requestBody) next() (io.ReadCloser, error) {
 	b.tries++
+	body, err := b.source()
+	if err != nil || b.none() {
+		return body, err
+	}
+	return b.watch(body), nil
+}
+
+// again returns what net/http calls for the body when it repeats a try by itself.
+func (b *requestBody) again() func() (io.ReadCloser, error) {
+	getBody := b.request.GetBody
+	if getBody == nil {
+		return nil
+	}
+	return func() (io.ReadCloser, error) {
+		body, err := getBody()
+		if err != nil || body == http.NoBody {
+			return body, err
+		}
+		return b.watch(body), nil
+	}
+}
+
+func (b *requestBody) watch(body io.ReadCloser) io.ReadCloser {
+	if inMemory(body, b.request.ContentLength) {
+		b.sending = nil
+		return body
+	}
+	b.sending = &upload{ReadCloser: body, length: b.request.ContentLength}
+	return b.sending
+}
+
+func (b *requestBody) source() (io.ReadCloser, error) {
 	switch {
 	case b.none():
 		return b.request.Body, nil
@@ -35,6 +67,12 @@ func (b *requestBody) next() (io.ReadCloser, error) {
 		return b.request.GetBody()
 	}
 }
+
+// broke reports whether the last try's body was not what the request says.
+func (b *requestBody) broke() bool { return b.sending != nil && b.sending.broke.Load() }
+
+// stalls reports whether the last try waits, or waited, for its body's source.
+func (b *requestBody) stalls() bool { return b.sending != nil && b.sending.stalls() }
 
 // rewinds reports whether there is a body for one more try. One that cannot be
 // had again will do if nothing was sent and nobody read it.
@@ -104,57 +142,4 @@ func (h *heldBody) set(flag *bool) error {
 		return h.body.Close()
 	}
 	return nil
-}
-
-// responseBody ends a request when it was read to its end, broke or was closed.
-type responseBody struct {
-	io.ReadCloser
-	picked Picked
-	judged bool
-	ended  atomic.Bool
-}
-
-// newResponseBody wraps a body. That of a switched protocol stays writable.
-func newResponseBody(body io.ReadCloser, p Picked, judged bool) io.ReadCloser {
-	b := &responseBody{ReadCloser: body, picked: p, judged: judged}
-	if body == http.NoBody {
-		b.end(nil)
-		return body
-	}
-	if w, ok := body.(io.Writer); ok {
-		return &switchedBody{responseBody: b, Writer: w}
-	}
-	return b
-}
-
-type switchedBody struct {
-	*responseBody
-	io.Writer
-}
-
-func (b *responseBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.end(err)
-	}
-	return n, err
-}
-
-func (b *responseBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.end(nil)
-	return err
-}
-
-func (b *responseBody) end(err error) {
-	if b.ended.Swap(true) {
-		return
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	if !b.judged {
-		b.picked.judge(err, false)
-	}
-	b.picked.node().release()
 }
