@@ -154,6 +154,7 @@ func concurrency(e *env) {
 			ctx, cancel := e.call()
 			defer cancel()
 			for port := 1; port <= 3; port++ {
+				start := time.Now()
 				if err := r.Register(ctx, at(name, id, port)); err != nil {
 					e.Errorf("Register(%s): %v", id, err)
 					return
@@ -165,6 +166,9 @@ func concurrency(e *env) {
 				}
 				own := slices.IndexFunc(list, func(s registry.ServiceInfo) bool { return s.ID == id })
 				if own < 0 || list[own].Port != port {
+					if e.h.Cached && e.stood(start) {
+						continue // a cache waits for its own change, but not for ever
+					}
 					e.Errorf("Discover(%s) right after Register(%s, port %d) does not show it: %v", name, id, port, ids(list))
 					return
 				}

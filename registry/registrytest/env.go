@@ -143,6 +143,12 @@ func (e *env) left(start time.Time, d time.Duration) time.Duration {
 	return left
 }
 
+// stood reports whether the machine kept the check from running for half a
+// heartbeat since start. A request may have had no more time than a heartbeat.
+func (e *env) stood(start time.Time) bool {
+	return !e.h.Bubble && e.h.Heartbeat > 0 && stall.Since(e.TB, start) >= e.h.Heartbeat/2
+}
+
 func (e *env) discover(r registry.Registry, name string) []registry.ServiceInfo {
 	e.Helper()
 	got := ask(e, fmt.Sprintf("Discover(%q)", name), func(ctx context.Context) ([]registry.ServiceInfo, error) {

@@ -139,15 +139,22 @@ func (f *follower[T]) until(d time.Duration, cond func(T) error) T {
 	}
 }
 
-// silent requires that no state comes.
+// silent requires that no state comes. A machine that stands may make a watch
+// stale: what comes then proves nothing, and the time begins again.
 func (f *follower[T]) silent(d time.Duration, why string) {
 	f.e.Helper()
-	s, ok, ended := f.next(d)
-	if ok {
-		f.e.Fatalf("the watch was woken %s: %+v", why, s)
-	}
-	if ended {
-		f.e.Fatal("the watch ended by itself")
+	for tries := 1; ; tries++ {
+		start := time.Now()
+		s, ok, ended := f.next(d)
+		if ended {
+			f.e.Fatal("the watch ended by itself")
+		}
+		if !ok {
+			return
+		}
+		if tries == 10 || !f.e.stood(start) {
+			f.e.Fatalf("the watch was woken %s: %+v", why, s)
+		}
 	}
 }
 
