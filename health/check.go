@@ -78,9 +78,8 @@ func (k *check) run() bool {
 	if k.member.lost() {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(k.ctx, k.c.options.Timeout)
-	result := k.probe(ctx, k.target).normal()
-	cancel()
+	result, ended := k.ask()
+	defer ended()
 	k.writing.Lock()
 	defer k.writing.Unlock()
 	if k.gone || k.ctx.Err() != nil || k.member.lost() {
@@ -89,6 +88,37 @@ func (k *check) run() bool {
 	k.judge(result)
 	return !k.unstated || k.write()
 }
+
+// ask probes once. An answer after Timeout counts as none, whatever it says.
+// ended waits for a probe that runs on beyond that, so that no two run at once.
+func (k *check) ask() (result Result, ended func()) {
+	ctx, cancel := context.WithTimeout(k.ctx, k.c.options.Timeout)
+	answer := make(chan Result, 1)
+	var asking sync.WaitGroup
+	asking.Go(func() { answer <- k.probe(ctx, k.target).normal() })
+	ended = func() { cancel(); asking.Wait() }
+	select {
+	case result = <-answer:
+		if ctx.Err() == nil {
+			return result, ended
+		}
+	case <-ctx.Done():
+		// A probe that stops when it is told to may say where it was stuck.
+		patience := time.NewTimer(lateNote)
+		defer patience.Stop()
+		select {
+		case result = <-answer:
+		case <-patience.C:
+		}
+	}
+	if result.Status != registry.StatusCritical {
+		result = Critical("no answer in time")
+	}
+	return result, ended
+}
+
+// lateNote is how long a probe that was told to stop may take to say why.
+const lateNote = 50 * time.Millisecond
 
 // judge takes a result into account.
 func (k *check) judge(r Result) {

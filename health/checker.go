@@ -67,7 +67,7 @@ func (c *Checker) Register(ctx context.Context, service registry.ServiceInfo) er
 		c.replace(service.ID, nil)
 		return nil
 	}
-	probe, endpoint, err := c.probeFor(service)
+	probe, endpoint, own, err := c.probeFor(service)
 	if err != nil {
 		return err
 	}
@@ -79,13 +79,12 @@ func (c *Checker) Register(ctx context.Context, service registry.ServiceInfo) er
 		return err
 	}
 	service.ID = member.ID()
-	c.replace(service.ID, newCheck(c, member, probe, Target{Instance: clone(service), Endpoint: endpoint}))
+	target := Target{Instance: service.Clone(), Endpoint: endpoint}
+	if own && c.options.Host != nil {
+		target.host = c.options.Host(service.Clone())
+	}
+	c.replace(service.ID, newCheck(c, member, probe, target))
 	return nil
-}
-
-// clone returns a deep copy.
-func clone(s registry.ServiceInfo) registry.ServiceInfo {
-	return registry.Snapshot{Instances: []registry.ServiceInfo{s}}.Clone().Instances[0]
 }
 
 // Deregister stops probing an instance, then deregisters it with the backend.

@@ -26,14 +26,19 @@
 // [registry.ServiceInfo.HealthEndpoint] says how:
 //
 //	/health/ready              HTTP GET on Address:Port
-//	http://host:8081/health    HTTP GET of that URL; https:// likewise
+//	https:/health/ready        the same over TLS; http: works as well
+//	https://:8443/health       over TLS, on Address and that port
+//	http://host:8081/health    HTTP GET of that URL; https:// works as well
 //	tcp:                       a connection to Address:Port can be made
 //	tcp:host:9000              a connection to host:9000 can be made
 //	grpc:                      grpc.health.v1 Check on Address:Port, of the whole server
 //	grpc:my.package.Service    the same, of one service
 //
 // A status of 200 to 299 is passing, 429 is a warning, anything else critical;
-// redirects are not followed. Without a HealthEndpoint an instance is not
+// redirects are not followed. A body need not end: it is read for a note only. A
+// probe that has no answer within Options.Timeout is critical, whatever it says
+// later. Options.Host sets the Host header and the TLS name of HTTP probes of the
+// instance's own address. Without a HealthEndpoint an instance is not
 // probed. The gRPC probe lives in a module of its own, so that nobody takes
 // gRPC along who has no use for it:
 //

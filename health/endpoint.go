@@ -11,29 +11,30 @@ import (
 )
 
 // probeFor finds the probe that a HealthEndpoint asks for and what to give it.
-func (c *Checker) probeFor(service registry.ServiceInfo) (probe Probe, endpoint string, err error) {
+// own says that an HTTP probe is of the instance's own address.
+func (c *Checker) probeFor(service registry.ServiceInfo) (probe Probe, endpoint string, own bool, err error) {
 	scheme, rest, named := cutScheme(service.HealthEndpoint)
 	switch {
 	case !named:
-		scheme = "http"
-		endpoint, err = pathURL(service)
+		scheme, own = "http", true
+		endpoint, err = pathURL(service, "http", service.HealthEndpoint)
 	case scheme == "http" || scheme == "https":
-		endpoint, err = service.HealthEndpoint, checkURL(service.HealthEndpoint)
+		endpoint, own, err = httpURL(service, scheme, rest)
 	case scheme == "tcp":
 		endpoint, err = tcpAddress(rest)
 	default:
 		endpoint = rest
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, "", false, err
 	}
 	if probe = c.probes[scheme]; probe != nil {
-		return probe, endpoint, nil
+		return probe, endpoint, own, nil
 	}
 	if scheme == "grpc" {
-		return nil, "", refuse(`"grpc:" has no probe here: import github.com/rollcall-sd/rollcall/grpcresolver and set Options.Probes["grpc"] to grpcresolver.Probe()`)
+		return nil, "", false, refuse(`"grpc:" has no probe here: import github.com/rollcall-sd/rollcall/grpcresolver and set Options.Probes["grpc"] to grpcresolver.Probe()`)
 	}
-	return nil, "", refuse(fmt.Sprintf("there is no probe for scheme %q: write a path, http://, https:// or tcp:, or set Options.Probes[%[1]q]", scheme))
+	return nil, "", false, refuse(fmt.Sprintf("there is no probe for scheme %q: write a path, http://, https:// or tcp:, or set Options.Probes[%[1]q]", scheme))
 }
 
 // cutScheme splits an endpoint at the colon after its scheme. A path has none.
@@ -46,8 +47,7 @@ func cutScheme(endpoint string) (scheme, rest string, ok bool) {
 }
 
 // pathURL is the URL of a path on the instance itself.
-func pathURL(service registry.ServiceInfo) (string, error) {
-	path := service.HealthEndpoint
+func pathURL(service registry.ServiceInfo, scheme, path string) (string, error) {
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
@@ -55,20 +55,40 @@ func pathURL(service registry.ServiceInfo) (string, error) {
 	if err != nil {
 		return "", refuse("is no path of a URL")
 	}
-	u.Scheme, u.Host = "http", service.HostPort()
+	u.Scheme, u.Host = scheme, service.HostPort()
 	return u.String(), nil
 }
 
-// checkURL says what is wrong with a URL, without repeating it: it may hold a password.
-func checkURL(address string) error {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil:
-		return refuse("is no valid URL")
-	case u.Hostname() == "":
-		return refuse("is a URL without a host")
+// httpURL reads what follows "http:" or "https:": a path on the instance itself,
+// or "//" and the rest of a URL. In a URL the host may be left out, which means
+// the instance's address, and with it the port. own says that the host is the instance.
+func httpURL(service registry.ServiceInfo, scheme, rest string) (address string, own bool, err error) {
+	if !strings.HasPrefix(rest, "//") {
+		address, err = pathURL(service, scheme, rest)
+		return address, true, err
 	}
-	return nil
+	// No error repeats the URL: it may hold a password.
+	u, err := url.Parse(scheme + ":" + rest)
+	if err != nil {
+		return "", false, refuse("is no valid URL")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return "", false, refuse("its port is outside 1-65535")
+		}
+	}
+	if u.Hostname() != "" {
+		return u.String(), false, nil
+	}
+	switch {
+	case u.Port() != "":
+		u.Host = net.JoinHostPort(service.Address, u.Port())
+	case u.Host == ":":
+		u.Host = service.HostPort()
+	default:
+		return "", false, refuse(fmt.Sprintf("is a URL without a host: write %[1]s:/path for the instance's own address, or %[1]s://:PORT/path", scheme))
+	}
+	return u.String(), true, nil
 }
 
 // tcpAddress reads what follows "tcp:"; nothing means the instance's own address.

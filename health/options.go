@@ -55,6 +55,14 @@ type Options struct {
 	// no proxy and a new connection for each probe.
 	Client *http.Client
 
+	// Host names the host that HTTP probes ask the instance for, in the Host header
+	// and, over https, as the name that its certificate must be valid for. The
+	// connection is made to the instance's address all the same; with Client, the
+	// TLS name is that of Client's transport. It is asked for each registration
+	// whose HealthEndpoint names no host, such as "https:/health". "" means the
+	// instance's address and port. Default: "" for each.
+	Host func(service registry.ServiceInfo) string
+
 	// Probes are probes by the scheme of the HealthEndpoint, in lower case, in
 	// addition to "http", "https" and "tcp", which they may replace. "grpc" wants
 	// the Probe of package grpcresolver.

@@ -17,7 +17,9 @@ type Probe func(ctx context.Context, target Target) Result
 // Target is what a probe asks.
 type Target struct {
 	Instance registry.ServiceInfo // as registered, with its ID; shared: read only
-	Endpoint string               // what follows "scheme:" in HealthEndpoint; the whole of it for http and https
+	Endpoint string               // what follows "scheme:" in HealthEndpoint; the URL for http and https
+
+	host string // for the Host header and the TLS server name of HTTP probes; "" for the one in Endpoint
 }
 
 // Result is a probe's answer.

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -96,9 +97,15 @@ func (s *serverIdentity) onConnect(ctx context.Context, conn *redis.Conn) error 
 	first := !s.opened
 	s.opened = true
 	s.mu.Unlock()
-	if !first {
-		s.learn(conn.Info(ctx, "server").Val())
+	if first {
+		return nil
 	}
+	info, err := conn.Info(ctx, "server").Result()
+	var said redis.Error
+	if err != nil && !errors.As(err, &said) {
+		return err // the connection has ended
+	}
+	s.learn(info)
 	return nil
 }
 
