@@ -8,38 +8,42 @@ import (
 	"google.golang.org/grpc/serviceconfig"
 )
 
-const (
-	roundRobin = `[{"round_robin":{}}]`
-	pickFirst  = `[{"pick_first":{}}]`
-)
+const roundRobin = `[{"round_robin":{}}]`
 
-// configs are the service configs of a client: the one that was asked for, and
-// the one while there is nobody to call. Both are nil where the client takes none.
-type configs struct {
-	some, none *serviceconfig.ParseResult
-}
-
-// parseConfigs makes both from a service config, which may be "". The second
-// differs in the policy only: without addresses, pick_first passes on why there
-// are none, while the others have a text of their own that says nothing.
-func parseConfigs(cc resolver.ClientConn, text string) (c configs, err error) {
+// parseConfig makes the service config of a client from the one that was asked
+// for, which may be "": its policy becomes the child of this package's.
+func parseConfig(cc resolver.ClientConn, text string) (*serviceconfig.ParseResult, error) {
 	const newer, older = "loadBalancingConfig", "loadBalancingPolicy"
 	members := make(map[string]json.RawMessage)
 	if text != "" {
 		if err := json.Unmarshal([]byte(text), &members); err != nil {
-			return c, fmt.Errorf("rollcall: service config: %w", err)
+			return nil, fmt.Errorf("rollcall: service config: %w", err)
 		}
 	}
-	if members[newer] == nil && members[older] == nil {
-		members[newer] = json.RawMessage(roundRobin)
+	var name string
+	if members[newer] == nil && members[older] != nil {
+		if err := json.Unmarshal(members[older], &name); err != nil {
+			return nil, fmt.Errorf("rollcall: service config: %s: %w", older, err)
+		}
 	}
-	if c.some, err = parse(cc, members); err != nil {
-		return c, fmt.Errorf("%w; a policy that is not built in must be imported", err)
+	// gRPC's own words for what is wrong with the config, before it is wrapped.
+	if _, err := parse(cc, members); err != nil {
+		return nil, fmt.Errorf("%w; a policy that is not built in must be imported", err)
+	}
+	child := members[newer]
+	if child == nil {
+		child = json.RawMessage(roundRobin)
+	}
+	if name != "" {
+		child, _ = json.Marshal([]map[string]struct{}{{name: {}}}) // a text always has a JSON form
 	}
 	delete(members, older)
-	members[newer] = json.RawMessage(pickFirst)
-	c.none, err = parse(cc, members)
-	return c, err
+	wrapped, err := json.Marshal([]map[string]map[string]json.RawMessage{{policyName: {"childPolicy": child}}})
+	if err != nil {
+		return nil, fmt.Errorf("rollcall: service config: %w", err)
+	}
+	members[newer] = wrapped
+	return parse(cc, members)
 }
 
 func parse(cc resolver.ClientConn, members map[string]json.RawMessage) (*serviceconfig.ParseResult, error) {

@@ -1,6 +1,7 @@
 package grpcresolver
 
 import (
+	"context"
 	"net/url"
 
 	"google.golang.org/grpc"
@@ -23,11 +24,19 @@ func WithServiceConfig(json string) Option {
 	return func(b *builder) { b.config = json }
 }
 
+// WithProxyFromEnvironment lets connections to instances go through the proxy
+// that HTTPS_PROXY and NO_PROXY name, as gRPC does with other targets. Policies
+// then know no weights and zones. Default: instances are called directly.
+func WithProxyFromEnvironment() Option {
+	return func(b *builder) { b.proxied = true }
+}
+
 // With makes a client resolve targets of the form rollcall:///NAME through a
 // watcher: a registry.Backend, or anything else that watches. Nothing is
 // registered with gRPC globally, so clients of one program may use different
 // watchers. The watch runs while the client is not idle; closing the client
-// waits for it. The watcher stays the caller's to close.
+// waits for it. A client that was idle while the backend became unavailable goes
+// on with the instances that it knew. The watcher stays the caller's to close.
 func With(watcher registry.Watcher, options ...Option) grpc.DialOption {
 	b := &builder{watcher: watcher}
 	for _, o := range options {
@@ -45,6 +54,8 @@ func Target(serviceName string) string {
 type builder struct {
 	watcher registry.Watcher
 	config  string
+	proxied bool
+	memory  memory
 }
 
 func (b *builder) Scheme() string { return Scheme }
@@ -55,11 +66,14 @@ func (b *builder) Build(t resolver.Target, cc resolver.ClientConn, options resol
 	if err != nil {
 		return nil, err
 	}
-	var configs configs
+	f := &follower{target: target, cc: cc, proxied: b.proxied, memory: &b.memory, done: make(chan struct{})}
 	if !options.DisableServiceConfig {
-		if configs, err = parseConfigs(cc, b.config); err != nil {
+		if f.config, err = parseConfig(cc, b.config); err != nil {
 			return nil, err
 		}
 	}
-	return follow(b.watcher, target, cc, configs), nil
+	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel = cancel
+	go f.run(ctx, b.watcher)
+	return f, nil
 }

@@ -30,7 +30,23 @@
 // fails the first call with an error that says what is wrong.
 //
 // With TLS, the server's certificate must be valid for the service's name,
-// unless grpc.WithAuthority names another.
+// unless grpc.WithAuthority names another. Instances are called directly, also
+// where HTTPS_PROXY is set, unless [WithProxyFromEnvironment] asks otherwise.
+//
+// # Connections
+//
+// An instance that registers again keeps its connection, also with other
+// metadata, weight or version. A server that crashed and is back on its old port
+// is called again as soon as it has registered: gRPC's backoff, which has grown up
+// to two minutes by then, is for addresses at which nothing changed. Of two
+// registrations of one address the newer counts.
+//
+// A client that was idle (30 minutes without a call, unless
+// grpc.WithIdleTimeout says otherwise) watches nothing meanwhile. If the backend is
+// unavailable when it is used again, it goes on with the instances that it knew.
+//
+// Clients with grpc.WithDisableServiceConfig get plain lists of addresses: for
+// them gRPC's backoff and proxies (see grpc.WithNoProxy) are as with any target.
 //
 // # Policies
 //

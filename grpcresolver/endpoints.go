@@ -16,11 +16,17 @@ type endpoint struct {
 	addr   string
 	zone   string
 	weight int
+
+	registered int64 // when, µs since the epoch: tells an instance from an earlier one at its address
+}
+
+// sameForPolicies reports whether policies can tell no difference.
+func sameForPolicies(a, b endpoint) bool {
+	return a.addr == b.addr && a.zone == b.zone && a.weight == b.weight
 }
 
 // endpointsOf lists instances, oldest first, as gRPC is to know them: one for
-// each address, as policies want it, by address, so that lists compare. Of two
-// instances on one address the younger is there; the other has died.
+// each address, as policies want it, by address, so that lists compare.
 func endpointsOf(instances []*registry.ServiceInfo) []endpoint {
 	list := make([]endpoint, 0, len(instances))
 	seen := make(map[string]bool, len(instances))
@@ -30,7 +36,9 @@ func endpointsOf(instances []*registry.ServiceInfo) []endpoint {
 			continue
 		}
 		seen[addr] = true
-		list = append(list, endpoint{addr: addr, zone: s.Metadata[registry.MetadataZone], weight: max(s.Weight, 1)})
+		list = append(list, endpoint{
+			addr: addr, zone: s.Metadata[registry.MetadataZone], weight: max(s.Weight, 1), registered: s.RegisteredAt.UnixMicro(),
+		})
 	}
 	slices.SortFunc(list, func(a, b endpoint) int { return cmp.Compare(a.addr, b.addr) })
 	return list

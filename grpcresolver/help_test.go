@@ -39,10 +39,28 @@ const method = "/rollcall.test.Who/Who"
 
 func start(t testing.TB, id string, setUp ...func(*grpc.Server)) *server {
 	t.Helper()
+	return startWith(t, id, nil, setUp...)
+}
+
+func startWith(t testing.TB, id string, options []grpc.ServerOption, setUp ...func(*grpc.Server)) *server {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
+	return serve(t, id, l, options, setUp...)
+}
+
+// startAt starts a server on an address that another one had.
+func startAt(t testing.TB, id, addr string) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	must(t, err)
+	return serve(t, id, l, nil)
+}
+
+func serve(t testing.TB, id string, l net.Listener, options []grpc.ServerOption, setUp ...func(*grpc.Server)) *server {
+	t.Helper()
 	s := &server{id: id, addr: l.Addr().String(), connections: make(chan struct{}, 1000)}
-	s.grpc = grpc.NewServer(grpc.StatsHandler(s))
+	s.grpc = grpc.NewServer(append(options, grpc.StatsHandler(s))...)
 	for _, f := range setUp {
 		f(s.grpc)
 	}

@@ -3,11 +3,13 @@ package grpcresolver
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
 	"github.com/rollcall-sd/rollcall/health"
@@ -20,7 +22,9 @@ import (
 //
 // It makes a connection to the instance, calls Check of grpc.health.v1 for the
 // whole server or that service, and closes it. Only SERVING is passing.
-// Connections are made without TLS, unless options say otherwise.
+// Connections are made without TLS, unless options say otherwise. With TLS, the
+// server's certificate must be valid for the service's name, as with [With],
+// unless grpc.WithAuthority names another.
 func Probe(options ...grpc.DialOption) health.Probe {
 	options = append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -28,7 +32,9 @@ func Probe(options ...grpc.DialOption) health.Probe {
 		grpc.WithUserAgent("rollcall-health"),
 	}, options...)
 	return func(ctx context.Context, target health.Target) health.Result {
-		conn, err := grpc.NewClient("passthrough:///"+target.Instance.HostPort(), options...)
+		instance := &target.Instance
+		to := append(slices.Clone(options), grpc.WithResolvers(oneAddress(instance.HostPort())))
+		conn, err := grpc.NewClient(Target(instance.Name), to...)
 		if err != nil {
 			return health.Critical("gRPC: " + err.Error())
 		}
@@ -48,3 +54,16 @@ func Probe(options ...grpc.DialOption) health.Probe {
 		return health.Critical("gRPC " + answer.GetStatus().String())
 	}
 }
+
+// oneAddress resolves any target to one address. The client then has the
+// authority that it has with With, and takes the server's certificate for that.
+type oneAddress string
+
+func (oneAddress) Scheme() string { return Scheme }
+
+func (a oneAddress) Build(_ resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+	return a, cc.UpdateState(resolver.State{Addresses: []resolver.Address{{Addr: string(a)}}})
+}
+
+func (oneAddress) ResolveNow(resolver.ResolveNowOptions) {}
+func (oneAddress) Close()                                {}

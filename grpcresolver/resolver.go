@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/serviceconfig"
 
+	"github.com/rollcall-sd/rollcall/internal/selector"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -14,21 +18,18 @@ import (
 type follower struct {
 	target  *target
 	cc      resolver.ClientConn
-	configs configs
+	config  *serviceconfig.ParseResult // nil where the client takes none
+	proxied bool                       // connections may go through a proxy
+	memory  *memory
 	cancel  context.CancelFunc
 	done    chan struct{}
 
 	// Touched by run only.
-	told     bool // the client knows shown
+	known    *registry.Snapshot // the last one that was not empty for want of knowledge
+	told     bool               // the client knows shown and reason
 	shown    []endpoint
+	reason   string // why shown is empty
 	reported string // the last error, "" for none since the last update
-}
-
-func follow(w registry.Watcher, t *target, cc resolver.ClientConn, c configs) *follower {
-	ctx, cancel := context.WithCancel(context.Background())
-	f := &follower{target: t, cc: cc, configs: c, cancel: cancel, done: make(chan struct{})}
-	go f.run(ctx, w)
-	return f
 }
 
 // ResolveNow does nothing: the watch tells of changes as they come.
@@ -42,46 +43,74 @@ func (f *follower) Close() {
 
 func (f *follower) run(ctx context.Context, w registry.Watcher) {
 	defer close(f.done)
+	f.known = f.memory.recall(f.target.key())
+	var last error
 	for s := range w.Watch(ctx, f.target.name) {
+		last = s.Stale
 		f.take(s)
 	}
-	if ctx.Err() == nil {
-		f.report(fmt.Errorf("rollcall: the watch of %q has ended: %w", f.target.name, registry.ErrClosed))
+	f.memory.keep(f.target.key(), f.known)
+	if ctx.Err() != nil {
+		return
 	}
+	// A watch that ends by itself has said why: a name that cannot be, or a closed registry.
+	if last == nil {
+		last = registry.ErrClosed
+	}
+	f.report(fmt.Errorf("rollcall: the watch of %q has ended: %w", f.target.name, last))
 }
 
 // take hands a snapshot to the client. When it returns, new calls go by it:
 // the watch counts the snapshot as taken once the next one is asked for.
 func (f *follower) take(s registry.Snapshot) {
 	if s.Stale != nil && s.AsOf.IsZero() { // nothing is known yet
-		f.report(fmt.Errorf("rollcall: nothing is known of %q yet: %w", f.target.name, s.Stale))
+		if f.known == nil {
+			f.report(fmt.Errorf("rollcall: nothing is known of %q yet: %w", f.target.name, s.Stale))
+			return
+		}
+		// Known from before the client was idle.
+		stale := s.Stale
+		s = *f.known
+		s.Stale = stale
+	} else {
+		f.known = &s
+	}
+	list := endpointsOf(f.target.choose(selector.NewestPerAddress(&s)))
+	if len(list) > 0 {
+		f.update(list, nil)
+		if s.Stale != nil {
+			f.report(fmt.Errorf("rollcall: going on with the last known instances of %q: %w", f.target.name, s.Stale))
+			return
+		}
+		f.reported = ""
 		return
 	}
-	list := endpointsOf(f.target.choose(s.Instances))
-	f.update(list)
-	switch {
-	case len(list) == 0 && s.Stale != nil:
-		f.report(fmt.Errorf("%w; last known state, as the watch is blind: %w", f.target.nobody(s), s.Stale))
-	case len(list) == 0:
-		f.report(f.target.nobody(s))
-	case s.Stale != nil:
-		f.report(fmt.Errorf("rollcall: going on with the last known instances of %q: %w", f.target.name, s.Stale))
-	default:
-		f.reported = ""
+	reason := f.target.nobody(s)
+	if s.Stale != nil {
+		reason = fmt.Errorf("%w; last known state, as the watch is blind: %w", reason, s.Stale)
+	}
+	f.update(nil, reason)
+	if f.config == nil {
+		f.report(reason)
 	}
 }
 
-// update tells the client of a list that differs from the last.
-func (f *follower) update(list []endpoint) {
-	if f.told && slices.Equal(list, f.shown) {
+// update tells the client of a list, and why it is empty, when that differs from the last.
+func (f *follower) update(list []endpoint, reason error) {
+	text := ""
+	if reason != nil {
+		text = reason.Error()
+	}
+	if f.told && f.reason == text && slices.Equal(list, f.shown) {
 		return
 	}
-	f.told, f.shown, f.reported = true, list, ""
-	state := stateOf(list)
-	state.ServiceConfig = f.configs.some
-	if len(list) == 0 {
-		state.ServiceConfig = f.configs.none
+	f.told, f.shown, f.reason, f.reported = true, list, text, ""
+	var state resolver.State
+	if f.config == nil || f.proxied {
+		state = stateOf(list)
 	}
+	state.ServiceConfig = f.config
+	state.Attributes = attributes.New(listingKey{}, &listing{list, reason})
 	// What a policy has against a list, calls are told; asking again is no cure.
 	_ = f.cc.UpdateState(state)
 }
@@ -93,4 +122,38 @@ func (f *follower) report(err error) {
 		f.reported = text
 		f.cc.ReportError(err)
 	}
+}
+
+// memory keeps what clients knew when they became idle, by target: should the
+// backend be unavailable when they are used again, they go on with that.
+type memory struct {
+	mu    sync.Mutex
+	known map[string]*registry.Snapshot
+}
+
+// maxRemembered bounds the targets that a memory keeps.
+const maxRemembered = 100
+
+func (m *memory) recall(key string) *registry.Snapshot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.known[key]
+}
+
+func (m *memory) keep(key string, s *registry.Snapshot) {
+	if s == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = make(map[string]*registry.Snapshot)
+	}
+	for other := range m.known {
+		if len(m.known) < maxRemembered {
+			break
+		}
+		delete(m.known, other)
+	}
+	m.known[key] = s
 }

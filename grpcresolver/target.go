@@ -76,6 +76,9 @@ func (t *target) set(key, value string) (err error) {
 	return nil
 }
 
+// key tells targets apart.
+func (t *target) key() string { return t.name + "?" + t.query }
+
 // choose returns the instances that the target means.
 func (t *target) choose(instances []registry.ServiceInfo) []*registry.ServiceInfo {
 	var all, near []*registry.ServiceInfo
