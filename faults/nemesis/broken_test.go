@@ -147,6 +147,7 @@ func TestCheckerCatchesBrokenStores(t *testing.T) {
 	t.Parallel()
 	flush := Step{Wait: 2 * second, Kind: FlushAll}
 	freeze := Step{Wait: 2 * second, Kind: Freeze, Span: 1500 * time.Millisecond}
+	refuse := Step{Wait: 2 * second, Kind: RefuseWrites, Span: 4 * second}
 	// Longer than a watch needs to notice.
 	longFreeze := Step{Wait: 2 * second, Kind: Freeze, Span: 3 * second}
 	for _, test := range []struct {
@@ -155,6 +156,8 @@ func TestCheckerCatchesBrokenStores(t *testing.T) {
 		plan *Plan
 		wrap breakage
 	}{
+		{"whole, writes refused", 0, shortPlan(9*second, refuse),
+			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return b }},
 		{"whole", 0, shortPlan(9*second, flush, freeze).then(second, Replace, "o4").then(5*second, Leave, ""),
 			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return b }},
 		{"resurrects the deregistered", Final, shortPlan(3*second).then(second, Leave, ""),
@@ -162,6 +165,9 @@ func TestCheckerCatchesBrokenStores(t *testing.T) {
 				return resurrecting{b}
 			}},
 		{"drops all from watches when away", NoFalse, shortPlan(7*second, longFreeze),
+			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return emptying{b} }},
+		{"drops all from watches while writes are refused", NoFalse,
+			shortPlan(8*second, refuse),
 			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return emptying{b} }},
 		{"lets watches die", WatchAlive, shortPlan(7*second, flush).then(3*second, Replace, "o1"),
 			func(_ *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return dying{b} }},

@@ -87,12 +87,20 @@ func (c *checker) discover(call *Call) {
 			continue
 		}
 		p := r.missing(call.Start)
+		if c.refusing(call.Start) {
+			p = NoFalse
+		}
 		if other := c.tokens[s.Token]; ok && other != nil && other.call.Start < r.call.Start {
 			p = NewestWins
 		}
 		c.violated(p, token+" missing", r.call.ID, call.End, "Discover of %s by %s at %v lacks %s (registered by %s at %v)",
 			call.Service, call.Client, call.Start, token, r.client.Name, r.call.End)
 	}
+}
+
+// refusing reports whether the server refused writes at a moment.
+func (c *checker) refusing(at Moment) bool {
+	return slices.ContainsFunc(c.server, func(w window) bool { return w.refuses && w.from <= at && at <= w.to })
 }
 
 // inOrder reports whether two neighbours of a list stand as they have to:

@@ -209,6 +209,20 @@ func TestCheckerCatches(t *testing.T) {
 			h.register(5000, "o1.1", "a", "t2")
 			h.discover(7000, "t1")
 		}},
+		{"a read reports an absence while writes are refused", NoFalse, func(h *tale) {
+			h.register(1000, "o1.1", "a", "t1")
+			h.fault(RefuseWrites, "", 3000, 9000)
+			h.discover(7000)
+		}},
+		{"a watch drops all while writes are refused", NoFalse, func(h *tale) {
+			w := h.watching(500)
+			h.register(1000, "o1.1", "a", "t1")
+			h.yields(w, 510, "")
+			h.yields(w, 1010, "", "t1")
+			h.fault(RefuseWrites, "", 3000, 9000)
+			h.yields(w, 5100, "")
+			h.yields(w, 9200, "", "t1")
+		}},
 		{"a watch drops all in an outage", NoFalse, func(h *tale) {
 			h.register(1000, "o1.1", "a", "t1")
 			w := h.watching(2000)
@@ -308,6 +322,20 @@ func TestCheckerAllows(t *testing.T) {
 			h.yields(w, 5500, "away", "t1")
 			h.discover(9100)
 			h.yields(w, 10400, "", "t1")
+			h.discover(10600, "t1")
+		}},
+		{"writes are refused: reads fail, or answer and show all", func(h *tale) {
+			w := h.watching(500)
+			h.register(1000, "o1.1", "a", "t1")
+			h.yields(w, 510, "")
+			h.yields(w, 1010, "", "t1")
+			h.fault(RefuseWrites, "", 3000, 9000)
+			h.crash(4000, "o2.1")
+			h.discover(4000, "t1")
+			h.yields(w, 5000, "refused", "t1")
+			h.discover(7000, "t1")
+			h.discover(9100)
+			h.yields(w, 9600, "", "t1")
 			h.discover(10600, "t1")
 		}},
 		{"an owner out of reach lapses and comes back", func(h *tale) {

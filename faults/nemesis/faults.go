@@ -16,7 +16,8 @@ const (
 	RestartAOF   FaultKind = "restart-aof"   // killed, back with all it had acknowledged
 	FlushAll     FaultKind = "flushall"
 	ScriptFlush  FaultKind = "script-flush"
-	Freeze       FaultKind = "freeze" // SIGSTOP, later SIGCONT
+	Freeze       FaultKind = "freeze"        // SIGSTOP, later SIGCONT
+	RefuseWrites FaultKind = "refuse-writes" // NOREPLICAS, while reads are answered
 	CutAll       FaultKind = "cut-all"
 	CutSubs      FaultKind = "cut-subscriptions"
 	// Stall was not picked but measured: the server, or the machine, did not answer a plain PING.
@@ -34,6 +35,9 @@ type effect struct {
 	reach bool // calls and heartbeats may fail
 	away  bool // nothing is answered from its beginning to its end
 	loss  bool // memory is lost
+	// refuses: writes fail and reads succeed, so that nothing may be reported as gone
+	// for want of a heartbeat.
+	refuses bool
 }
 
 var effects = map[FaultKind]effect{
@@ -42,6 +46,7 @@ var effects = map[FaultKind]effect{
 	FlushAll:     {loss: true},
 	ScriptFlush:  {},
 	Freeze:       {reach: true, away: true},
+	RefuseWrites: {reach: true, refuses: true},
 	CutAll:       {reach: true},
 	CutSubs:      {},
 	Stall:        {reach: true},
@@ -85,6 +90,7 @@ type block struct {
 	until    Moment // when its instances must be back
 	lost     Moment // when memory was lost first; never, if it was not
 	own      bool   // its own line was part of it
+	other    bool   // something else than refused writes was
 }
 
 const (
@@ -102,6 +108,7 @@ func (s stalls) blocks(windows []window, beat time.Duration) []block {
 		b.to = max(b.to, w.to)
 		b.until = s.by(b.to, beat+second)
 		b.own = b.own || w.own
+		b.other = b.other || !w.refuses
 		if w.loss {
 			b.lost = min(b.lost, w.from)
 		}

@@ -56,7 +56,7 @@ type model struct {
 	tokens     map[string]*registration
 	order      []string // of tokens
 	server     []window
-	serverDown []window // of these, when it did not answer or lost its memory
+	serverDown []window // of these, when it did not answer, refused writes or lost its memory
 }
 
 func newModel(h *History) *model {
@@ -65,7 +65,7 @@ func newModel(h *History) *model {
 		m.clients[c.Name] = c
 	}
 	for _, w := range m.server {
-		if w.away || w.loss {
+		if w.away || w.loss || w.refuses {
 			m.serverDown = append(m.serverDown, w)
 		}
 	}
@@ -123,7 +123,11 @@ func (m *model) live(r *registration, calls []*Call) {
 			continue
 		}
 		lasts := m.lasts(r, b)
-		must = without(must, span{min(lasts, b.lost), b.until})
+		if b.other {
+			must = without(must, span{min(lasts, b.lost), b.until})
+		} else {
+			must = without(must, span{b.to, b.until}) // a Discover that answers shows it all the same
+		}
 		if b.own {
 			// A loss of memory ends the lease; it is then held until an owner within
 			// reach had the time to register again.

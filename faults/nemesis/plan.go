@@ -98,7 +98,7 @@ func gap(r *rand.Rand) time.Duration {
 }
 
 func (p *Plan) server(r *rand.Rand) {
-	kinds := []FaultKind{RestartEmpty, RestartAOF, FlushAll, FlushAll, ScriptFlush, Freeze, Freeze, CutAll, CutAll, CutSubs}
+	kinds := []FaultKind{RestartEmpty, RestartAOF, FlushAll, FlushAll, ScriptFlush, Freeze, Freeze, RefuseWrites, RefuseWrites, CutAll, CutAll, CutSubs}
 	for at := 2 * second; ; {
 		s := Step{Wait: gap(r), Kind: kinds[r.IntN(len(kinds))]}
 		switch s.Kind {
@@ -106,6 +106,8 @@ func (p *Plan) server(r *rand.Rand) {
 			s.Span = between(r, 0, 2*second) // between the kill and the start
 		case Freeze:
 			s.Span = between(r, 100*time.Millisecond, 4*second)
+		case RefuseWrites:
+			s.Span = between(r, second, 6*second)
 		case CutAll, CutSubs:
 			s.Span = between(r, 0, second) // again and again
 		}

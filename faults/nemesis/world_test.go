@@ -203,6 +203,10 @@ func (w *world) serverFault(s Step) {
 		w.server.Restart()
 	case FlushAll:
 		w.command("FLUSHALL")
+	case RefuseWrites:
+		w.command("CONFIG", "SET", "min-replicas-to-write", "1")
+		wait(s.Span)
+		w.command("CONFIG", "SET", "min-replicas-to-write", "0")
 	case ScriptFlush:
 		w.command("SCRIPT", "FLUSH")
 	case Freeze:
