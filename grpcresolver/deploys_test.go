@@ -58,7 +58,7 @@ func echoServer(work func(n int)) rolling.Server {
 	}, nil)
 	return rolling.Server{
 		Serve:    func(l net.Listener) error { return server.Serve(l) },
-		Shutdown: func(context.Context) error { server.GracefulStop(); return nil },
+		Shutdown: grpcresolver.Shutdown(server),
 	}
 }
 

@@ -72,6 +72,17 @@
 // offers the service, nobody is well, or nobody matches the target. Calls with
 // grpc.WaitForReady(true) wait for an instance instead.
 //
+// # Servers
+//
+// registry.Serve registers a server and ends it in order; [Shutdown] is its last
+// argument:
+//
+//	err := registry.Serve(ctx, backend, service, listener, server.Serve, grpcresolver.Shutdown(server))
+//
+// grpc.Server.GracefulStop alone waits for open streams for ever. Shutdown waits
+// until its context ends, with Serve for registry.ShutdownTimeout, and then cuts
+// what is open.
+//
 // # Health
 //
 // [Probe] is the gRPC probe for package health, which keeps its own module free

@@ -33,10 +33,7 @@ func ExampleWith() {
 	served := make(chan error, 1)
 	go func() {
 		service := registry.ServiceInfo{Name: "api-service", Version: "1.4.2"}
-		served <- registry.Serve(ctx, backend, service, listener, server.Serve, func(context.Context) error {
-			server.GracefulStop()
-			return nil
-		})
+		served <- registry.Serve(ctx, backend, service, listener, server.Serve, grpcresolver.Shutdown(server))
 	}()
 
 	conn, err := grpc.NewClient("rollcall:///api-service?version=^1",

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 )
@@ -12,6 +13,9 @@ const (
 	LeaveTimeout = 10 * time.Second
 	// ShutdownTimeout bounds the context that Serve gives to shutdown.
 	ShutdownTimeout = 30 * time.Second
+
+	// shutdownGrace is how long shutdown and serve may take to return after that.
+	shutdownGrace = 2 * time.Second
 )
 
 // Serve joins with the listener's address, runs serve(listener), and when ctx
@@ -24,8 +28,15 @@ const (
 // itself; and the membership's when it was lost to another, after the same
 // orderly end. Where the backend does not answer as Serve leaves, it returns
 // Leave's error, and the instance goes with its TTL. When ctx ends while Serve
-// still joins, what the joining left in the backend is removed, too. shutdown
-// must make serve return; it gets ShutdownTimeout.
+// still joins, what the joining left in the backend is removed, too.
+//
+// shutdown must make serve return. Its context ends after ShutdownTimeout, and it
+// must return then, as http.Server.Shutdown does. grpc.Server.GracefulStop waits
+// for open streams for ever: use Shutdown of package grpcresolver instead.
+// If one of the two has not returned shortly after, Serve closes the listener and
+// returns an error that matches context.DeadlineExceeded; their goroutines go on
+// until they return. So Serve ends within LeaveTimeout, ShutdownTimeout and 2 s
+// after ctx.
 func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.Listener,
 	serve func(net.Listener) error, shutdown func(context.Context) error) error {
 	if service.Address == "" || service.Port == 0 {
@@ -90,11 +101,36 @@ func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.List
 		m = (<-join).m
 	}
 	left := leave(ctx, backend, service.ID, m)
+	return errors.Join(result, left, shutDown(ctx, l, served, shutdown))
+}
+
+// shutDown calls shutdown and waits for it and for serve, whose error is then
+// that it was shut down. It gives up on functions that ignore the context:
+// an open stream must not keep a process from ending.
+func shutDown(ctx context.Context, l net.Listener, served <-chan error, shutdown func(context.Context) error) error {
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTimeout)
 	defer cancel()
-	down := shutdown(ending)
-	<-served // its error is that it was shut down
-	return errors.Join(result, left, down)
+	down := make(chan error, 1)
+	go func() { down <- shutdown(ending) }()
+	late := time.NewTimer(ShutdownTimeout + shutdownGrace)
+	defer late.Stop()
+	giveUp := func(what, remedy string) error {
+		_ = l.Close() // it may be closed already
+		return fmt.Errorf("registry: Serve: %s has not returned %s after shutdown began; %s: %w",
+			what, ShutdownTimeout+shutdownGrace, remedy, context.DeadlineExceeded)
+	}
+	var err error
+	select {
+	case err = <-down:
+	case <-late.C:
+		return giveUp("shutdown", "make it cut open calls when its context ends")
+	}
+	select {
+	case <-served:
+		return err
+	case <-late.C:
+		return errors.Join(err, giveUp("serve", "make shutdown end it"))
+	}
 }
 
 // leave ends a membership, although ctx has ended. Without one it waits until

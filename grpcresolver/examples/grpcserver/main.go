@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/rollcall-sd/rollcall/grpcresolver"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -50,10 +51,7 @@ func run(ctx context.Context, url, listen string) error {
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 	shutdown := func(ctx context.Context) error {
 		fmt.Println("nobody calls any more; finishing what is under way")
-		settled := context.AfterFunc(ctx, server.Stop) // calls that take too long are cut
-		defer settled()
-		server.GracefulStop()
-		return nil
+		return grpcresolver.Shutdown(server)(ctx) // calls that take too long are cut
 	}
 	service := registry.ServiceInfo{Name: "ask-me", Version: "1.0.0"}
 	// When ctx ends: drain, deregister, and only then stop.
