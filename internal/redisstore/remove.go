@@ -13,15 +13,31 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, err
 	if s.cluster && r.Group == "" {
 		return s.removeAnywhere(ctx, r)
 	}
-	mode := "any"
 	if r.Own {
-		mode = "own"
+		return s.remove(ctx, r.Group, r.ID, "own", r.Stamp)
 	}
-	return s.remove(ctx, r.Group, r.ID, mode, r.Stamp)
+	if r.Group == "" && store.Generated(r.ID) {
+		return s.removeLocated(ctx, r.ID) // no hint is kept of it
+	}
+	removed, err := s.remove(ctx, r.Group, r.ID, "any", 0)
+	if err == nil && r.Group == "" && removed.Group == "" && !removed.Existed {
+		return s.removeLocated(ctx, r.ID)
+	}
+	return removed, err
 }
 
-// remove ends a record in a group, or wherever it is when group is "" (only on
-// a standalone server).
+// removeLocated ends a record of which no hint tells where it is. Another
+// registration of its ID under another name meanwhile comes after this call.
+func (s *Store) removeLocated(ctx context.Context, id string) (store.Removed, error) {
+	group, err := s.locateOne(ctx, id)
+	if err != nil || group == "" {
+		return store.Removed{}, err
+	}
+	return s.remove(ctx, group, id, "any", 0)
+}
+
+// remove ends a record in a group, or where its hint says when group is "" (only
+// on a standalone server); the answer then names no group if the hint does not lead to it.
 func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64) (store.Removed, error) {
 	seq, give := s.nextSeq(), until(ctx)
 	for try := 0; ; try++ {
@@ -31,6 +47,8 @@ func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64)
 		if err == nil {
 			s.learn(group, c.reply)
 			switch text(c.reply, 2) {
+			case "done":
+				return store.Removed{Existed: true}, nil
 			case "ok", "none":
 				s.setKnown(group, "") // perhaps this owner's last there
 				removed := store.Removed{Existed: text(c.reply, 2) == "ok", Group: text(c.reply, 3)}

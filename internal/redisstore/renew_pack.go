@@ -46,15 +46,18 @@ func packIDs(leases []store.Lease) []byte {
 	b := make([]byte, 0, size)
 	b = binary.BigEndian.AppendUint32(append(b, 0xdd), uint32(2*len(leases)))
 	for _, l := range leases {
-		b = append(b, 0)
-		if len(l.ID) < 256 {
-			b = append(b, 0xd9, byte(len(l.ID)))
-		} else {
-			b = binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(len(l.ID)))
-		}
-		b = append(b, l.ID...)
+		b = appendText(append(b, 0), l.ID)
 	}
 	return b
+}
+
+func appendText(b []byte, text string) []byte {
+	if len(text) < 256 {
+		b = append(b, 0xd9, byte(len(text)))
+	} else {
+		b = binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(len(text)))
+	}
+	return append(b, text...)
 }
 
 // packStamps writes another, of floating-point numbers, as Lua's are.

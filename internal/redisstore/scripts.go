@@ -39,6 +39,7 @@ var (
 	renewScript   = load("common", "rule", "renew")
 	removeScript  = load("common", "rule", "find", "remove")
 	readScript    = load("common", "read")
+	locateScript  = load("common", "find", "locate")
 	namesScript   = load("common", "find", "names")
 	catalogScript = load("common", "catalog")
 	tidyScript    = load("common", "tidy")

@@ -21,6 +21,7 @@ type batch struct {
 	calls  []*call
 	finish []func()
 	puts   map[string]*putCall // per group, so that registrations share a call
+	locate *locateCall         // nil until an ID is looked for
 }
 
 // maxBatch is how many entries of the line travel together, so that a request
@@ -43,7 +44,7 @@ func (s *Store) sendBatch(ops []writeOp) {
 	if len(b.calls) > 0 {
 		s.run(ctx, b.calls)
 		for _, c := range b.calls {
-			if text(c.reply, 2) != "late" { // then nothing was written
+			if c.writes() {
 				s.noteWrite(c.err)
 			}
 		}
@@ -51,6 +52,11 @@ func (s *Store) sendBatch(ops []writeOp) {
 	for _, f := range b.finish {
 		f()
 	}
+}
+
+// writes reports whether a call that was answered wrote, or was refused to.
+func (c *call) writes() bool {
+	return c.script != behindScript && c.script != locateScript && text(c.reply, 1) != "late" && text(c.reply, 2) != "late"
 }
 
 func (b *batch) send(c *call, finish func()) {

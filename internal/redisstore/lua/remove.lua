@@ -1,12 +1,13 @@
 -- Ends one record and leaves a tombstone.
 -- KEYS  base:h base:z [names ids : only on a standalone server];
---       names instead of base:h and base:z when the service is to be looked for
+--       names instead of base:h and base:z when the hint is to say where it is
 -- ARGV  owner seq service prefix id deadline mode stamp
 --       mode own: the caller holds it since stamp; any: of any owner;
 --       moved: the caller registered the ID elsewhere with stamp
 -- Answers {now, rev, outcome, service, end of the longest lease left or '', own}.
--- Outcomes: ok, none (no record was ended), late (nothing was done). own: '1' if
--- what stands now covers all calls of this owner before this one.
+-- Outcomes: ok, none (no record was ended; with no service if it is not where its hint
+-- says), done (this call took effect before), late (nothing was done). own: '1'
+-- if what stands now covers all calls of this owner before this one.
 local owner, seq, service, prefix, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local mode, stamp = ARGV[7], tonumber(ARGV[8])
 local names, ids = KEYS[3], KEYS[4]
@@ -37,8 +38,8 @@ local ANY = {
 if now > tonumber(ARGV[6]) then return {num(now), '', 'late', service, '', ''} end
 local base, nonce = string.sub(KEYS[1], 1, -3), owner .. ':' .. seq
 if KEYS[1] == names then
-  if call_done(ids, nonce) then return {num(now), '', 'none', '', '', ''} end
-  base, service = find(prefix, escape, names, ids, id, now, true)
+  if call_done(ids, nonce) then return {num(now), '', 'done', '', '', ''} end
+  base, service = find(prefix, escape, names, ids, id, now, false)
   if not base then return {num(now), '', 'none', '', '', ''} end
 end
 local s = open(base, now, nonce)
@@ -66,11 +67,12 @@ if act == 'end' then
 elseif act == 'renumber' then
   set(s, '-' .. id, tombstone('left', tomb.stamp, owner, seq, flag))
 end
+if KEYS[1] == names and act == 'nothing' and not (tomb and tomb.reason == 'left') then service = '' end
 local left = top(s)
 if s.exists or s.nnotes > 0 then
   commit(s)
   if names then
-    catalog_set(names, now, service, left)
+    if service ~= '' then catalog_set(names, now, service, left) end
     -- What is of use to another owner keeps its hint; it may also lead elsewhere by now.
     if flag == '0' and (not cur or act == 'end') and hint_get(ids, id) == service then redis.call('HDEL', ids, id) end
   end
