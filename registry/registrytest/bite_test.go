@@ -24,7 +24,7 @@ func (b bite) wants(failure string) bool {
 
 // TestEveryCheckBites runs each check against backends that break its promise.
 func TestEveryCheckBites(t *testing.T) {
-	bites := slices.Concat(callBites, watchBites, catalogBites, backendBites)
+	bites := slices.Concat(callBites, watchBites, catalogBites, backendBites, refuseBites)
 	for _, c := range allChecks() {
 		t.Run(c.name, func(t *testing.T) {
 			bitten := 0

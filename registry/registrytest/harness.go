@@ -37,6 +37,8 @@ type Harness struct {
 	Cached bool
 	// Mute: universes have a Mute function.
 	Mute bool
+	// Refuse: universes have a Refuse function. Needs Expiry.
+	Refuse bool
 
 	// TTL and Heartbeat are what the registries were opened with. TTL is
 	// required with Expiry and must be zero without. An expiry check lasts up to
@@ -65,6 +67,10 @@ type Universe struct {
 	// Mute makes the backend accept calls and never answer them, until the end
 	// of the check. Required with Harness.Mute.
 	Mute func()
+
+	// Refuse makes the backend refuse writes, as with a full disk, and answer
+	// reads, until accept is called. Required with Harness.Refuse.
+	Refuse func() (accept func())
 }
 
 // power is what a Harness may declare.
@@ -77,19 +83,20 @@ const (
 	expiry
 	cached
 	mute
+	refuse
 )
 
 var powerNames = []struct {
 	power power
 	name  string
-}{{push, "push"}, {backend, "backend"}, {shared, "shared"}, {expiry, "expiry"}, {cached, "cached"}, {mute, "mute"}}
+}{{push, "push"}, {backend, "backend"}, {shared, "shared"}, {expiry, "expiry"}, {cached, "cached"}, {mute, "mute"}, {refuse, "refuse"}}
 
 func (h Harness) powers() power {
 	var p power
 	for _, d := range []struct {
 		declared bool
 		power    power
-	}{{h.Push || h.Backend, push}, {h.Backend, backend}, {h.Shared, shared}, {h.Expiry, expiry}, {h.Cached, cached}, {h.Mute, mute}} {
+	}{{h.Push || h.Backend, push}, {h.Backend, backend}, {h.Shared, shared}, {h.Expiry, expiry}, {h.Cached, cached}, {h.Mute, mute}, {h.Refuse, refuse}} {
 		if d.declared {
 			p |= d.power
 		}
@@ -106,6 +113,8 @@ func (h Harness) validate() error {
 		return fmt.Errorf("Harness.Expiry needs Shared: only a second registry sees an instance outlive its own")
 	case h.Expiry && (h.TTL <= 0 || h.Heartbeat <= 0 || h.Heartbeat >= h.TTL):
 		return fmt.Errorf("Harness.Expiry needs a TTL and a Heartbeat below it: they are %v and %v", h.TTL, h.Heartbeat)
+	case h.Refuse && !h.Expiry:
+		return fmt.Errorf("Harness.Refuse needs Expiry: nothing shows that a lease cannot be renewed otherwise")
 	case !h.Expiry && h.TTL != 0:
 		return fmt.Errorf("Harness.TTL is %v, but Expiry is not declared", h.TTL)
 	}
@@ -127,7 +136,7 @@ func allChecks() []check {
 	var all []check
 	for _, some := range [][]check{
 		discoverChecks, registerChecks, inputChecks, contextChecks, closeChecks, sharedChecks,
-		expiryChecks, watchChecks, catalogChecks, backendChecks, muteChecks, absenceChecks,
+		expiryChecks, watchChecks, catalogChecks, backendChecks, muteChecks, refuseChecks, absenceChecks,
 	} {
 		all = append(all, some...)
 	}

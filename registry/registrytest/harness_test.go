@@ -17,7 +17,7 @@ const (
 func refHarness(fault string) Harness {
 	return Harness{
 		New:     func(testing.TB) Universe { return newWorld(testTTL, testBeat, fault).universe() },
-		Backend: true, Shared: true, Expiry: true, Mute: true,
+		Backend: true, Shared: true, Expiry: true, Mute: true, Refuse: true,
 		TTL: testTTL, Heartbeat: testBeat, Bubble: true,
 	}
 }
@@ -58,7 +58,8 @@ func TestHarnessIsValidated(t *testing.T) {
 		{"needs Shared", func(h *Harness) { h.Shared = false }},
 		{"needs a TTL", func(h *Harness) { h.TTL = 0 }},
 		{"a Heartbeat below it", func(h *Harness) { h.Heartbeat = h.TTL }},
-		{"Expiry is not declared", func(h *Harness) { h.Expiry = false }},
+		{"Refuse needs Expiry", func(h *Harness) { h.Expiry, h.Shared = false, true }},
+		{"Expiry is not declared", func(h *Harness) { h.Expiry, h.Refuse = false, false }},
 	} {
 		h := valid
 		tc.change(&h)
@@ -73,7 +74,7 @@ func TestHarnessIsValidated(t *testing.T) {
 
 func TestSummaryListsWhatIsNotDeclared(t *testing.T) {
 	got := summary(localHarness("").powers())
-	for _, want := range []string{"declared: push, backend;", "not declared: shared, expiry, cached, mute, which leaves out"} {
+	for _, want := range []string{"declared: push, backend;", "not declared: shared, expiry, cached, mute, refuse, which leaves out"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the summary %q lacks %q", got, want)
 		}

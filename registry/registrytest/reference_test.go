@@ -33,6 +33,7 @@ type world struct {
 	stamp   int64
 	changed chan struct{} // closed and replaced at each change
 	muted   bool
+	refused bool // writes
 }
 
 type record struct {
@@ -67,7 +68,38 @@ func (w *world) open() *ref {
 }
 
 func (w *world) universe() Universe {
-	return Universe{Open: func(testing.TB) registry.Registry { return w.open() }, Mute: w.mute}
+	return Universe{Open: func(testing.TB) registry.Registry { return w.open() }, Mute: w.mute, Refuse: w.refuse}
+}
+
+func (w *world) refuse() (accept func()) {
+	set := func(refused bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.prune()
+		if w.refused = refused; !refused {
+			for _, rec := range w.records { // owners get the time to renew
+				if time.Now().After(rec.expires) {
+					rec.expires = time.Now().Add(max(w.ttl, w.beat+time.Second))
+				}
+			}
+		}
+		w.wake()
+	}
+	set(true)
+	return func() { set(false) }
+}
+
+// unproven reports whether a lease ended that its owner could not renew.
+func (w *world) unproven() bool {
+	if !w.refused {
+		return false
+	}
+	for _, rec := range w.records {
+		if time.Now().After(rec.expires) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) mute() {
@@ -115,6 +147,7 @@ func (w *world) prune() (next time.Time) {
 	for id, rec := range w.records {
 		switch {
 		case w.ttl == 0 || w.fault == "never expires":
+		case w.refused && w.fault != "expires unproven" && time.Now().After(rec.expires):
 		case time.Now().After(rec.expires):
 			w.remove(id)
 		case next.IsZero() || rec.expires.Before(next):
@@ -144,7 +177,7 @@ func (r *ref) beat() {
 	w.prune()
 	for id, stamp := range r.mine {
 		switch rec := w.records[id]; {
-		case r.idle[id] || w.muted || w.fault == "no heartbeat":
+		case r.idle[id] || w.muted || w.refused || w.fault == "no heartbeat":
 		case rec != nil && rec.stamp == stamp:
 			rec.expires = time.Now().Add(w.ttl)
 			if w.fault == "heartbeats wake" {
@@ -174,7 +207,7 @@ func (r *ref) beat() {
 // enter locks the world for a call, or says why the call fails.
 func (r *ref) enter(ctx context.Context) error {
 	r.w.mu.Lock()
-	muted := r.w.muted
+	muted, unproven := r.w.muted, r.w.unproven()
 	switch {
 	case r.closed():
 		r.w.mu.Unlock()
@@ -186,6 +219,9 @@ func (r *ref) enter(ctx context.Context) error {
 		case <-r.done:
 		}
 		return fmt.Errorf("%w: mute", registry.ErrUnavailable)
+	case unproven && r.w.fault != "expires unproven":
+		r.w.mu.Unlock()
+		return fmt.Errorf("%w: writes are refused", registry.ErrUnavailable)
 	case ctx.Err() != nil:
 		r.w.mu.Unlock()
 		return ctx.Err()
@@ -212,6 +248,9 @@ func (r *ref) Register(ctx context.Context, s registry.ServiceInfo) error {
 	}
 	w := r.w
 	defer w.mu.Unlock()
+	if w.refused {
+		return fmt.Errorf("%w: writes are refused", registry.ErrUnavailable)
+	}
 	s = own(s)
 	if s.ID == "" {
 		s.ID = uuid.NewString()
@@ -367,7 +406,7 @@ func watch[T any](r *ref, ctx context.Context, name string, last T, read func() 
 	for ctx.Err() == nil && !r.closed() {
 		r.w.mu.Lock()
 		next := r.w.prune()
-		now := version{r.w.revs[name], r.w.muted}
+		now := version{r.w.revs[name], r.w.muted || r.w.unproven()}
 		changed := r.w.changed
 		fresh := taken == nil || *taken != now
 		switch {
