@@ -111,6 +111,9 @@ func TestTheNewerRegistrationOfAnAddressCounts(t *testing.T) {
 	register(t, b, newer)
 	until(t, client(t, b, "rollcall:///api?version=^1"), "two")
 	until(t, client(t, b, "rollcall:///api?version=^2"), "one")
+	must(t, b.Deregister(t.Context(), "two"))
+	must(t, b.SetStatus(t.Context(), newer.ID, registry.StatusCritical, ""))
+	expectError(t, client(t, b, "rollcall:///api"), "no instance of \"api\" can be called: 1 critical, 0 draining")
 }
 
 // A client that was idle when the backend became unavailable goes on with the
@@ -137,7 +140,10 @@ func TestAnIdleClientKeepsWhatItKnew(t *testing.T) {
 func TestANameThatCannotBe(t *testing.T) {
 	b := registry.NewLocalRegistry()
 	defer b.Close()
-	expectError(t, client(t, b, "rollcall:///a%00b"), "Name: has a control character")
+	_, err := who(t.Context(), client(t, b, "rollcall:///a%00b"))
+	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), `the watch of "a\x00b" has ended: invalid service: Name: has a control character`) {
+		t.Errorf("the first call failed with %v", err)
+	}
 	expectError(t, client(t, b, grpcresolver.Target(strings.Repeat("n", registry.MaxNameBytes+1))), "over the limit")
 }
 

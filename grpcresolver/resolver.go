@@ -2,6 +2,7 @@ package grpcresolver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -64,6 +65,9 @@ func (f *follower) run(ctx context.Context, w registry.Watcher) {
 // the watch counts the snapshot as taken once the next one is asked for.
 func (f *follower) take(s registry.Snapshot) {
 	if s.Stale != nil && s.AsOf.IsZero() { // nothing is known yet
+		if errors.Is(s.Stale, registry.ErrInvalidService) || errors.Is(s.Stale, registry.ErrClosed) {
+			return // the watch ends, and run says why
+		}
 		if f.known == nil {
 			f.report(fmt.Errorf("rollcall: nothing is known of %q yet: %w", f.target.name, s.Stale))
 			return
@@ -73,9 +77,11 @@ func (f *follower) take(s registry.Snapshot) {
 		s = *f.known
 		s.Stale = stale
 	} else {
-		f.known = &s
+		known := s
+		f.known = &known
 	}
-	list := endpointsOf(f.target.choose(selector.NewestPerAddress(&s)))
+	s.Instances = selector.NewestPerAddress(&s)
+	list := endpointsOf(f.target.choose(s.Instances))
 	if len(list) > 0 {
 		f.update(list, nil)
 		if s.Stale != nil {
