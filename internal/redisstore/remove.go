@@ -20,7 +20,7 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, err
 		return s.removeLocated(ctx, r.ID) // no hint is kept of it
 	}
 	removed, err := s.remove(ctx, r.Group, r.ID, "any", 0)
-	if err == nil && r.Group == "" && removed.Group == "" && !removed.Existed {
+	if err == nil && r.Group == "" && removed.Group == "" {
 		return s.removeLocated(ctx, r.ID)
 	}
 	return removed, err
@@ -48,7 +48,7 @@ func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64)
 			s.learn(group, c.reply)
 			switch text(c.reply, 2) {
 			case "done":
-				return store.Removed{Existed: true}, nil
+				return store.Removed{Existed: true, Group: text(c.reply, 3)}, nil
 			case "ok", "none":
 				s.setKnown(group, "") // perhaps this owner's last there
 				removed := store.Removed{Existed: text(c.reply, 2) == "ok", Group: text(c.reply, 3)}

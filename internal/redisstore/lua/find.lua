@@ -30,16 +30,15 @@ local function find(prefix, escape, names, ids, id, now, thorough)
   return nil
 end
 
--- Whether a call that names no service took effect before. What it ended may be
--- registered elsewhere since, where nothing tells of it.
+-- The service in which a call that names none took effect before, or nil. The ID
+-- may be registered elsewhere since, where nothing tells of the call.
 local function call_done(ids, nonce)
-  local v = redis.pcall('HGET', ids, '\n' .. nonce)
-  return v and not stray(v)
+  return hint_get(ids, '\n' .. nonce) or nil
 end
 
 -- Remembers that it did, for as long as it may be sent again. No ID has a newline.
-local function call_set_done(ids, now, nonce)
-  hint_put(ids, now, '\n' .. nonce, MINUTE, '')
+local function call_set_done(ids, now, nonce, service)
+  hint_put(ids, now, '\n' .. nonce, MINUTE, service)
 end
 
 -- Service names inside a key's hash tag: % { } are written %25 %7B %7D.

@@ -14,7 +14,10 @@ for i = 7, #ARGV, 2 do
   members[ARGV[i]] = ARGV[i + 1]
 end
 local base = string.sub(KEYS[1], 1, -3)
-if KEYS[1] == names then
+local by_id = KEYS[1] == names
+if by_id then
+  local done = call_done(ids, owner .. ':' .. seq)
+  if done then return {num(now), '', 'ok', done, ''} end
   base, service = find(prefix, escape, names, ids, id, now, true)
   if not base then return {num(now), '', 'none', '', ''} end
 end
@@ -35,6 +38,7 @@ if parse(v) and score then
     if outcome == 'ok' then note(s, id, s.nonce, '+' .. id, num(tonumber(score)), v, overlay) end
   end
 end
+if by_id and outcome ~= 'none' then call_set_done(ids, now, s.nonce, service) end
 commit(s)
 if names then catalog_set(names, now, service, top(s)) end
 return {num(now), s.rev, outcome, service, overlay}

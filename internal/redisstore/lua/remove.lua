@@ -38,7 +38,8 @@ local ANY = {
 if now > tonumber(ARGV[6]) then return {num(now), '', 'late', service, '', ''} end
 local base, nonce = string.sub(KEYS[1], 1, -3), owner .. ':' .. seq
 if KEYS[1] == names then
-  if call_done(ids, nonce) then return {num(now), '', 'done', '', '', ''} end
+  local done = call_done(ids, nonce)
+  if done then return {num(now), '', 'done', done, '', ''} end
   base, service = find(prefix, escape, names, ids, id, now, false)
   if not base then return {num(now), '', 'none', '', '', ''} end
 end
@@ -60,7 +61,7 @@ if act == 'end' then
   elseif mode == 'any' then
     flag = '1'
     bury(s, id, 'left', before.stamp, before.owner, before.owner == owner and seq or before.seq, flag)
-    if ids then call_set_done(ids, now, nonce) end
+    if ids then call_set_done(ids, now, nonce, service) end
   else
     move_away(s, id, before, stamp, owner, seq)
   end
