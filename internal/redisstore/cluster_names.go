@@ -17,31 +17,40 @@ import (
 // them for a grace period.
 func (s *Store) verify(ctx context.Context, r *store.Reading) error {
 	listed := make(map[string]*store.Record, len(r.Records))
-	names := make([]string, 0, len(r.Records))
+	names := make([]string, 0, len(r.Records)+len(r.Buried))
 	for _, rec := range r.Records {
 		listed[rec.ID] = rec
 		names = append(names, rec.ID)
 	}
+	left := make(map[string]bool)
 	for _, t := range r.Buried {
-		if t.Reason == store.Expired {
-			names = append(names, t.ID)
-		}
+		names = append(names, t.ID)
+		left[t.ID] = t.Reason == store.Left
 	}
-	live, refused, err := s.liveServices(ctx, r.Now, names)
+	found, refused, err := s.liveServices(ctx, r.Now, names)
 	if err != nil {
 		return err
 	}
 	r.Records = r.Records[:0]
+	unproven := make(map[string]bool) // names whose absence the catalog alone says
 	for i, name := range names {
-		switch {
-		case !live[i]:
-		case listed[name] != nil:
-			r.Records = append(r.Records, listed[name])
-		default:
-			r.Records = append(r.Records, &store.Record{ID: name, Expires: r.Now})
-			r.Buried = slices.DeleteFunc(r.Buried, func(t store.Tombstone) bool { return t.ID == name })
+		switch rec := listed[name]; found[i] {
+		case serviceLives:
+			if rec == nil { // it came back, and the catalog was told in the other order
+				rec = &store.Record{ID: name, Expires: r.Now}
+			}
+			r.Records = append(r.Records, rec)
+			unproven[name] = true
+		case serviceUnknown:
+			if rec != nil {
+				r.Records = append(r.Records, rec)
+			}
+			unproven[name] = true
+		case serviceForgotten:
+			unproven[name] = left[name]
 		}
 	}
+	r.Buried = slices.DeleteFunc(r.Buried, func(t store.Tombstone) bool { return unproven[t.ID] })
 	if refused != nil {
 		r.Refused = refused
 	}
@@ -49,12 +58,23 @@ func (s *Store) verify(ctx context.Context, r *store.Reading) error {
 	return nil
 }
 
+// serviceState is what a service's own node says of it.
+type serviceState uint8
+
+const (
+	serviceUnknown   serviceState = iota // its node does not answer
+	serviceLives                         // it has an instance, or one that is not proven to be gone
+	serviceEmpty                         // all its instances are known to have ended
+	serviceForgotten                     // nothing is stored, which may be a loss
+)
+
 // liveServices asks the services' nodes which of them have an instance. One that
 // has none, but whose node refuses writes, counts as live; refused then says so.
-func (s *Store) liveServices(ctx context.Context, now int64, names []string) (live []bool, refused, err error) {
-	live = make([]bool, len(names))
+// One whose node does not answer holds up no other.
+func (s *Store) liveServices(ctx context.Context, now int64, names []string) (found []serviceState, refused, err error) {
+	found = make([]serviceState, len(names))
 	if len(names) == 0 {
-		return live, nil, nil
+		return found, nil, nil
 	}
 	pipe := s.client.Pipeline()
 	counts := make([]*redis.IntCmd, len(names))
@@ -66,29 +86,41 @@ func (s *Store) liveServices(ctx context.Context, now int64, names []string) (li
 	var asked []int
 	for i, name := range names {
 		n, err := counts[i].Result()
-		if err != nil {
+		switch {
+		case err != nil && s.lostNode(err):
+		case err != nil:
 			return nil, nil, unavailable(err)
-		}
-		if live[i] = n > 0; n == 0 {
+		case n > 0:
+			found[i] = serviceLives
+		default:
 			calls, asked = append(calls, s.readCall(name, store.Known{})), append(asked, i)
 		}
 	}
 	if len(calls) == 0 {
-		return live, nil, nil
+		return found, nil, nil
 	}
 	s.run(ctx, calls)
 	for j, c := range calls {
 		if c.err != nil {
+			if s.lostNode(c.err) {
+				continue
+			}
 			return nil, nil, unavailable(c.err)
 		}
 		r, err := s.parseReading(s.learn(names[asked[j]], c.reply), c.reply)
 		if err != nil {
 			return nil, nil, err
 		}
-		if r.Refused != nil {
-			refused = r.Refused
+		state := serviceEmpty
+		switch {
+		case r.Refused != nil:
+			state, refused = serviceLives, r.Refused
+		case len(r.Records) > 0:
+			state = serviceLives
+		case r.Rev == "":
+			state = serviceForgotten
 		}
-		live[asked[j]] = r.Refused != nil || len(r.Records) > 0
+		found[asked[j]] = state
 	}
-	return live, refused, nil
+	return found, refused, nil
 }

@@ -241,7 +241,12 @@ for i = 1, count do
 end
 -- The new name shows an instance before the old one stops.
 commit(s)
-if names then catalog_set(names, now, service, top(s), s.lived, s.top < now + HOUR) end
+if names then
+  catalog_set(names, now, service, top(s), s.lived, s.top < now + HOUR)
+elseif not s.lived and top(s) then
+  -- The catalog, in another slot, may have been told before there was an instance.
+  redis.call('PUBLISH', prefix .. 'names:c', s.at)
+end
 for base, o in pairs(others) do
   commit(o)
   catalog_set(names, now, o.name, top(o))
