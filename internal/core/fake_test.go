@@ -339,7 +339,7 @@ func (s *fakeStore) Remove(ctx context.Context, r store.Removal) (store.Removed,
 	defer s.mu.Unlock()
 	s.seqs++
 	for name, g := range s.groups {
-		if cur := g.recs[r.ID]; cur != nil && (!r.Own || cur.Owner == s.owner) {
+		if cur := g.recs[r.ID]; cur != nil && (!r.Own || cur.Owner == s.owner && name == r.Group) {
 			s.change(name, nil, &store.Tombstone{ID: r.ID, Reason: store.Left, Stamp: max(cur.Stamp, r.Stamp), Owner: cur.Owner})
 			return store.Removed{Existed: true, Group: name, Seq: s.seqs}, nil
 		}

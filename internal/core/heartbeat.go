@@ -183,6 +183,9 @@ func (e *Engine) heal(lost []*registration) (failed map[string]bool, err error) 
 				if r.stamp == 0 {
 					r.seq, r.stamp = result.Seq, result.Stamp
 				}
+				if !store.Generated(r.id) {
+					r.strays = nil // which ended it where a move had taken it
+				}
 				e.beats = nil
 				e.mu.Unlock()
 				if r.lost { // otherwise it was due to be written again

@@ -233,3 +233,39 @@ type endedSince struct {
 func (s *endedSince) Put(context.Context, []store.Put) []store.PutResult {
 	return []store.PutResult{{Outcome: s.outcome, Seq: 1, Stamp: 7}}
 }
+
+// lossy is a store whose replies to registrations in the group "new" are lost.
+type lossy struct{ store.Store }
+
+func (l *lossy) Put(ctx context.Context, puts []store.Put) []store.PutResult {
+	results := l.Store.Put(ctx, puts)
+	if puts[0].Group == "new" {
+		results[0].Err = errFake
+	}
+	return results
+}
+
+// What a move that failed for its caller left under the new name goes with the
+// Deregister of the registration that went on.
+func TestDeregisterEndsWhatAFailedMoveLeft(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := startOn(t, &lossy{f.as("alpha")}, "alpha")
+		if err := registerID(e, "i", "x"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Register(t.Context(), Registering{Group: "new", ID: "i", Payload: []byte("y")}); err == nil {
+			t.Fatal("the move did not fail")
+		}
+		f.set(func() {
+			f.change("g", nil, &store.Tombstone{ID: "i", Reason: store.Moved, Stamp: f.stamp, Owner: "alpha"})
+		})
+		if _, err := e.Deregister(t.Context(), "i"); err != nil {
+			t.Fatal(err)
+		}
+		for _, group := range []string{"g", "new"} {
+			if got := stored(f, group, "i"); got != "" {
+				t.Errorf("after its Deregister %q lists it as %q", group, got)
+			}
+		}
+	})
+}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
@@ -29,6 +30,7 @@ type registration struct {
 	seq     uint64    // the number of the call that made it: of two of one ID the later stands
 	stamp   int64     // 0: a later call of this engine replaced it in the backend and then failed, so that it is to be registered again
 	put     time.Time // when it was last written in full
+	strays  []string  // groups to which a move may have taken it that failed for its caller
 	lost    bool      // the backend has said so, and it is not healed yet; only the heartbeat's
 }
 
@@ -84,6 +86,9 @@ func (e *Engine) registered(ctx context.Context, own *registration, result store
 		delete(e.ended, own.id)
 	}
 	if result.Err != nil {
+		if was != nil && was.group != own.group && !slices.Contains(was.strays, own.group) {
+			was.strays = append(was.strays, own.group)
+		}
 		if ctx.Err() != nil {
 			e.undo(own.group, own.id)
 		}
@@ -123,8 +128,10 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 	own, former := e.owned[id], e.former[id]
 	e.disown(id)
 	removal := store.Removal{ID: id}
+	var strays []string
 	switch {
 	case own != nil:
+		strays = own.strays
 		removal = store.Removal{Group: own.group, ID: id, Own: true, Stamp: own.stamp}
 	case former != nil: // which ends what is older only: the newer owner's stays
 		removal = store.Removal{Group: former.group, ID: id, Own: true, Stamp: former.stamp}
@@ -136,6 +143,11 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 	var removed store.Removed
 	if err = ctx.Err(); err == nil {
 		removed, err = e.store.Remove(ctx, removal)
+	}
+	for i := 0; i < len(strays) && err == nil; i++ {
+		stray := removal
+		stray.Group = strays[i]
+		_, err = e.store.Remove(ctx, stray)
 	}
 	if removal.Own {
 		group = removal.Group

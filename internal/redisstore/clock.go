@@ -15,14 +15,44 @@ type clock struct {
 	perGroup bool
 
 	mu     sync.Mutex
-	latest tick
-	groups map[string]tick
+	latest reading
+	groups map[string]reading
+}
+
+// reading is what is known of one node's clock.
+type reading struct {
+	tick // the last
+	// high are the furthest ahead of two spans of time, this one and the one before.
+	high   [2]tick
+	turned time.Time // when this span began
 }
 
 // tick is what Redis's clock said at a local time.
 type tick struct {
 	micros int64
 	at     time.Time
+}
+
+// when is Redis's time, as the tick has it, at the local time t.
+func (k tick) when(t time.Time) int64 { return k.micros + t.Sub(k.at).Microseconds() }
+
+const (
+	// highFor is for how long a clock that was set back is remembered, at least.
+	highFor = 30 * time.Second
+	// maxDrift is the part of a second by which two clocks may differ after one.
+	maxDrift = 0.001
+)
+
+// next returns the reading after a tick.
+func (r reading) next(t tick) reading {
+	switch {
+	case t.at.Sub(r.turned) > highFor:
+		r.high, r.turned = [2]tick{t, r.high[0]}, t.at
+	case t.micros > r.high[0].when(t.at):
+		r.high[0] = t
+	}
+	r.tick = t
+	return r
 }
 
 // maxTicks bounds the services whose node's time is remembered.
@@ -41,15 +71,15 @@ func (c *clock) learn(group string, micros int64) (back bool) {
 	if c.perGroup {
 		last = c.groups[group]
 	}
-	back = !last.at.IsZero() && micros < last.micros+(t.at.Sub(last.at)-maxBack).Microseconds()
-	c.latest = t
+	back = !last.at.IsZero() && micros < last.when(t.at)-maxBack.Microseconds()
+	c.latest = c.latest.next(t)
 	if !c.perGroup || group == "" {
 		return back
 	}
 	if c.groups == nil || len(c.groups) >= maxTicks {
-		c.groups = make(map[string]tick)
+		c.groups = make(map[string]reading)
 	}
-	c.groups[group] = t
+	c.groups[group] = last.next(t)
 	return back
 }
 
@@ -57,9 +87,32 @@ func (c *clock) learn(group string, micros int64) (back bool) {
 func (c *clock) when(group string, t time.Time) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	last, ok := c.groups[group]
-	if !ok {
-		last = c.latest
+	return c.of(group).when(t)
+}
+
+// of returns the reading of the node that has group. c.mu is held.
+func (c *clock) of(group string) reading {
+	if r, ok := c.groups[group]; ok {
+		return r
 	}
-	return last.micros + t.Sub(last.at).Microseconds()
+	return c.latest
+}
+
+// before returns a time that Redis's clock has passed by the local time t, also
+// when it was set back, or taken over by a server that lags behind, less than
+// highFor ago. A registration must not be older than one that preceded that, and
+// which the server may have lost. It is 0 when too little is known.
+func (c *clock) before(group string, t time.Time) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	passed := int64(0)
+	if _, ok := c.groups[group]; c.perGroup && !ok {
+		return 0 // what other nodes' clocks say is of no use
+	}
+	for _, k := range c.of(group).high {
+		if since := t.Sub(k.at); !k.at.IsZero() && since < 4*highFor {
+			passed = max(passed, k.when(t)-int64(maxDrift*float64(since.Microseconds())))
+		}
+	}
+	return passed
 }

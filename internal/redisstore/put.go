@@ -73,11 +73,11 @@ func (o *putOp) add(b *batch) {
 		}
 		c.keys = append(c.keys, hints)
 	}
-	mode := "n"
+	mode, stamp := "n", max(o.put.Stamp, s.clock.before(o.put.Group, time.Now()))
 	if o.put.Heal {
-		mode = "h"
+		mode, stamp = "h", o.put.Stamp
 	}
-	c.args = append(c.args, o.seq, o.put.ID, mode, o.put.Stamp, o.put.TTL.Milliseconds(), o.put.Beat.Milliseconds(),
+	c.args = append(c.args, o.seq, o.put.ID, mode, stamp, o.put.TTL.Milliseconds(), o.put.Beat.Milliseconds(),
 		o.put.Payload, o.put.Overlay, strings.Join(o.put.Reset, " "), s.deadline(o.put.Group, o.give), o.from)
 }
 

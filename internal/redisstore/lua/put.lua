@@ -204,7 +204,8 @@ local function put(i)
     if outcome == 'overtaken' or outcome == 'superseded' or outcome == 'buried' then return outcome, num(there.stamp), '' end
   end
   if fresh then
-    -- The caller's stamp is that of a registration elsewhere on a Cluster, plus one.
+    -- The caller's stamp is that of a registration elsewhere on a Cluster, plus one, or
+    -- a time that the clock had passed before it was set back.
     stamp = math.max(now, s.stamp + 1, stamp, before and before.stamp + 1 or 0, there and there.stamp + 1 or 0)
   end
   if there and MOVE[stands(owner, n, stamp, o_rec, o_tomb)] == 'end' then
