@@ -49,10 +49,7 @@ func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegis
 			return nil, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 		}
 		storeConfig.Client, storeConfig.Owned = client, client.Close
-		storeConfig.Follow = func(ctx context.Context) {
-			_, _ = client.CheckPrimary(ctx)
-			client.CheckAddress(ctx)
-		}
+		storeConfig.Follow = client.Follow()
 	}
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()

@@ -86,7 +86,7 @@ func Dial(cfg ClientConfig) (*Client, error) {
 	case len(cfg.Addrs) > 0:
 		c.UniversalClient = redis.NewClusterClient(clusterOptions(cfg, c.dialer.dial))
 	default:
-		c.identity = &serverIdentity{dialer: c.dialer}
+		c.identity = new(serverIdentity)
 		options := nodeOptions(cfg, c.dialer.dial)
 		options.OnConnect = c.identity.onConnect
 		c.UniversalClient = redis.NewClient(options)

@@ -2,13 +2,11 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -20,9 +18,8 @@ import (
 //	the name has other addresses         once per heartbeat (CheckAddress)
 //	the server refuses a write: READONLY  with the next write; a process that only
 //	                                     reads asks once per heartbeat (writeProof)
-//	a new connection reaches a server    with each new connection (serverIdentity);
-//	with another run ID                  one is made in a heartbeat in which an
-//	                                     instance expired (CheckServer)
+//	a new connection reaches a server    in a heartbeat in which a connection was
+//	with another run ID                  made or an instance expired (CheckServer)
 //
 // Then the connections to the old server are closed, subscriptions included, and
 // the next request looks the name up again.
@@ -34,14 +31,24 @@ func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
+// Follow returns what keeps the client with the primary when it is called once
+// per heartbeat, or nil where nothing needs to: on a Cluster, and for a single
+// server that was given by an IP address.
+func (c *Client) Follow() func(context.Context) {
+	switch {
+	case c.sentinels != nil:
+		return func(ctx context.Context) { _, _ = c.CheckPrimary(ctx) }
+	case c.host != "":
+		return c.CheckAddress
+	}
+	return nil
+}
+
 // CheckAddress looks up the name of the client's single server and closes the
 // connections to addresses that the name no longer has. It does nothing when the
 // server was given by an IP address, on a Cluster, and behind Sentinels. A name
 // that cannot be looked up changes nothing.
 func (c *Client) CheckAddress(ctx context.Context) {
-	if c.identity != nil {
-		c.identity.sweep()
-	}
 	if c.host == "" {
 		return
 	}
@@ -58,18 +65,31 @@ func (c *Client) CheckAddress(ctx context.Context) {
 	})
 }
 
-// CheckServer makes a new connection, which compares the server it reaches with
-// that of the others. It does nothing on a Cluster and behind Sentinels.
+// OnNewConnection has suspect called for each connection but the first: the
+// server may be another one. suspect must not block. It does nothing on a Cluster
+// and behind Sentinels.
+func (c *Client) OnNewConnection(suspect func()) {
+	if c.identity != nil {
+		c.identity.mu.Lock()
+		c.identity.suspect = suspect
+		c.identity.mu.Unlock()
+	}
+}
+
+// CheckServer makes a connection of its own and closes the others when it reaches
+// another server. It does nothing on a Cluster and behind Sentinels.
 func (c *Client) CheckServer(ctx context.Context) {
 	if c.identity == nil {
 		return
 	}
 	options := *c.UniversalClient.(*redis.Client).Options()
-	options.PoolSize = 1
+	options.PoolSize, options.OnConnect = 1, nil
 	fresh := redis.NewClient(&options)
 	defer fresh.Close()
 	// An outage shows in the requests themselves.
-	_ = fresh.Ping(ctx).Err()
+	if c.identity.learn(fresh.Info(ctx, "server").Val()) {
+		c.dialer.closeIf(func(*trackedConn) bool { return true })
+	}
 }
 
 // Redial closes the connections of a client of a single server, because that
@@ -82,63 +102,36 @@ func (c *Client) Redial() {
 
 // serverIdentity compares the servers that the connections of one address reach.
 type serverIdentity struct {
-	dialer *dialer
-
-	mu     sync.Mutex
-	opened bool      // the first connection was made; its first request asks for the run ID
-	runID  string    // of the newest server; "" while unknown
-	moved  time.Time // when it was last found to be another
+	mu      sync.Mutex
+	opened  bool   // the first connection was made
+	runID   string // of the newest server; "" while unknown
+	suspect func() // called for each further connection; must not block
 }
 
 // onConnect is called by go-redis for each new connection, before its first use.
-// A user without the right to INFO goes without this comparison.
-func (s *serverIdentity) onConnect(ctx context.Context, conn *redis.Conn) error {
+func (s *serverIdentity) onConnect(context.Context, *redis.Conn) error {
 	s.mu.Lock()
-	first := !s.opened
+	first, suspect := !s.opened, s.suspect
 	s.opened = true
 	s.mu.Unlock()
-	if first {
-		return nil
+	if !first && suspect != nil {
+		suspect()
 	}
-	info, err := conn.Info(ctx, "server").Result()
-	var said redis.Error
-	if err != nil && !errors.As(err, &said) {
-		return err // the connection has ended
-	}
-	s.learn(info)
 	return nil
 }
 
-// learn takes the reply to INFO server on a connection that was just made.
-func (s *serverIdentity) learn(info string) {
+// learn takes the reply to INFO server on a connection that was just made, and
+// reports whether it is from another server than before. A user without the
+// right to INFO goes without this comparison.
+func (s *serverIdentity) learn(info string) (moved bool) {
 	_, rest, found := strings.Cut(info, "run_id:")
 	id, _, _ := strings.Cut(rest, "\r\n")
 	if !found {
-		return
+		return false
 	}
-	now := time.Now()
 	s.mu.Lock()
-	moved := s.runID != "" && s.runID != id
+	defer s.mu.Unlock()
+	moved = s.runID != "" && s.runID != id
 	s.runID = id
-	if moved {
-		s.moved = now
-	}
-	s.mu.Unlock()
-	if moved {
-		// The connection that told is younger than the time that making one may take.
-		made := now.Add(-dialTimeout)
-		s.dialer.closeIf(func(c *trackedConn) bool { return c.made.Before(made) })
-	}
-}
-
-// sweep closes the connections that were made in the last moments before the
-// server was found to be another, which learn could not tell apart.
-func (s *serverIdentity) sweep() {
-	s.mu.Lock()
-	moved := s.moved
-	s.moved = time.Time{}
-	s.mu.Unlock()
-	if !moved.IsZero() {
-		s.dialer.closeIf(func(c *trackedConn) bool { return c.made.Before(moved) })
-	}
+	return moved
 }

@@ -87,7 +87,7 @@ func (d *dialer) handshake(ctx context.Context, addr string, role connRole) (net
 	if err != nil {
 		return nil, err
 	}
-	tracked := &trackedConn{TCPConn: plain.(*net.TCPConn), dialer: d, addr: addr, role: role, made: time.Now()}
+	tracked := &trackedConn{TCPConn: plain.(*net.TCPConn), dialer: d, addr: addr, role: role}
 	if err := d.track(tracked); err != nil {
 		_ = plain.Close()
 		return nil, err
@@ -209,7 +209,6 @@ type trackedConn struct {
 	dialer *dialer
 	addr   string
 	role   connRole
-	made   time.Time
 	once   sync.Once
 	err    error
 }

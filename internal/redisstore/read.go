@@ -91,7 +91,7 @@ func (s *Store) sendReads(ops []*readOp) {
 			s.tidy(o.group)
 		}
 		if hasExpired(&r) {
-			s.noteExpiry()
+			s.suspectMove()
 		}
 		o.done(r, err)
 	}

@@ -104,7 +104,6 @@ func (s *Store) follow() {
 		case <-t.C:
 			ctx, cancel := s.request()
 			s.cfg.Follow(ctx)
-			s.checkServer(ctx)
 			cancel()
 		case <-s.ctx.Done():
 			return
@@ -160,6 +159,7 @@ func (s *Store) probe(ctx context.Context) error {
 	}
 	if own, ok := s.client.(*Client); ok && own.identity != nil {
 		own.identity.learn(server)
+		own.OnNewConnection(s.suspectMove)
 	}
 	warnOfPolicy(s.cfg.Logger, memory)
 	return nil

@@ -24,7 +24,7 @@ type writeProof struct {
 	ever     bool      // the server accepted a write of this process
 	denied   bool      // the user never had the right to write: nothing is asked
 	loaded   bool      // the server knows the script, as far as this process knows
-	expired  bool      // a lease was found to have ended since checkServer
+	checked  time.Time // when suspectMove last looked
 }
 
 // sendWriteProof adds the write to a batch of reads, when one is due. It returns
@@ -143,23 +143,26 @@ func (s *Store) noteProof(err error) {
 	w.denied = !w.ever && (w.denied || noPermission(err))
 }
 
-// noteExpiry has the next checkServer make a connection: the address may lead to
-// another server by now, on which the instance lives.
-func (s *Store) noteExpiry() {
-	s.writable.mu.Lock()
-	defer s.writable.mu.Unlock()
-	s.writable.expired = true
-}
-
-// checkServer is called once per heartbeat.
-func (s *Store) checkServer(ctx context.Context) {
-	s.writable.mu.Lock()
-	expired := s.writable.expired
-	s.writable.expired = false
-	s.writable.mu.Unlock()
-	if own, ok := s.client.(*Client); ok && expired {
-		own.CheckServer(ctx)
+// suspectMove looks at most once per heartbeat, in the background, whether the
+// address leads to another server by now: a connection was made, or a lease was
+// found to have ended, and the instance may live on that other server.
+func (s *Store) suspectMove() {
+	own, ok := s.client.(*Client)
+	if !ok || s.cfg.Beat <= 0 {
+		return
 	}
+	w := &s.writable
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.checked) < s.cfg.Beat {
+		return
+	}
+	w.checked = time.Now()
+	s.inBackground(func() {
+		ctx, cancel := s.request()
+		defer cancel()
+		own.CheckServer(ctx)
+	})
 }
 
 // inBackground runs f, which Close waits for. It does nothing after Close.
