@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -71,8 +70,10 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 		}
 		todo, index = append(todo, p), append(index, i)
 	}
-	s.announce(todo)
-	for j, r := range s.put(ctx, todo) {
+	told := s.announce(todo)
+	written := s.put(ctx, todo)
+	s.awaitIndex(ctx, told)
+	for j, r := range written {
 		i := index[j]
 		results[i] = r
 		at, ok := elsewhere[i]
@@ -102,7 +103,7 @@ func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place,
 			found[i] = place{group: p.From}
 		}
 	}
-	if err := s.exec(ctx, pipe); err != nil {
+	if err := s.execIndex(ctx, pipe); err != nil {
 		return nil, err
 	}
 	for i, cmd := range hints {
@@ -286,52 +287,6 @@ func (s *Store) locate(ctx context.Context, id string) (group string, err error)
 		}
 	}
 	return s.scan(ctx, id, "")
-}
-
-// announce tells the catalog and the hints of records about to be written. It
-// goes out with them.
-func (s *Store) announce(puts []store.Put) {
-	lengths := make(map[string]time.Duration)
-	for _, p := range puts {
-		lengths[p.Group] = max(lengths[p.Group], p.TTL)
-		if !store.Generated(p.ID) {
-			s.tellIndex(s.keys.hints(p.ID), "hint", p.ID, p.Group)
-		}
-	}
-	s.catalog(lengths)
-}
-
-// refreshCatalog tells the catalog of the services whose leases were renewed.
-func (s *Store) refreshCatalog(leases []store.GroupLeases, answers []store.Renewal) {
-	lengths := make(map[string]time.Duration)
-	for i, g := range leases {
-		if answers[i].Err == nil && len(answers[i].Outcomes) < len(g.Leases) {
-			lengths[g.Group] = g.TTL
-		}
-	}
-	s.catalog(lengths)
-}
-
-func (s *Store) catalog(lengths map[string]time.Duration) {
-	if len(lengths) == 0 {
-		return
-	}
-	args := make([]any, 0, 2*len(lengths))
-	for name, d := range lengths {
-		args = append(args, name, d.Milliseconds())
-	}
-	s.tellIndex(s.keys.names, "catalog", args...)
-}
-
-// tellIndex updates the catalog or a bucket of hints. Each key lies on a node
-// with a clock of its own, which is known by the key: no service's name has a newline.
-func (s *Store) tellIndex(key, what string, args ...any) {
-	s.tell(&call{script: catalogScript, keys: []string{key}, args: append([]any{what, 0}, args...), due: 1, group: "\n" + key})
-}
-
-// leaveCatalog tells the catalog that a service's last instance left.
-func (s *Store) leaveCatalog(group string) {
-	s.tellIndex(s.keys.names, "catalog", group, 0)
 }
 
 // tidy has a service pruned and its leases clamped.

@@ -58,6 +58,7 @@ type Store struct {
 	unanswered bool
 	writes     *line.Line[writeOp]
 	sub        *subscription
+	index      index
 
 	mu     sync.Mutex
 	revs   map[string]string // per group, as of a renewal that found all of this owner's leases
@@ -282,6 +283,7 @@ func (s *Store) Close() error {
 	}
 	s.reads.Close()
 	s.writes.Close()
+	s.closeIndex()
 	s.cancel()
 	var err error
 	if s.cfg.Owned != nil {
@@ -293,6 +295,7 @@ func (s *Store) Close() error {
 		s.loops.Wait()
 		s.reads.Wait()
 		s.writes.Wait()
+		s.waitIndex()
 		close(done)
 	}()
 	select {

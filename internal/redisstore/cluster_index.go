@@ -1,0 +1,182 @@
+package redisstore
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/core/line"
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// On a Cluster the catalog and the hints of IDs lie on nodes of their own. A
+// node that does not answer holds up neither the services on the others nor the
+// other keys of the index: each key has a line of its own.
+
+// indexPatience is how long a registration waits for the index.
+const indexPatience = 300 * time.Millisecond
+
+// index has the lines of the catalog and the hints, by key.
+type index struct {
+	mu     sync.Mutex
+	lines  map[string]*line.Line[writeOp]
+	closed bool
+}
+
+// indexLine returns the line of a key, or nil when the store is closed.
+func (s *Store) indexLine(key string) *line.Line[writeOp] {
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	if s.index.closed {
+		return nil
+	}
+	l := s.index.lines[key]
+	if l == nil {
+		l = line.New(s.sendIndex)
+		if s.index.lines == nil {
+			s.index.lines = make(map[string]*line.Line[writeOp])
+		}
+		s.index.lines[key] = l
+	}
+	return l
+}
+
+func (s *Store) sendIndex(ops []writeOp) {
+	b := &batch{store: s, puts: make(map[string]*putCall)}
+	for _, op := range ops {
+		op.add(b)
+	}
+	ctx, cancel := s.request()
+	defer cancel()
+	if len(b.calls) > 0 {
+		s.run(ctx, b.calls)
+	}
+	for _, f := range b.finish {
+		f()
+	}
+}
+
+func (s *Store) closeIndex() {
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	s.index.closed = true
+	for _, l := range s.index.lines {
+		l.Close()
+	}
+}
+
+// waitIndex waits for the lines after closeIndex, which no line is added after.
+func (s *Store) waitIndex() {
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	for _, l := range s.index.lines {
+		l.Wait()
+	}
+}
+
+// tellIndex updates the catalog or a bucket of hints. What it says, the next
+// heartbeat or rewrite says again. Each key's node has a clock of its own, which
+// is known by the key: no service's name has a newline. The channel is closed once
+// it is answered or failed.
+func (s *Store) tellIndex(key, what string, args ...any) <-chan struct{} {
+	c := &call{script: catalogScript, keys: []string{key}, args: append([]any{what, 0}, args...), due: 1, group: "\n" + key}
+	o := &single{ctx: s.ctx, call: c, done: make(chan struct{})}
+	l := s.indexLine(key)
+	if l == nil {
+		close(o.done)
+		return o.done
+	}
+	o.then = func() {
+		if c.err == nil && s.late(c) { // once more, with the time that it told
+			l.Add(&single{ctx: s.ctx, call: c, done: make(chan struct{})})
+		}
+	}
+	if !l.Add(o) {
+		close(o.done)
+	}
+	return o.done
+}
+
+// awaitIndex waits for what was told, so that a call that has returned is seen
+// there, but not for a node that does not answer.
+func (s *Store) awaitIndex(ctx context.Context, told []<-chan struct{}) {
+	t := time.NewTimer(indexPatience)
+	defer t.Stop()
+	for _, done := range told {
+		select {
+		case <-done:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// execIndex is exec for reads of the hints: those on a node that does not answer
+// in a short time are left without a value.
+func (s *Store) execIndex(ctx context.Context, pipe redis.Pipeliner) error {
+	if pipe.Len() == 0 {
+		return nil
+	}
+	_, err := waitFor(ctx, s, func() (struct{}, error) {
+		ctx, cancel := context.WithTimeout(s.ctx, min(s.timeout, indexPatience))
+		defer cancel()
+		for _, c := range execute(ctx, pipe) {
+			if err := c.Err(); err != nil && err != redis.Nil && !s.lostNode(err) {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// announce tells the catalog and the hints of records about to be written. It
+// goes out beside them.
+func (s *Store) announce(puts []store.Put) (told []<-chan struct{}) {
+	lengths := make(map[string]time.Duration)
+	hints := make(map[string][]any)
+	for _, p := range puts {
+		lengths[p.Group] = max(lengths[p.Group], p.TTL)
+		if !store.Generated(p.ID) {
+			key := s.keys.hints(p.ID)
+			hints[key] = append(hints[key], p.ID, p.Group)
+		}
+	}
+	for key, args := range hints {
+		told = append(told, s.tellIndex(key, "hint", args...))
+	}
+	if len(lengths) > 0 {
+		told = append(told, s.catalog(lengths))
+	}
+	return told
+}
+
+// refreshCatalog tells the catalog of the services whose leases were renewed.
+func (s *Store) refreshCatalog(leases []store.GroupLeases, answers []store.Renewal) {
+	lengths := make(map[string]time.Duration)
+	for i, g := range leases {
+		if answers[i].Err == nil && len(answers[i].Outcomes) < len(g.Leases) {
+			lengths[g.Group] = g.TTL
+		}
+	}
+	if len(lengths) > 0 {
+		s.catalog(lengths)
+	}
+}
+
+func (s *Store) catalog(lengths map[string]time.Duration) <-chan struct{} {
+	args := make([]any, 0, 2*len(lengths))
+	for name, d := range lengths {
+		args = append(args, name, d.Milliseconds())
+	}
+	return s.tellIndex(s.keys.names, "catalog", args...)
+}
+
+// leaveCatalog tells the catalog that a service's last instance left.
+func (s *Store) leaveCatalog(group string) {
+	s.tellIndex(s.keys.names, "catalog", group, 0)
+}

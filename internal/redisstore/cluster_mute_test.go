@@ -1,0 +1,58 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+// The index of half a service's IDs lies on a node that does not answer: they are
+// registered and reregistered all the same, as their service's node answers.
+func TestClusterNodeWithoutAnswerHoldsUpNoOtherService(t *testing.T) {
+	cluster := testredis.StartCluster(t, 3, 0, testredis.WithArgs("--cluster-require-full-coverage", "no"))
+	s := openTest(t, ClientConfig{Addrs: cluster.Addrs()}, "mute", "alpha")
+	defer s.Close()
+	mute := cluster.NodeOf(s.keys.names)
+	group := ""
+	for i := 0; group == ""; i++ {
+		if name := fmt.Sprint("web-", i); cluster.NodeOf(s.keys.base(name)+":h") != mute {
+			group = name
+		}
+	}
+	var puts []store.Put
+	onMute := 0
+	for i := 0; onMute < 4 || len(puts)-onMute < 4; i++ {
+		p := asked(group, fmt.Sprint("chosen-", i), "1")
+		if cluster.NodeOf(s.keys.hints(p.ID)) == mute {
+			onMute++
+		}
+		puts = append(puts, p)
+	}
+	if r := s.Put(t.Context(), []store.Put{asked(group, "before", "1")})[0]; r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	mute.Freeze()
+	defer mute.Thaw()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, p := range puts[:6] {
+		if r := s.Put(ctx, []store.Put{p})[0]; r.Err != nil || r.Outcome != store.Done {
+			t.Errorf("registering %s: %v, %v", p.ID, r.Outcome, r.Err)
+		}
+	}
+	for i := range puts {
+		puts[i].Heal, puts[i].Stamp = true, 1
+	}
+	for i, r := range s.Put(ctx, puts[6:]) {
+		if r.Err != nil || r.Outcome != store.Done {
+			t.Errorf("reregistering %s: %v, %v", puts[6+i].ID, r.Outcome, r.Err)
+		}
+	}
+	if got := readTest(t, s, group); len(got.Records) != len(puts)+1 {
+		t.Errorf("%d of %d are listed", len(got.Records), len(puts)+1)
+	}
+}
