@@ -172,7 +172,7 @@ func (b *base) Instances(ctx context.Context, serviceName string) ([]Instance, e
 	out := make([]Instance, len(entries))
 	for i, e := range entries {
 		info, over := visible(e)
-		out[i] = Instance{ServiceInfo: info.Clone(), Note: over.Note, Revision: e.Revision()}
+		out[i] = Instance{ServiceInfo: info.Clone(), Note: over.note(info.Status), Revision: e.Revision()}
 		if e.Expires > 0 {
 			out[i].ExpiresAt = time.UnixMicro(e.Expires).UTC()
 		}

@@ -88,8 +88,9 @@ type Backend interface {
 	// MaxNoteBytes that says why. Health and draining are two facts, kept apart:
 	// a passing probe does not end a drain; StatusDraining marks the instance as
 	// Drain does, without waiting. Both survive heartbeats, healing and a
-	// re-registration by the same registry value that sets no status. An unknown
-	// ID gives an error that matches ErrNotFound.
+	// re-registration by the same registry value that sets no status. Each keeps
+	// its own note; a drain's ends with it. An unknown ID gives an error that
+	// matches ErrNotFound.
 	SetStatus(ctx context.Context, serviceID string, status Status, note string) error
 
 	// Drain marks an instance as on its way out and returns once every process
@@ -136,7 +137,7 @@ type Catalog struct {
 // Instance is one live instance with what the backend knows about its lease.
 type Instance struct {
 	ServiceInfo
-	Note      string    // why the status is what it is, as its setter put it
+	Note      string    // of the health or the drain, whichever makes the status; a drain without one shows the health's
 	ExpiresAt time.Time // backend's clock; zero where registrations do not expire
 	Revision  uint64    // moves with every change of this instance; compare for equality only
 }

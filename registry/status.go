@@ -4,21 +4,25 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
 // overlay is the part of a record that others than its owner set: health and
-// draining are two facts, kept apart.
+// draining are two facts, kept apart, each with its own note.
 type overlay struct {
-	Health Status `json:"health"`
-	Note   string `json:"note"`
-	Drain  *bool  `json:"drain"`
+	Health    Status `json:"health"`
+	Note      string `json:"note"` // of the health; earlier versions put a drain's note here, too
+	Drain     *bool  `json:"drain"`
+	DrainNote string `json:"drainNote"` // as long as the drain lasts
 }
 
 // Members of an overlay.
 const (
-	memberHealth = "health"
-	memberNote   = "note"
-	memberDrain  = "drain"
+	memberHealth    = "health"
+	memberNote      = "note"
+	memberDrain     = "drain"
+	memberDrainNote = "drainNote"
 )
 
 // MaxNoteBytes bounds the note of SetStatus.
@@ -54,6 +58,15 @@ func (o overlay) status(own Status) Status {
 	return own
 }
 
+// note is the note of the fact that makes the visible status. A drain without a
+// note of its own leaves the one of the health in sight.
+func (o overlay) note(visible Status) string {
+	if visible == StatusDraining && o.DrainNote != "" {
+		return o.DrainNote
+	}
+	return o.Note
+}
+
 // SetStatus implements Backend.
 func (b *base) SetStatus(ctx context.Context, serviceID string, status Status, note string) error {
 	if b.closed() {
@@ -65,15 +78,15 @@ func (b *base) SetStatus(ctx context.Context, serviceID string, status Status, n
 	if p := textProblem(note, MaxNoteBytes); p != "" {
 		return badService("Note", p)
 	}
-	set := map[string]string{memberNote: quoted(note)}
+	var set map[string]string
 	switch status {
 	case StatusDraining:
-		set[memberDrain] = "true"
+		set = map[string]string{memberDrain: "true", memberDrainNote: quoted(note)}
 	case "", StatusPassing, StatusWarning, StatusCritical:
 		if status == "" {
 			status = StatusPassing
 		}
-		set[memberHealth] = quoted(string(status))
+		set = map[string]string{memberHealth: quoted(string(status)), memberNote: quoted(note)}
 	default:
 		return badService("Status", fmt.Sprintf("%q is none of passing, warning, critical and draining", status))
 	}
@@ -95,25 +108,21 @@ func quoted(text string) string {
 
 // Drain implements Backend.
 func (b *base) Drain(ctx context.Context, serviceID string) error {
-	return b.drain(ctx, "drain", serviceID, "true")
+	return b.drain(ctx, "drain", serviceID, b.core.MarkAndWait, map[string]string{memberDrain: "true"})
 }
 
 // Undrain implements Backend.
 func (b *base) Undrain(ctx context.Context, serviceID string) error {
-	return b.drain(ctx, "undrain", serviceID, "false")
+	return b.drain(ctx, "undrain", serviceID, b.core.Mark, map[string]string{memberDrain: "false", memberDrainNote: ""})
 }
 
-func (b *base) drain(ctx context.Context, call, serviceID, value string) error {
+func (b *base) drain(ctx context.Context, call, serviceID string,
+	mark func(context.Context, string, map[string]string) (store.Marked, error), set map[string]string) error {
 	if b.closed() {
 		return failed(call, serviceID, ErrClosed)
 	}
 	if err := validateID(serviceID); err != nil {
 		return err
-	}
-	set := map[string]string{memberDrain: value}
-	mark := b.core.Mark
-	if value == "true" {
-		mark = b.core.MarkAndWait
 	}
 	marked, err := mark(ctx, serviceID, set)
 	if err == nil && !marked.Existed {
