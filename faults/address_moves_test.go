@@ -112,3 +112,27 @@ func TestWatchLeavesAServerThatWasCutOff(t *testing.T) {
 	figure(t, "single address, old primary cut off: watch right, TTL included", took)
 	throughout(t, time.Now().Add(2*shortTTL), "the watch goes on showing both", seen.shows("x", "y"))
 }
+
+// The same where the old primary refuses writes without its replica, as the
+// operating guide recommends: no lease there ends for sure.
+func TestWatchLeavesACutOffServerThatRefusesWrites(t *testing.T) {
+	t.Parallel()
+	m := newMoved(t)
+	m.old.ConfigSet("min-replicas-to-write", "1")
+	m.old.ConfigSet("min-replicas-max-lag", "1")
+	seen := watch(t, m.reader, "web")
+	began := time.Now()
+	m.move(t)
+	// Until a lease ends the reader cannot know; meanwhile some of its connections may be new.
+	time.Sleep(shortTTL + shortBeat)
+	took := within(t, time.Now(), slack, "the watch shows both", func() error {
+		if list, err := discover(m.reader, "web"); err != nil || len(list) != 2 {
+			return fmt.Errorf("Discover shows %s, %w", stamped(list), err)
+		}
+		return seen.shows("x", "y")()
+	})
+	figure(t, "single address, old primary refuses writes: watch right, after TTL and heartbeat", took)
+	time.Sleep(slack - took)
+	throughout(t, time.Now().Add(2*shortTTL), "the watch goes on showing both", seen.shows("x", "y"))
+	seen.kept(t, began, "x")
+}

@@ -90,7 +90,7 @@ func (s *Store) sendReads(ops []*readOp) {
 		if r.Ahead {
 			s.tidy(o.group)
 		}
-		if hasExpired(&r) {
+		if hasExpired(&r) || r.Refused != nil {
 			s.suspectMove()
 		}
 		o.done(r, err)

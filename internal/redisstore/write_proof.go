@@ -96,11 +96,19 @@ func (w *writeProof) rightless() bool {
 }
 
 // refusal is an error of what the server said to a write in a script; nil for "".
+// Redis 6.2 puts "@user_script: LINE: -" before it.
 func refusal(word string) error {
 	if word == "" {
 		return nil
 	}
-	return said(strings.TrimPrefix(word, "-"))
+	if strings.HasPrefix(word, "@user_script") {
+		for range 2 {
+			if _, rest, ok := strings.Cut(word, ": "); ok {
+				word = rest
+			}
+		}
+	}
+	return said(strings.TrimSpace(strings.TrimPrefix(word, "-")))
 }
 
 // said is an error that the server gave in a script's reply.
@@ -112,7 +120,8 @@ func (s said) Error() string { return string(s) }
 func (said) RedisError() {}
 
 func noPermission(err error) bool {
-	return err != nil && (redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "can't run this command"))
+	// Redis 7.0 and older have no prefix for it in scripts.
+	return err != nil && (redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "The user executing the script can't"))
 }
 
 // takeRefusal takes what the server said to the write of a read, or "". over are
@@ -145,7 +154,8 @@ func (s *Store) noteProof(err error) {
 
 // suspectMove looks at most once per heartbeat, in the background, whether the
 // address leads to another server by now: a connection was made, or a lease was
-// found to have ended, and the instance may live on that other server.
+// found to have ended or could not be renewed, and the instance may live on that
+// other server.
 func (s *Store) suspectMove() {
 	own, ok := s.client.(*Client)
 	if !ok || s.cfg.Beat <= 0 {

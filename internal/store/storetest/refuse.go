@@ -12,6 +12,7 @@ var refuseChecks = []check{
 	{name: "While writes are refused an expiry is no evidence", needs: refuses | leases, run: refusedExpiry},
 	{name: "While writes are refused the absence of a group is no evidence", needs: refuses | leases, run: refusedAbsence},
 	{name: "While writes are refused the catalog drops no group", needs: refuses | leases, run: refusedCatalog},
+	{name: "While writes are refused the catalog drops what a later write shows to be gone", needs: refuses | leases | oneStep, run: refusedCatalogLater},
 	{name: "While writes are refused what has not expired is read as ever", needs: refuses, run: refusedCurrent},
 	{name: "While writes are refused a read that is to prove an absence says so", needs: refuses, run: refusedProof},
 	{name: "A store opens while writes are refused", needs: refuses, run: refusedOpen},
@@ -69,6 +70,17 @@ func refusedCatalog(e *env) {
 	}
 	accept()
 	e.wantIDs(store.Catalog, "h")
+}
+
+func refusedCatalogLater(e *env) {
+	e.put(e.a, ask("g", "i", "x"))
+	e.b.Expire("g", "i")
+	e.b.Expire(store.Catalog, "g")
+	e.put(e.a, ask("h", "k", "x"))
+	defer e.b.Refuse()()
+	if r := e.read(e.a, store.Catalog, store.Known{}); !slices.Equal(ids(r), []string{"h"}) || r.Refused != nil {
+		e.Errorf("the catalog reads as %q, refused: %v", ids(r), r.Refused)
+	}
 }
 
 func refusedCurrent(e *env) {

@@ -1,0 +1,28 @@
+package redisstore
+
+import "testing"
+
+func TestRefusalsOfAllVersions(t *testing.T) {
+	for word, want := range map[string]string{
+		"MISCONF Redis is configured to save":                                          "MISCONF Redis is configured to save",
+		"@user_script: 12: -READONLY You can't write against a read only replica.\r\n": "READONLY You can't write against a read only replica.",
+		"@user_script: 7: The user executing the script can't run this command":        "The user executing the script can't run this command",
+		"-NOREPLICAS Not enough good replicas to write.\r\n":                           "NOREPLICAS Not enough good replicas to write.",
+	} {
+		if got := refusal(word); got.Error() != want {
+			t.Errorf("%q is taken for %q, want %q", word, got, want)
+		}
+	}
+	if err := refusal(""); err != nil {
+		t.Errorf("an accepted write is %v", err)
+	}
+	for word, want := range map[string]bool{
+		"NOPERM ACL failure in script": true,
+		"ERR The user executing the script can't access at least one of the keys mentioned in the command arguments": true,
+		"MISCONF Errors writing to the AOF file": false,
+	} {
+		if got := noPermission(refusal(word)); got != want {
+			t.Errorf("%q is a missing right: %t", word, got)
+		}
+	}
+}
