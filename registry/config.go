@@ -61,6 +61,9 @@ type RedisRegistryConfig struct {
 	// Client, when set, is used instead of connections of the library's own and
 	// never closed. RedisAddr, Addrs, MasterName, the credentials, DB and
 	// TLSConfig must then be unset. A client that reads from replicas is refused.
+	// A *redis.Client is used with contexts that end requests and without retries of
+	// its own. A *redis.ClusterClient should have ContextTimeoutEnabled and
+	// MaxRetries -1, or a lost request holds up heartbeats for its ReadTimeout.
 	Client redis.UniversalClient
 
 	// Observer is told what the registry does (optional).

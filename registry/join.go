@@ -16,12 +16,12 @@ import (
 type Membership struct {
 	backend Backend
 	service ServiceInfo
-	forget  func()
 
-	mu   sync.Mutex
-	left bool
-	err  error
-	lost chan struct{}
+	mu     sync.Mutex
+	forget func() // ends the listening for a loss; nil before that has begun
+	left   bool
+	err    error
+	lost   chan struct{}
 }
 
 // joinPauseMost bounds the pause between two tries to join.
@@ -40,7 +40,7 @@ func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membershi
 	for try := 0; ; try++ {
 		err := backend.Register(ctx, service)
 		if err == nil {
-			m.forget = backend.engine().OnLoss(service.ID, m.lose)
+			m.listen()
 			return m, nil
 		}
 		if ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
@@ -72,11 +72,32 @@ func (m *Membership) Err() error {
 	return m.err
 }
 
+// listen has the registry tell of a loss until there was one, so that the registry
+// does not keep a membership that was lost and is never left.
+func (m *Membership) listen() {
+	forget := m.backend.engine().OnLoss(m.service.ID, m.lose)
+	m.mu.Lock()
+	m.forget = forget
+	lost := m.err != nil
+	m.mu.Unlock()
+	if lost {
+		forget()
+	}
+}
+
 func (m *Membership) lose(how core.Loss) {
+	if forget := m.end(how); forget != nil {
+		forget()
+	}
+}
+
+// end notes the loss. It returns what ends the listening, if that has begun and
+// this was the first loss.
+func (m *Membership) end(how core.Loss) (forget func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left || m.err != nil {
-		return
+		return nil
 	}
 	switch how {
 	case core.LossSuperseded:
@@ -85,6 +106,7 @@ func (m *Membership) lose(how core.Loss) {
 		m.err = fmt.Errorf("membership of %q in %q: %w", m.service.ID, m.service.Name, ErrDeregistered)
 	}
 	close(m.lost)
+	return m.forget
 }
 
 // Leave drains the instance, so that whoever watches the service stops calling

@@ -3,6 +3,8 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,5 +114,39 @@ func awaitLost(t *testing.T, m *registry.Membership) {
 	case <-m.Lost():
 	case <-time.After(patience):
 		t.Fatalf("the membership of %q was not lost within %s", m.ID(), patience)
+	}
+}
+
+// A membership that was lost and is never left must not stay in its registry.
+func TestALostMembershipIsLetGo(t *testing.T) {
+	b := registry.NewLocalRegistry()
+	defer b.Close()
+	const n = 50
+	var freed sync.WaitGroup
+	for range n {
+		m, err := registry.Join(t.Context(), b, registry.ServiceInfo{Name: "web", Address: "127.0.0.1", Port: 80})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Deregister(t.Context(), m.ID()); err != nil {
+			t.Fatal(err)
+		}
+		<-m.Lost()
+		freed.Add(1)
+		runtime.AddCleanup(m, func(struct{}) { freed.Done() }, struct{}{})
+	}
+	done := make(chan struct{})
+	go func() { freed.Wait(); close(done) }()
+	limit := time.After(30 * time.Second)
+	for {
+		runtime.GC()
+		select {
+		case <-done:
+			return
+		case <-limit:
+			t.Fatalf("the registry still holds some of %d memberships that were lost", n)
+		default:
+			runtime.Gosched()
+		}
 	}
 }

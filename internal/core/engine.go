@@ -47,6 +47,7 @@ type Engine struct {
 	pending  map[string]int                 // registrations under way, by ID
 	ended    map[string]uint64              // of those with one under way: the last call that deregistered the ID meanwhile
 	lost     map[string]map[*lossListener]struct{}
+	healer   healer
 	undoing  map[string]chan struct{} // by ID: registrations being removed whose caller gave up
 
 	groupsMu sync.Mutex

@@ -9,11 +9,14 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// source is what may find the backend unavailable: heartbeats, or the reads of
-// one service, by its name.
+// source is what may find the backend unavailable: heartbeats, reregistrations, or
+// the reads of one service, by its name.
 type source string
 
-const heartbeats source = "\nheartbeats" // which no service is named
+const ( // which no service is named
+	heartbeats      source = "\nheartbeats"
+	reregistrations source = "\nreregistrations"
+)
 
 // health is whether the backend is available, as one state of the engine: it is
 // unavailable from the first failure of any source until none fails any longer.

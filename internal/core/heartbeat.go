@@ -2,7 +2,6 @@ package core
 
 import (
 	"errors"
-	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -16,8 +15,6 @@ const (
 	// rewriteEvery is how often a registration is written in full although
 	// nothing was lost, so that what finds its ID does not lapse.
 	rewriteEvery = 8 * time.Hour
-	// healBatch is how many registrations are healed in one go.
-	healBatch = 1000
 )
 
 // heartbeat renews all leases of this engine, one round trip a beat, until the
@@ -37,8 +34,8 @@ func (e *Engine) heartbeat() {
 
 func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
 
-// beat renews until everything was renewed or found lost, and heals what was
-// lost. It reports false when the time until the next beat was not enough.
+// beat renews until everything was renewed or found lost, and hands over what was
+// lost to be healed. It reports false when the time until the next beat was not enough.
 func (e *Engine) beat(due time.Time) (done bool) {
 	todo := e.todo()
 	began := time.Now()
@@ -61,11 +58,7 @@ func (e *Engine) beat(due time.Time) (done bool) {
 		if e.ctx.Err() != nil {
 			return false
 		}
-		again, healErr := e.heal(lost)
-		if healErr != nil {
-			err = healErr
-			maps.Copy(failed, again)
-		}
+		e.heal(lost)
 		e.contact(heartbeats, err)
 		e.cfg.Hooks.heartbeat(todo.n, time.Since(start), err)
 		if err == nil {
@@ -99,12 +92,13 @@ func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
 	for _, r := range sent.regs {
 		outcome := answer.Outcomes[r.id] // Done when not named
 		if outcome == store.Done {
+			e.mu.Lock()
 			if overlay, ok := answer.Overlays[r.id]; ok {
-				e.mu.Lock()
 				r.overlay = overlay
-				e.mu.Unlock()
 			}
-			if now.Sub(r.put) < rewriteEvery {
+			due := now.Sub(r.put) >= rewriteEvery
+			e.mu.Unlock()
+			if !due {
 				continue
 			}
 		}
@@ -117,12 +111,15 @@ func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
 			continue
 		case store.Lost:
 			e.mu.Lock()
-			keeps := e.keeps(r)
+			keeps, known := e.keeps(r), r.lost && r.healing
+			r.lost = r.lost || keeps
 			e.mu.Unlock()
 			if !keeps {
 				continue
 			}
-			r.lost = true
+			if known {
+				continue
+			}
 			e.cfg.Hooks.lost(r.group, r.id)
 		}
 		again = append(again, r)
@@ -133,71 +130,3 @@ func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
 // keeps reports whether a registration was neither deregistered nor is just
 // being replaced. e.mu is held.
 func (e *Engine) keeps(r *registration) bool { return e.owned[r.id] == r && e.pending[r.id] == 0 }
-
-// heal writes registrations again, as they were. It returns the groups in
-// which that failed in passing.
-func (e *Engine) heal(lost []*registration) (failed map[string]bool, err error) {
-	healed := 0
-	for len(lost) > 0 {
-		part := lost[:min(healBatch, len(lost))]
-		lost = lost[len(part):]
-		var puts []store.Put
-		var regs []*registration
-		e.mu.Lock()
-		for _, r := range part {
-			if !e.keeps(r) {
-				continue
-			}
-			puts = append(puts, store.Put{Group: r.group, ID: r.id, Heal: r.stamp > 0, Stamp: r.stamp,
-				TTL: e.cfg.TTL, Beat: e.cfg.Beat, Payload: r.payload, Value: r.value, Overlay: r.overlay,
-				// It may be deregistered, and forgotten again by the backend, before this is sent.
-				Wanted: func() bool {
-					e.mu.Lock()
-					defer e.mu.Unlock()
-					return e.keeps(r)
-				}})
-			regs = append(regs, r)
-		}
-		e.mu.Unlock()
-		if len(puts) == 0 {
-			continue
-		}
-		for i, result := range e.store.Put(e.ctx, puts) {
-			r := regs[i]
-			switch {
-			case errors.Is(result.Err, store.ErrUnavailable):
-				if failed == nil {
-					failed = make(map[string]bool)
-				}
-				failed[r.group] = true
-				err = result.Err
-			case result.Err != nil: // closed
-				err = result.Err
-			case result.Outcome == store.Superseded:
-				e.drop(r, LossSuperseded)
-			case result.Outcome == store.Buried:
-				e.drop(r, LossRemoved)
-			default:
-				e.mu.Lock()
-				r.put = time.Now()
-				if r.stamp == 0 {
-					r.seq, r.stamp = result.Seq, result.Stamp
-				}
-				if !store.Generated(r.id) {
-					r.strays = nil // which ended it where a move had taken it
-				}
-				e.beats = nil
-				e.mu.Unlock()
-				if r.lost { // otherwise it was due to be written again
-					r.lost = false
-					healed++
-					e.cfg.Hooks.healed(r.group, r.id)
-				}
-			}
-		}
-	}
-	if healed > 0 {
-		e.cfg.Logger.Info("registrations that the backend had lost are back", "instances", healed)
-	}
-	return failed, err
-}

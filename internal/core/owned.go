@@ -31,7 +31,8 @@ type registration struct {
 	stamp   int64     // 0: a later call of this engine replaced it in the backend and then failed, so that it is to be registered again
 	put     time.Time // when it was last written in full
 	strays  []string  // groups to which a move may have taken it that failed for its caller
-	lost    bool      // the backend has said so, and it is not healed yet; only the heartbeat's
+	lost    bool      // the backend has said so, and it is not reregistered yet
+	healing bool      // the healer has it
 }
 
 // Registering asks for a registration.

@@ -109,9 +109,10 @@ func (c *conn) readRequests() {
 	defer c.queues[ToServer].close()
 	var frames scanner
 	var dropping bool
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 16<<10)
 	for {
 		n, err := c.client.Read(buf)
+		c.waitForPace(ToServer, n)
 		for b := buf[:n]; len(b) > 0; {
 			if !frames.begun || frames.lost {
 				dropping = c.dropping(ToServer)
@@ -153,9 +154,10 @@ func (c *conn) readReplies() {
 	var dropping, whole bool // whole: the frame waits in pending until it is known what it is
 	var pending []byte
 	cut := -1 // bytes until the connection is to end
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 16<<10)
 	for {
 		n, err := c.server.Read(buf)
+		c.waitForPace(ToClient, n)
 		for b := buf[:n]; len(b) > 0; {
 			if !frames.begun || frames.lost {
 				dropping = c.dropping(ToClient)
@@ -213,6 +215,37 @@ func isMessage(frame *scanner) bool {
 		return true
 	}
 	return false
+}
+
+// waitForPace holds up the reader, and so the sender, as a slow line does.
+func (c *conn) waitForPace(dir Direction, n int) {
+	var at time.Time
+	c.faults(func(f *Faults) bool {
+		if t := locked(f, func() time.Time { return f.pace[dir].reserve(n) }); t.After(at) {
+			at = t
+		}
+		return false
+	})
+	for time.Now().Before(at) {
+		changed := c.proxy.changes()
+		timer := time.NewTimer(time.Until(at))
+		select {
+		case <-timer.C:
+		case <-c.done:
+			timer.Stop()
+			return
+		case <-changed: // a hold is for the writer to heed; Heal takes the pace away
+			timer.Stop()
+			if c.paced(dir) {
+				continue
+			}
+			return
+		}
+	}
+}
+
+func (c *conn) paced(dir Direction) bool {
+	return c.faults(func(f *Faults) bool { return locked(f, func() bool { return f.pace[dir].rate > 0 }) })
 }
 
 func (c *conn) enqueue(dir Direction, b []byte) {

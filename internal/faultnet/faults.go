@@ -21,6 +21,7 @@ type Faults struct {
 
 	mu        sync.Mutex
 	delay     [2]time.Duration
+	pace      [2]pace
 	held      [2]bool
 	dropped   [2]bool
 	messages  bool // drop pub/sub messages
@@ -32,6 +33,31 @@ type Faults struct {
 // Delay delivers what arrives from now on no sooner than d after it arrived.
 func (f *Faults) Delay(dir Direction, d time.Duration) {
 	f.change(func() { f.delay[dir] = d })
+}
+
+// Throttle lets no more than so many bytes a second pass, on all connections
+// together, and takes no more from the sender than a small buffer until they have.
+// It is meant for connections to come: what open ones have buffered is more.
+func (f *Faults) Throttle(dir Direction, bytesPerSecond int) {
+	f.change(func() { f.pace[dir] = pace{rate: bytesPerSecond} })
+}
+
+// pace is a rate that connections share.
+type pace struct {
+	rate int // bytes a second; 0: as fast as it goes
+	next time.Time
+}
+
+// reserve returns when n bytes may have passed.
+func (p *pace) reserve(n int) time.Time {
+	if p.rate == 0 {
+		return time.Time{}
+	}
+	if now := time.Now(); p.next.Before(now) {
+		p.next = now
+	}
+	p.next = p.next.Add(time.Duration(n) * time.Second / time.Duration(p.rate))
+	return p.next
 }
 
 // Hold keeps bytes back in order until Heal delivers them all; connections are
@@ -89,7 +115,7 @@ func (f *Faults) CutAlways() {
 // Heal takes all faults of this set away and delivers what was held back.
 func (f *Faults) Heal() {
 	f.change(func() {
-		f.delay, f.held, f.dropped = [2]time.Duration{}, [2]bool{}, [2]bool{}
+		f.delay, f.held, f.dropped, f.pace = [2]time.Duration{}, [2]bool{}, [2]bool{}, [2]pace{}
 		f.messages, f.cutReply, f.cutAtOnce = false, false, false
 	})
 }

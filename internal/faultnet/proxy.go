@@ -100,6 +100,9 @@ func (p *Proxy) Accept() error {
 	return nil
 }
 
+// lineBuffer is what a slow line holds in each direction, in bytes.
+const lineBuffer = 64 << 10
+
 func (p *Proxy) accept(l net.Listener) {
 	for {
 		client, err := l.Accept()
@@ -121,6 +124,11 @@ func (p *Proxy) serve(client *net.TCPConn) {
 		return
 	}
 	c := newConn(p, client, server.(*net.TCPConn))
+	if c.paced(ToServer) || c.paced(ToClient) {
+		// Or the kernel takes megabytes at once.
+		_ = client.SetReadBuffer(lineBuffer)
+		_ = c.server.SetReadBuffer(lineBuffer)
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()

@@ -46,3 +46,15 @@ func IsCluster(c redis.UniversalClient) bool {
 	_, ok := c.(*redis.ClusterClient)
 	return ok
 }
+
+// impatient returns a client on the same connections, for all but subscriptions,
+// that waits on contexts, not only on its sockets, and does not try again by
+// itself: callers and heartbeats do. A Cluster client cannot be had so.
+func impatient(c *redis.Client) *redis.Client {
+	theirs := c.Options()
+	own := c.WithTimeout(max(theirs.ReadTimeout, requestTimeout))
+	if o := own.Options(); o != theirs {
+		o.ContextTimeoutEnabled, o.MaxRetries = true, 0
+	}
+	return own
+}

@@ -52,6 +52,7 @@ func TestTheNewestOwnerWinsOnAServerWhoseClockLags(t *testing.T) {
 	r := newRig(t, testredis.WithFakeTime())
 	b := r.open("beta")
 	first := r.put(r.store, asked("g", "i", "x"))[0].Stamp
+	r.put(b, asked("other", "o", "z")) // after which beta knows a later time than first
 	r.server.StepClock(-10 * time.Second)
 	r.do("FLUSHALL")
 	second := r.put(b, asked("g", "i", "y"))[0].Stamp

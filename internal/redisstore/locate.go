@@ -23,6 +23,8 @@ type locateCall struct {
 	ops []*locateOp
 }
 
+func (o *locateOp) size() int { return callBytes }
+
 func (o *locateOp) add(b *batch) {
 	if o.ctx.Err() != nil {
 		o.err = o.ctx.Err()

@@ -34,6 +34,10 @@ type putCall struct {
 	ids map[string]struct{} // none comes twice
 }
 
+func (o *putOp) size() int {
+	return callBytes + len(o.put.Payload) + len(o.put.Overlay) + len(o.put.ID)
+}
+
 func (o *putOp) add(b *batch) {
 	if o.ctx.Err() != nil {
 		o.err = o.ctx.Err()
@@ -125,7 +129,8 @@ func (o *putOp) take(outcome, stamp, overlay string) {
 }
 
 // Put implements store.Store. A put that fails in passing is tried again, as
-// the same call, until its context ends or patience does.
+// the same call, until its context ends or patience does. A reregistration is
+// tried once: its owner goes on with others and comes again.
 func (s *Store) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 	if s.cluster {
 		return s.putOnCluster(ctx, puts)
@@ -165,7 +170,7 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 				if ops[i].late {
 					results[i].Err = errLate
 				}
-				if results[i].Err != nil && passing(results[i].Err) {
+				if results[i].Err != nil && passing(results[i].Err) && !puts[i].Heal {
 					again = append(again, i)
 				}
 			case <-ctx.Done():

@@ -17,17 +17,28 @@ type readOp struct {
 	known store.Known
 	done  func(store.Reading, error)
 
-	rev  *redis.StringCmd // the steady state: is this still the revision?
-	call *call
+	rev    *redis.StringCmd // the steady state: is this still the revision?
+	call   *call
+	cut    bool // the connection ended under the first request
+	failed bool
+}
+
+func (o *readOp) answer(r store.Reading, err error) {
+	o.failed = err != nil
+	o.done(r, err)
 }
 
 // Read implements store.Store. Reads that wait for the line travel together:
-// one round trip when nothing changed, a second for those that did, and one for
-// those who know nothing yet.
+// one round trip when nothing changed, a second for those that did. Those who know
+// nothing yet, which takes one, do not hold up the others.
 func (s *Store) Read(group string, known store.Known, done func(store.Reading, error)) {
-	send := s.reads.Add
+	line := s.reads
+	if known.Rev == "" && group != store.Catalog {
+		line = s.wholes
+	}
+	send := line.Add
 	if known.Here {
-		send = s.reads.Do
+		send = line.Do
 	}
 	if !send(&readOp{group: group, known: known, done: done}) {
 		done(store.Reading{}, store.ErrClosed)
@@ -42,17 +53,31 @@ const (
 	hurriedTimeout = requestTimeout / 5
 )
 
-func (s *Store) sendReads(ops []*readOp) {
-	timeout, hurried := min(s.timeout, readTimeout), s.unanswered
+// readLine sends what waits on one line of reads. Only the line uses it.
+type readLine struct {
+	store *Store
+	// least bounds what timeouts may come down to: a client handed in counts the
+	// whole of a long reply.
+	least time.Duration
+	// The last batch got no answer in time.
+	unanswered bool
+}
+
+func (l *readLine) send(ops []*readOp) {
+	s := l.store
+	timeout, hurried := min(s.timeout, readTimeout), l.unanswered
 	if hurried {
 		timeout = min(timeout, hurriedTimeout)
 	}
+	timeout = max(timeout, l.least)
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
 	// By the clock, for a socket's deadline may end before the context's. Never
 	// twice in a row: a server far away needs more time than that.
 	began := time.Now()
-	defer func() { s.unanswered = time.Since(began) > timeout*9/10 && !hurried }()
+	defer func() {
+		l.unanswered = time.Since(began) > timeout*9/10 && !hurried && slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed })
+	}()
 	ask := ops
 	if !s.cluster {
 		if ask = s.sendChecks(ctx, ops); len(ask) > 0 {
@@ -61,6 +86,12 @@ func (s *Store) sendReads(ops []*readOp) {
 	}
 	if len(ask) == 0 {
 		return
+	}
+	if !slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed || o.cut }) {
+		// All was answered so far: on a slow line that may have taken long.
+		var again context.CancelFunc
+		ctx, again = context.WithTimeout(s.ctx, timeout)
+		defer again()
 	}
 	calls := make([]*call, len(ask))
 	for i, o := range ask {
@@ -74,7 +105,7 @@ func (s *Store) sendReads(ops []*readOp) {
 	s.run(ctx, calls)
 	for _, o := range ask {
 		if o.call.err != nil {
-			o.done(store.Reading{}, s.failed(context.Background(), o.call.err))
+			o.answer(store.Reading{}, s.failed(context.Background(), o.call.err))
 			continue
 		}
 		now := s.learn(o.group, o.call.reply)
@@ -93,7 +124,7 @@ func (s *Store) sendReads(ops []*readOp) {
 		if hasExpired(&r) || r.Refused != nil {
 			s.suspectMove()
 		}
-		o.done(r, err)
+		o.answer(r, err)
 	}
 }
 
@@ -128,11 +159,12 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 		rev, revErr := o.rev.Result()
 		switch {
 		case err != nil && ended(err) && ctx.Err() == nil:
+			o.cut = true
 			ask = append(ask, o) // the script tells as well, on a new connection
 		case err != nil:
-			o.done(store.Reading{}, s.failed(context.Background(), err))
+			o.answer(store.Reading{}, s.failed(context.Background(), err))
 		case revErr == nil && rev == o.known.Rev && (o.known.Next == 0 || o.known.Next >= now.UnixMicro()):
-			o.done(store.Reading{Kind: store.Same, Now: now.UnixMicro(), Rev: rev, Next: o.known.Next}, nil)
+			o.answer(store.Reading{Kind: store.Same, Now: now.UnixMicro(), Rev: rev, Next: o.known.Next}, nil)
 		default:
 			ask = append(ask, o)
 		}

@@ -19,7 +19,7 @@ func (s *Store) Renew(ctx context.Context, leases []store.GroupLeases) []store.R
 		}
 		return answers
 	}
-	if !s.writes.Add(o) {
+	if !s.writes.AddFirst(o) { // registrations that wait must not hold up the heartbeat
 		return failed(store.ErrClosed)
 	}
 	select {
@@ -41,6 +41,8 @@ type renewOp struct {
 	left    int
 	done    chan struct{}
 }
+
+func (o *renewOp) size() int { return callBytes * len(o.leases) }
 
 func (o *renewOp) add(b *batch) {
 	s := o.store

@@ -53,10 +53,10 @@ type Store struct {
 	seq    atomic.Uint64
 	clock  clock
 
-	reads *line.Line[*readOp]
-	// The last batch of reads got no answer in time. Only sendReads uses it.
-	unanswered bool
+	reads      *line.Line[*readOp] // of what is known already, and of the catalog
+	wholes     *line.Line[*readOp] // of what is not: long ones do not hold up the others
 	writes     *line.Line[writeOp]
+	batchBytes int // that writes may travel together; only the line of writes uses it
 	sub        *subscription
 	index      index
 
@@ -73,6 +73,11 @@ type Store struct {
 // store.ErrUnavailable, or ctx's when that ended.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, client: cfg.Client, keys: newKeyspace(cfg.Namespace), revs: make(map[string]string)}
+	var whole time.Duration
+	if c, ok := cfg.Client.(*redis.Client); ok {
+		s.client = impatient(c)
+		whole = c.Options().ReadTimeout
+	}
 	s.cluster = IsCluster(cfg.Client)
 	s.clock.perGroup = s.cluster
 	s.timeout = requestTimeout
@@ -80,8 +85,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.timeout = min(s.timeout, max(cfg.Beat, 50*time.Millisecond))
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.reads = line.New(s.sendReads)
-	s.writes = line.New(s.sendWrites)
+	s.reads = line.New((&readLine{store: s}).send)
+	s.wholes = line.New((&readLine{store: s, least: whole}).send)
+	s.writes, s.batchBytes = line.NewBounded(s.sendWrites, s.takeWrites), maxBatchBytes
 	s.sub = newSubscription(s)
 	if err := s.probe(ctx); err != nil {
 		s.cancel()
@@ -282,6 +288,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.reads.Close()
+	s.wholes.Close()
 	s.writes.Close()
 	s.closeIndex()
 	s.cancel()
@@ -294,6 +301,7 @@ func (s *Store) Close() error {
 		s.sub.wait()
 		s.loops.Wait()
 		s.reads.Wait()
+		s.wholes.Wait()
 		s.writes.Wait()
 		s.waitIndex()
 		close(done)

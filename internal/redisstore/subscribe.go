@@ -148,7 +148,7 @@ func (s *subscription) receive() {
 	defer s.done.Done()
 	ctx := s.store.ctx
 	for try := 0; ; try++ {
-		conn := s.store.client.Subscribe(ctx)
+		conn := s.store.cfg.Client.Subscribe(ctx)
 		s.mu.Lock()
 		s.conn = conn
 		s.mu.Unlock()

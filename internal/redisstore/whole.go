@@ -56,10 +56,11 @@ func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 	if err != nil {
 		for _, w := range reads {
 			if ended(err) && ctx.Err() == nil {
+				w.op.cut = true
 				left = append(left, w.op) // the script tells as well, on a new connection
 				continue
 			}
-			w.op.done(store.Reading{}, s.failed(context.Background(), err))
+			w.op.answer(store.Reading{}, s.failed(context.Background(), err))
 		}
 		return left
 	}
@@ -73,7 +74,7 @@ func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 		if r.Ahead {
 			s.tidy(w.op.group)
 		}
-		w.op.done(r, nil)
+		w.op.answer(r, nil)
 	}
 	return left
 }

@@ -2,17 +2,18 @@ package redisstore
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
 // writeOp is one entry of the line of writes, which are sent strictly one batch
-// after the other: a beat never overtakes a registration.
+// after the other. Heartbeats go first.
 type writeOp interface {
 	// add puts what it has to say into the batch.
 	add(b *batch)
+	// size is about how many bytes it takes on the line.
+	size() int
 }
 
 // batch is what travels together.
@@ -24,30 +25,61 @@ type batch struct {
 	locate *locateCall         // nil until an ID is looked for
 }
 
-// maxBatch is how many entries of the line travel together, so that a request
-// is answered within its timeout however many wait.
-const maxBatch = 1000
+// Bounds of how many entries of the line, and how many of their bytes, travel
+// together, so that a request is answered within its timeout however many wait.
+// The bytes adapt to the line, see adapt.
+const (
+	maxBatch      = 1000
+	maxBatchBytes = 256 << 10
+	minBatchBytes = 8 << 10
+	// callBytes is about what a script call takes besides what it says.
+	callBytes = 200
+)
 
-func (s *Store) sendWrites(ops []writeOp) {
-	for part := range slices.Chunk(ops, maxBatch) {
-		s.sendBatch(part)
+// takeWrites returns how many entries make up the next batch.
+func (s *Store) takeWrites(waiting []writeOp) int {
+	bytes := 0
+	for i, op := range waiting[:min(len(waiting), maxBatch)] {
+		if bytes += op.size(); bytes > s.batchBytes && i > 0 {
+			return i
+		}
+	}
+	return min(len(waiting), maxBatch)
+}
+
+// adapt takes how long a batch of so many bytes was under way. One that was not
+// answered in time, or came too late, halves the next ones; one that was quick
+// doubles them.
+func (s *Store) adapt(bytes int, took time.Duration, late bool) {
+	switch {
+	case late || took > s.timeout/2:
+		s.batchBytes = max(minBatchBytes, s.batchBytes/2)
+	case took < s.timeout/8 && bytes > s.batchBytes/2:
+		s.batchBytes = min(maxBatchBytes, 2*s.batchBytes)
 	}
 }
 
-func (s *Store) sendBatch(ops []writeOp) {
+func (s *Store) sendWrites(ops []writeOp) {
 	b := &batch{store: s, puts: make(map[string]*putCall)}
+	bytes := 0
+	for _, op := range ops {
+		bytes += op.size()
+	}
 	for _, op := range ops {
 		op.add(b)
 	}
 	ctx, cancel := s.request()
 	defer cancel()
 	if len(b.calls) > 0 {
+		began, late := time.Now(), false
 		s.run(ctx, b.calls)
 		for _, c := range b.calls {
+			late = late || c.late()
 			if c.writes() {
 				s.noteWrite(c.err)
 			}
 		}
+		s.adapt(bytes, time.Since(began), late)
 	}
 	for _, f := range b.finish {
 		f()
@@ -56,8 +88,11 @@ func (s *Store) sendBatch(ops []writeOp) {
 
 // writes reports whether a call that was answered wrote, or was refused to.
 func (c *call) writes() bool {
-	return c.script != behindScript && c.script != locateScript && text(c.reply, 1) != "late" && text(c.reply, 2) != "late"
+	return c.script != behindScript && c.script != locateScript && !c.late()
 }
+
+// late reports whether a call came after its deadline.
+func (c *call) late() bool { return text(c.reply, 1) == "late" || text(c.reply, 2) == "late" }
 
 func (b *batch) send(c *call, finish func()) {
 	b.calls = append(b.calls, c)
@@ -71,6 +106,8 @@ type single struct {
 	done chan struct{}
 	then func() // called with the answer; may be nil
 }
+
+func (o *single) size() int { return callBytes }
 
 func (o *single) add(b *batch) {
 	if o.ctx.Err() != nil { // nobody waits any more

@@ -1,0 +1,175 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// fill registers count instances of web with so many bytes of metadata each.
+func fill(t *testing.T, r registry.Registry, count, bytes int) {
+	t.Helper()
+	var all sync.WaitGroup
+	for w := range 4 {
+		all.Go(func() {
+			for i := w; i < count; i += 4 {
+				s := service("web", fmt.Sprint("i-", i))
+				s.Metadata = map[string]string{"k": strings.Repeat("x", bytes)}
+				if err := r.Register(context.Background(), s); err != nil {
+					t.Errorf("register %d of %d: %v", i, count, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// listsCount fails unless Discover shows so many instances.
+func listsCount(r registry.Registry, name string, count int) func() error {
+	return func() error {
+		all, err := r.Discover(context.Background(), name)
+		if err == nil && len(all) != count {
+			err = fmt.Errorf("Discover(%q) shows %d, want %d", name, len(all), count)
+		}
+		return err
+	}
+}
+
+// What has to be sent again takes its bytes divided by the bandwidth, as
+// docs/limits.md says, and holds up neither small registrations nor heartbeats.
+//
+// Promises 1 and 3: kept alive, comes back.
+func TestComesBackOverASlowLine(t *testing.T) {
+	server := testredis.Start(t)
+	cfg := config(t, server, 3*time.Second, time.Second)
+	reader := open(t, cfg)
+	line := faultnet.New(t, server.Addr())
+	const count, bytes, rate = 150, 40_000, 2_000_000
+	line.Throttle(faultnet.ToServer, rate)
+	cfg.RedisAddr = line.Addr()
+	owner := open(t, cfg)
+	register(t, owner, "tiny", "x")
+	fill(t, owner, count, bytes)
+	within(t, time.Now(), shortBeat+slack, "all are in Discover", listsCount(reader, "web", count))
+
+	server.Client(t).FlushAll(context.Background())
+	lost := time.Now()
+	within(t, lost, cfg.HeartbeatInterval+time.Second, "the small one is back", listsCount(reader, "tiny", 1))
+	sending := time.Duration(count*bytes) * time.Second / rate
+	within(t, lost, cfg.HeartbeatInterval+time.Second+sending*3/2, "all are back", func() error {
+		if err := listsCount(reader, "tiny", 1)(); err != nil {
+			return err
+		}
+		return listsCount(reader, "web", count)()
+	})
+}
+
+// A first read takes its bytes divided by the bandwidth, as docs/limits.md says.
+//
+// Promise 7: no false empty.
+func TestReadsABigServiceOverASlowLine(t *testing.T) {
+	server := testredis.Start(t)
+	owner := open(t, config(t, server, 10*time.Minute, 2*time.Minute))
+	const count, bytes, rate = 200, 20_000, 2_000_000
+	fill(t, owner, count, bytes)
+	line := faultnet.New(t, server.Addr())
+	line.Throttle(faultnet.ToClient, rate)
+	cfg := config(t, server, 30*time.Second, 10*time.Second)
+	cfg.RedisAddr = line.Addr()
+	reader := open(t, cfg)
+	began := time.Now()
+	reading := time.Duration(count*bytes) * time.Second / rate
+	within(t, began, slack+reading*3/2, "the first read", listsCount(reader, "web", count))
+	if took := time.Since(began); took < 700*time.Millisecond {
+		t.Errorf("the line was not slow: %v", took)
+	}
+}
+
+// A line that was slow and stands is noticed as soon as one that was quick.
+//
+// Promise 8: a watch never dies silently.
+func TestASlowLineThatFreezesIsNoticed(t *testing.T) {
+	server := testredis.Start(t)
+	owner := open(t, config(t, server, 10*time.Minute, 2*time.Minute))
+	const count, bytes, rate = 200, 20_000, 1_000_000
+	fill(t, owner, count, bytes)
+	line := faultnet.New(t, server.Addr())
+	line.Throttle(faultnet.ToClient, rate)
+	cfg := config(t, server, 3*time.Second, time.Second)
+	cfg.RedisAddr = line.Addr()
+	reader := open(t, cfg)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	stale := make(chan time.Time, 1)
+	go func() {
+		for s := range reader.Watch(ctx, "web") {
+			if s.Stale != nil {
+				stale <- time.Now()
+				return
+			}
+		}
+	}()
+	time.Sleep(time.Second) // amid the first read
+	select {
+	case <-stale:
+		t.Fatal("a line that moves is called unavailable")
+	default:
+	}
+	line.Hold()
+	held := time.Now()
+	select {
+	case <-stale:
+		inTime(t, held, cfg.HeartbeatInterval+time.Second, "Stale")
+	case <-ctx.Done():
+		t.Fatal("the watch did not become Stale within 10 s of the line standing")
+	}
+}
+
+// Requests that are lost for a moment cost a client of the caller's, with
+// go-redis's own settings, no more than the library's own.
+//
+// Promise 1: kept alive.
+func TestLostRequestsOfAClientHandedIn(t *testing.T) {
+	for _, kind := range []string{"own", "handed in", "handed in, ContextTimeoutEnabled"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			server := testredis.Start(t)
+			line := faultnet.New(t, server.Addr())
+			cfg := registry.RedisRegistryConfig{TTL: 3 * time.Second, HeartbeatInterval: time.Second, Namespace: "n",
+				Logger: slog.New(slog.DiscardHandler)}
+			readerCfg := cfg
+			readerCfg.RedisAddr = server.Addr()
+			reader := open(t, readerCfg)
+			if cfg.RedisAddr = line.Addr(); kind != "own" {
+				client := redis.NewClient(&redis.Options{Addr: line.Addr(), ContextTimeoutEnabled: kind != "handed in"})
+				t.Cleanup(func() { client.Close() })
+				cfg.RedisAddr, cfg.Client = "", client
+			}
+			owner := open(t, cfg)
+			register(t, owner, "web", "x")
+			time.Sleep(2500 * time.Millisecond)
+			line.Drop()
+			time.Sleep(1100 * time.Millisecond) // at least one heartbeat is lost
+			line.Heal()
+			for healed := time.Now(); time.Since(healed) < 4*time.Second; time.Sleep(10 * time.Millisecond) {
+				if err := discovers(reader, "web", "x")(); err != nil {
+					t.Fatalf("%v after the line worked again: %v", round(time.Since(healed)), err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,219 @@
+package core
+
+import (
+	"cmp"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+const (
+	// healBatch is how many registrations are reregistered in one go, and
+	// healBatchBytes about how many bytes of them.
+	healBatch      = 1000
+	healBatchBytes = 256 << 10
+	smallBytes     = 4 << 10
+	// healRecordBytes is about what a registration takes besides its data.
+	healRecordBytes = 200
+)
+
+// healer reregisters, beside the heartbeat, what the heartbeat found lost or due
+// to be written in full. It has a goroutine only while there is some. Guarded by
+// the engine's mutex.
+type healer struct {
+	queue   []*registration
+	running bool
+}
+
+// heal hands registrations over to be reregistered, which is tried until they
+// are back or no longer wanted.
+func (e *Engine) heal(regs []*registration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range regs {
+		if !r.healing {
+			r.healing = true
+			e.healer.queue = append(e.healer.queue, r)
+		}
+	}
+	if len(e.healer.queue) > 0 && !e.healer.running {
+		e.healer.running = e.start(e.healAll)
+	}
+}
+
+// healAll works until nothing is left, in parts whose size is bounded: what the
+// heartbeat finds meanwhile takes its place among what waits, and what is done
+// is not sent again when another part fails.
+func (e *Engine) healAll() {
+	var waiting []*registration // failed, or not yet sent
+	healed := 0
+	for try := 0; ; {
+		e.mu.Lock()
+		waiting = append(waiting, e.healer.queue...)
+		e.healer.queue = nil
+		if len(waiting) == 0 || e.ctx.Err() != nil {
+			e.healer.running = false
+			e.mu.Unlock()
+			break
+		}
+		e.mu.Unlock()
+		var n int
+		var err error
+		waiting, n, err = e.healSome(waiting)
+		healed += n
+		e.contact(reregistrations, err)
+		if err == nil {
+			try = 0
+			continue
+		}
+		pause := min(retryMost, 50*time.Millisecond<<min(try, 5))
+		try++
+		if !e.sleep(pause/2 + rand.N(pause/2+1)) {
+			waiting = nil
+		}
+	}
+	if healed > 0 {
+		e.cfg.Logger.Info("registrations that the backend had lost are back", "instances", healed)
+	}
+}
+
+// healSome sends all of these in parts, but none of a group that has failed, until
+// more comes in. It returns what is left, and how many are back that were lost.
+func (e *Engine) healSome(regs []*registration) (left []*registration, healed int, err error) {
+	sick := make(map[string]bool)
+	for rest := fairly(regs); len(rest) > 0; {
+		part := rest[:partOf(rest)]
+		rest = rest[len(part):]
+		again, n, partErr := e.healPart(part)
+		healed += n
+		left = append(left, again...)
+		if partErr != nil {
+			err = partErr
+			for _, r := range again {
+				sick[r.group] = true
+			}
+			// The others must not wait for each of its parts to fail.
+			rest = slices.DeleteFunc(rest, func(r *registration) bool {
+				if sick[r.group] {
+					left = append(left, r)
+				}
+				return sick[r.group]
+			})
+		}
+		if e.ctx.Err() != nil || e.moreToHeal() {
+			return append(left, rest...), healed, err
+		}
+	}
+	return left, healed, err
+}
+
+func (e *Engine) moreToHeal() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.healer.queue) > 0
+}
+
+// fairly orders registrations so that each waits for about as many bytes of any
+// other group as its own group has had: small groups, and the small ones of each,
+// come first, and none is held up by a large one.
+func fairly(regs []*registration) []*registration {
+	order := slices.Clone(regs)
+	slices.SortFunc(order, func(a, b *registration) int { return cmp.Compare(len(a.payload), len(b.payload)) })
+	sent := make(map[string]int)
+	turn := make(map[*registration]int, len(order))
+	for _, r := range order {
+		sent[r.group] += r.healBytes()
+		turn[r] = sent[r.group]
+	}
+	slices.SortStableFunc(order, func(a, b *registration) int { return cmp.Compare(turn[a], turn[b]) })
+	return order
+}
+
+func (r *registration) healBytes() int { return healRecordBytes + len(r.payload) }
+
+// partOf returns how many of these, at least one, are sent in one go. All of them
+// are answered together, so small ones that come first do not go with a large one.
+func partOf(regs []*registration) int {
+	bytes, small := 0, regs[0].healBytes() <= smallBytes
+	for i, r := range regs[:min(len(regs), healBatch)] {
+		bytes += r.healBytes()
+		if i > 0 && (bytes > healBatchBytes || small && r.healBytes() > smallBytes) {
+			return i
+		}
+	}
+	return min(len(regs), healBatch)
+}
+
+// healPart writes registrations again, as they were. It returns those for which
+// that failed in passing, and how many are back that were lost.
+func (e *Engine) healPart(part []*registration) (again []*registration, healed int, err error) {
+	var puts []store.Put
+	var regs []*registration
+	e.mu.Lock()
+	for _, r := range part {
+		if !e.keeps(r) {
+			r.healing = false // a renewal finds it again if it is kept after all
+			continue
+		}
+		puts = append(puts, store.Put{Group: r.group, ID: r.id, Heal: r.stamp > 0, Stamp: r.stamp,
+			TTL: e.cfg.TTL, Beat: e.cfg.Beat, Payload: r.payload, Value: r.value, Overlay: r.overlay,
+			// It may be deregistered, and forgotten again by the backend, before this is sent.
+			Wanted: func() bool {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				return e.keeps(r)
+			}})
+		regs = append(regs, r)
+	}
+	e.mu.Unlock()
+	if len(puts) == 0 {
+		return nil, 0, nil
+	}
+	for i, result := range e.store.Put(e.ctx, puts) {
+		r := regs[i]
+		if errors.Is(result.Err, store.ErrUnavailable) {
+			again, err = append(again, r), result.Err
+			if errors.Is(err, store.ErrForeign) {
+				e.reportBad(r.group, "", err)
+			}
+			continue
+		}
+		if e.healDone(r, result) {
+			healed++
+		}
+	}
+	return again, healed, err
+}
+
+// healDone takes the answer to a reregistration that did not fail in passing. It
+// reports whether what was lost is back.
+func (e *Engine) healDone(r *registration, result store.PutResult) (back bool) {
+	e.mu.Lock()
+	r.healing = false
+	written := result.Err == nil && result.Outcome != store.Superseded && result.Outcome != store.Buried
+	if written {
+		r.put = time.Now()
+		if r.stamp == 0 {
+			r.seq, r.stamp = result.Seq, result.Stamp
+		}
+		if !store.Generated(r.id) {
+			r.strays = nil // which ended it where a move had taken it
+		}
+		back, r.lost = r.lost, false
+		e.beats = nil
+	}
+	e.mu.Unlock()
+	switch {
+	case back:
+		e.cfg.Hooks.healed(r.group, r.id)
+	case written || result.Err != nil: // closed
+	case result.Outcome == store.Superseded:
+		e.drop(r, LossSuperseded)
+	default:
+		e.drop(r, LossRemoved)
+	}
+	return back
+}

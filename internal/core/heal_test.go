@@ -1,0 +1,105 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// slowPuts is a line on which reregistrations take their time.
+type slowPuts struct {
+	store.Store
+	perSecond int // bytes
+
+	mu    sync.Mutex
+	order []string
+	parts int
+}
+
+func (s *slowPuts) Put(ctx context.Context, puts []store.Put) []store.PutResult {
+	if !puts[0].Heal {
+		return s.Store.Put(ctx, puts)
+	}
+	bytes := 0
+	for _, p := range puts {
+		bytes += len(p.Payload)
+	}
+	line := time.NewTimer(time.Duration(bytes) * time.Second / time.Duration(s.perSecond))
+	defer line.Stop()
+	select {
+	case <-line.C:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	s.parts++
+	for _, p := range puts {
+		s.order = append(s.order, p.ID)
+	}
+	s.mu.Unlock()
+	return s.Store.Put(ctx, puts)
+}
+
+func TestHeartbeatsGoOnWhileALotIsReregistered(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		slow := &slowPuts{Store: f.as("alpha"), perSecond: 100_000}
+		e := startOn(t, slow, "alpha")
+		const n = 300 // 12 MB, which take two minutes
+		for i := range n {
+			register(t, e, "big", fmt.Sprint("big-", i), strings.Repeat("x", 40_000))
+		}
+		register(t, e, "tiny", "x", "x")
+		f.loseAll()
+		began := time.Now()
+		pass(testBeat + time.Second)
+		if got := names(read(t, e, "tiny")); len(got) != 1 {
+			t.Errorf("the small one waits for the large ones: %v", got)
+		}
+		for len(read(t, e, "big").Entries) < n {
+			if time.Since(began) > 3*time.Minute {
+				t.Fatalf("%d of %d are back after %v", len(read(t, e, "big").Entries), n, time.Since(began))
+			}
+			pass(time.Second)
+			if got := names(read(t, e, "tiny")); len(got) != 1 {
+				t.Fatalf("the small one is gone again %v after the loss", time.Since(began))
+			}
+		}
+		if longest, _ := f.gap("tiny", began); longest > testBeat {
+			t.Errorf("two heartbeats are %v apart, more than %v", longest, testBeat)
+		}
+		slow.mu.Lock()
+		defer slow.mu.Unlock()
+		if len(slow.order) != n+1 {
+			t.Errorf("%d reregistrations were sent for %d", len(slow.order), n+1)
+		}
+		if slow.order[0] != "x" {
+			t.Errorf("%q was sent first", slow.order[0])
+		}
+		if least := n * 40_000 / healBatchBytes; slow.parts < least {
+			t.Errorf("sent in %d parts, want at least %d", slow.parts, least)
+		}
+	})
+}
+
+func TestReregistrationsTakeTurns(t *testing.T) {
+	var regs []*registration
+	for i := range 100 {
+		regs = append(regs, &registration{group: "a", id: fmt.Sprint("a", i), payload: make([]byte, 10_000)})
+	}
+	for _, g := range []string{"b", "c"} {
+		for i := range 10 {
+			regs = append(regs, &registration{group: g, id: fmt.Sprint(g, i), payload: make([]byte, 300)})
+		}
+	}
+	got := map[string]int{}
+	for _, r := range fairly(regs)[:21] {
+		got[r.group]++
+	}
+	if got["b"] != 10 || got["c"] != 10 {
+		t.Errorf("of the first 21 there are %v", got)
+	}
+}
