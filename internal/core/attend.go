@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -11,26 +12,31 @@ import (
 )
 
 const (
-	// attendTimeout bounds one renewal of leases as a watcher.
+	// attendTimeout bounds one renewal of watcher leases.
 	attendTimeout = 2 * time.Second
 	// attendFirstTimeout bounds how long a new watch waits for its lease before it
-	// reads, and Close for giving leases back.
+	// reads all the same, to find out whether the backend is available, and Close
+	// for giving leases up.
 	attendFirstTimeout = 300 * time.Millisecond
 )
 
-// attender tells the backend what this process watches and has taken, one
-// message at a time. What it says of a group is what holds when it is said, so
+// attender tells the backend what this process watches and has acknowledged, one
+// message at a time. What it says of a service is what holds when it is said, so
 // that no earlier message can outlive a later one.
 type attender struct {
-	turn chan struct{} // has room for one; who puts something in may speak
+	turn   chan struct{}   // semaphore of size 1; the holder may send
+	ctx    context.Context // of what is sent; it outlasts the engine's until Close gives the leases up
+	cancel context.CancelFunc
 
-	mu      sync.Mutex
-	wanted  map[string]struct{} // groups to be spoken of
-	running bool
+	mu       sync.Mutex
+	wanted   map[string]struct{} // services to be spoken of
+	running  bool
+	failures int                  // rounds in which some failed, since the last in which none did
+	leases   map[string]time.Time // what the backend may hold a lease of, and when the last ends
 }
 
-// attend says in the background what this process has taken of these groups.
-// The caller may hold the lock of a group.
+// attend says in the background what this process has acknowledged of these
+// services. The caller may hold the lock of a group.
 func (e *Engine) attend(groups ...string) {
 	a, ok := e.store.(store.Attending)
 	if !ok {
@@ -49,8 +55,7 @@ func (e *Engine) attend(groups ...string) {
 	go func() {
 		defer e.leave()
 		for groups := at.take(); len(groups) > 0; groups = at.take() {
-			// Should it fail, the next check says it again.
-			_ = e.attendNow(a, attendTimeout, groups)
+			e.attendRound(a, attendTimeout, groups)
 		}
 	}()
 }
@@ -65,41 +70,123 @@ func (at *attender) take() []string {
 	return groups
 }
 
-func (e *Engine) attendNow(a store.Attending, limit time.Duration, groups []string) error {
-	ctx, cancel := context.WithTimeout(e.ctx, limit)
-	defer cancel()
-	select {
-	case e.attender.turn <- struct{}{}:
-		defer func() { <-e.attender.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+// attendRound speaks of some services, and again after a pause of those for which that failed.
+func (e *Engine) attendRound(a store.Attending, limit time.Duration, groups []string) {
+	failed := e.attendNow(a, limit, groups)
+	at := &e.attender
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if len(failed) == 0 {
+		at.failures = 0
+		return
 	}
-	all := make([]store.Attendance, len(groups))
-	for i, name := range groups {
-		all[i] = e.attending(name)
-	}
-	return a.Attend(ctx, all)
+	at.failures++
+	time.AfterFunc(pauseAfter(at.failures, retryMost), func() { e.attend(failed...) })
 }
 
-// attending is what holds of a group now.
-func (e *Engine) attending(name string) store.Attendance {
+// attendNow speaks of some services now. It returns those to be tried again.
+func (e *Engine) attendNow(a store.Attending, limit time.Duration, groups []string) (failed []string) {
+	at := &e.attender
+	ctx, cancel := context.WithTimeout(at.ctx, limit)
+	defer cancel()
+	start, mine := time.Now(), false
+	select {
+	case at.turn <- struct{}{}:
+		defer func() { <-at.turn }()
+		start, mine = time.Now(), true
+	case <-ctx.Done():
+	}
+	if at.ctx.Err() != nil {
+		return nil // Close gives all up
+	}
+	all, topics := make([]store.Attendance, len(groups)), make([]*topic, len(groups))
+	for i, name := range groups {
+		all[i], topics[i] = e.attending(name)
+	}
+	results := make([]store.Attended, len(groups))
+	if mine {
+		at.sending(all, start.Add(limit))
+		results = a.Attend(ctx, all)
+	}
+	for i, result := range results {
+		if !mine {
+			result.Err = fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
+		}
+		switch t := topics[i]; {
+		case t != nil:
+			if e.attended(t, start, result) {
+				failed = append(failed, groups[i])
+			}
+		case at.gaveUp(groups[i], result.Err):
+			failed = append(failed, groups[i])
+		}
+	}
+	return failed
+}
+
+// sending notes the leases that the backend may hold after a call that ends by then.
+func (at *attender) sending(all []store.Attendance, by time.Time) {
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	for _, said := range all {
+		if said.TTL > 0 {
+			at.leases[said.Group] = by.Add(said.TTL)
+		}
+	}
+}
+
+// gaveUp notes how giving a lease up ended. It reports whether to try again:
+// until the lease has ended by itself.
+func (at *attender) gaveUp(name string, err error) (again bool) {
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if until, ok := at.leases[name]; ok && err != nil && time.Now().Before(until) {
+		return true
+	}
+	delete(at.leases, name)
+	return false
+}
+
+// attending is what holds of a service now, and the topic that it is said for.
+func (e *Engine) attending(name string) (store.Attendance, *topic) {
 	said := store.Attendance{Group: name}
 	e.groupsMu.Lock()
 	g := e.groups[name]
 	e.groupsMu.Unlock()
 	if g == nil {
-		return said
+		return said, nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.topic != nil {
 		said.TTL, said.Taken = e.cfg.TTL, g.topic.taken
 	}
-	return said
+	return said, g.topic
 }
 
-// attendFirst takes the lease as a watcher, then reads. When the backend is
-// away it reads all the same, which then says so.
+// attended notes for a topic how saying it ended. It reports whether to try
+// again before the next check.
+func (e *Engine) attended(t *topic, start time.Time, result store.Attended) (again bool) {
+	g := t.g
+	g.mu.Lock()
+	if g.topic != t {
+		g.mu.Unlock()
+		return false // what holds since is said next
+	}
+	read := t.lease.result(start, e.cfg.TTL, result)
+	t.publish()
+	if !read {
+		t.wake() // those that the end of a lease held up
+	}
+	again = result.Err != nil && !t.lease.denied
+	g.mu.Unlock()
+	if read {
+		g.join(resyncStart)
+	}
+	return again
+}
+
+// attendFirst takes the watcher lease of a new watch, and has the state read.
 func (e *Engine) attendFirst(g *group) {
 	a, ok := e.store.(store.Attending)
 	if !ok || !e.enter() {
@@ -107,35 +194,42 @@ func (e *Engine) attendFirst(g *group) {
 	}
 	go func() {
 		defer e.leave()
-		_ = e.attendNow(a, attendFirstTimeout, []string{g.name})
-		g.join(resyncStart)
+		e.attendRound(a, attendFirstTimeout, []string{g.name})
 	}()
 }
 
-// attendNoMore gives all leases as a watcher back, so that nobody who drains
-// waits for a process that closed its registry. If the backend is away they end
-// by themselves.
+// attendNoMore gives all watcher leases up, so that no drain waits for a process
+// that closed its registry, and ends what is under way. If the backend is
+// unavailable they end by themselves.
 func (e *Engine) attendNoMore() {
 	a, ok := e.store.(store.Attending)
-	if !ok || e.away() {
+	if !ok {
 		return
 	}
-	var all []store.Attendance
-	for _, g := range e.allGroups() {
-		g.mu.Lock()
-		if g.topic != nil && g.name != store.Catalog {
-			all = append(all, store.Attendance{Group: g.name})
-		}
-		g.mu.Unlock()
-	}
-	if len(all) == 0 {
-		return
-	}
+	at := &e.attender
+	defer at.cancel()
 	ctx, cancel := context.WithTimeout(context.Background(), attendFirstTimeout)
 	defer cancel()
+	// Half of the time is for what is under way: its end may leave nothing to do.
+	patient := time.NewTimer(attendFirstTimeout / 2)
+	defer patient.Stop()
 	select {
-	case e.attender.turn <- struct{}{}: // for good
-		_ = a.Attend(ctx, all)
-	case <-ctx.Done():
+	case at.turn <- struct{}{}: // for good
+	case <-patient.C:
+		at.cancel()
+		select {
+		case at.turn <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+	}
+	at.mu.Lock()
+	var all []store.Attendance
+	for name := range at.leases {
+		all = append(all, store.Attendance{Group: name})
+	}
+	at.mu.Unlock()
+	if len(all) > 0 {
+		a.Attend(ctx, all)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,7 +22,7 @@ type attendedStore struct {
 	said  map[string]store.Attendance
 }
 
-func (s *attendedStore) Attend(ctx context.Context, attendances []store.Attendance) error {
+func (s *attendedStore) Attend(ctx context.Context, attendances []store.Attendance) []store.Attended {
 	s.mu.Lock()
 	s.calls++
 	wait := 50 * time.Millisecond
@@ -32,18 +33,20 @@ func (s *attendedStore) Attend(ctx context.Context, attendances []store.Attendan
 	select {
 	case <-time.After(wait):
 	case <-ctx.Done():
-		return ctx.Err()
+		return slices.Repeat([]store.Attended{{Err: ctx.Err()}}, len(attendances))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range attendances {
+	results := make([]store.Attended, len(attendances))
+	for i, a := range attendances {
+		results[i].Kept = s.said[a.Group].TTL > 0
 		s.said[a.Group] = a
 	}
-	return nil
+	return results
 }
 
-func (s *attendedStore) Behind(context.Context, string, string) (int, bool, error) {
-	return 0, true, nil
+func (s *attendedStore) Behind(context.Context, string, string, string) (store.Watchers, error) {
+	return store.Watchers{Kept: true, Lost: -1}, nil
 }
 
 func (s *attendedStore) attendance(group string) store.Attendance {

@@ -70,7 +70,9 @@ func New(cfg Config) *Engine {
 		undoing: make(map[string]chan struct{}),
 		groups:  make(map[string]*group),
 	}
-	e.attender.turn, e.attender.wanted = make(chan struct{}, 1), make(map[string]struct{})
+	at := &e.attender
+	at.turn, at.wanted, at.leases = make(chan struct{}, 1), make(map[string]struct{}), make(map[string]time.Time)
+	at.ctx, at.cancel = context.WithCancel(context.Background())
 	e.instant, _ = cfg.Store.(store.Instant)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e
@@ -85,11 +87,11 @@ func (e *Engine) Close() error {
 	if closed {
 		return nil
 	}
-	e.attendNoMore()
 	e.awaitUndos()
 	e.cancel()
 	e.wakeAll()
 	e.endFlights()
+	e.attendNoMore() // once no loop is handed a state any longer
 	err := e.store.Close()
 	e.loops.Wait()
 	return err

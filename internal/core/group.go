@@ -35,6 +35,7 @@ type group struct {
 type flight struct {
 	start  time.Time
 	reason string // of a resync; "" for a caller's read
+	lease  uint64 // number of the watcher lease under which it began
 	prove  bool   // its answer may end the grace period of retained instances
 	done   chan struct{}
 	ended  bool // by its answer, or by Close before that; guarded by the group's lock
@@ -133,7 +134,9 @@ func (e *Engine) endFlights() {
 func (g *group) take(f *flight) store.Known {
 	f.start = time.Now()
 	g.current = f
-	f.prove = g.topic != nil && g.topic.graceOver(f.start)
+	if g.topic != nil {
+		f.prove, f.lease = g.topic.graceOver(f.start), g.topic.lease.number
+	}
 	if g.truth.distrust {
 		return store.Known{Prove: f.prove}
 	}
@@ -227,7 +230,7 @@ func (g *group) apply(f *flight, r *store.Reading) {
 	if r.Now != 0 && (f != nil || g.truth.now == 0 || r.Now > g.truth.now+elapsed) {
 		g.truth.now, g.truth.at = r.Now, at
 	}
-	before := g.truth.sorted
+	before, rev := g.truth.sorted, g.truth.rev
 	gone := g.truth.gone(r)
 	var ev evidence
 	switch r.Kind {
@@ -250,7 +253,11 @@ func (g *group) apply(f *flight, r *store.Reading) {
 		if r.Kind == store.Full {
 			gone = before
 		}
+		again := f != nil && g.topic.lease.landed(f.lease, r.Kind == store.Full && rev != "" && rev != r.Rev)
 		g.topic.show(gone, ev, answer{at: at, confirmed: confirmed, jumped: jumped, proven: f != nil && f.prove, refused: r.Refused})
+		if again {
+			g.topic.wake() // those that the end of a lease held up
+		}
 	}
 }
 

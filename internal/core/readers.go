@@ -16,8 +16,8 @@ package core
 // milestone is a state that somebody waits to be taken by all readers.
 type milestone struct {
 	serial uint64
-	rev    string
-	left   int // readers that have not taken it
+	rev    string // "": none that other processes may wait for
+	left   int    // readers that have not taken it
 	// waiting are closed then: its own, and those of states before it that are
 	// not followed any more.
 	waiting []chan struct{}
@@ -46,11 +46,15 @@ func (t *topic) follow() *milestone {
 	if s == nil {
 		s = &shown{}
 	}
+	rev := t.g.truth.rev
+	if t.retains() {
+		rev = "" // what is shown is not this revision
+	}
 	if n := len(t.milestones); n > 0 && t.milestones[n-1].serial == s.serial {
-		t.milestones[n-1].rev = t.g.truth.rev // the same state, at a later revision
+		t.milestones[n-1].rev = rev // the same state, at a later revision
 		return t.milestones[n-1]
 	}
-	m := &milestone{serial: s.serial, rev: t.g.truth.rev}
+	m := &milestone{serial: s.serial, rev: rev}
 	t.following.Store(true)
 	for _, r := range t.readers {
 		t.settle(r, r.taken.Load())
@@ -76,7 +80,7 @@ func (t *topic) reached(m *milestone) {
 	for _, done := range m.waiting {
 		close(done)
 	}
-	if t.taken != m.rev {
+	if m.rev != "" && t.taken != m.rev {
 		t.taken = m.rev
 		t.g.e.attend(t.g.name)
 	}
@@ -86,7 +90,7 @@ func (t *topic) reached(m *milestone) {
 // be waited for made that happen. g.mu is held.
 func (t *topic) noteTaken() {
 	s := t.cur.Load()
-	if s == nil {
+	if s == nil || t.retains() || !t.lease.stands() {
 		return
 	}
 	for _, r := range t.readers {

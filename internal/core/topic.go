@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -33,6 +34,7 @@ type topic struct {
 	unpushed string    // a revision that a check found and no push announced
 	timer    *time.Timer
 
+	lease      watcherLease
 	serial     uint64 // of the latest state shown
 	readers    []*reader
 	milestones []*milestone // ascending
@@ -61,6 +63,8 @@ func (e *Engine) watch(name string) *topic {
 	first := t == nil
 	if first {
 		t = &topic{g: g, held: make(map[string]*held)}
+		_, attending := e.store.(store.Attending)
+		t.lease.needed = attending && e.instant == nil && name != store.Catalog
 		g.topic = t
 	}
 	t.refs++
@@ -72,10 +76,8 @@ func (e *Engine) watch(name string) *topic {
 		g.mu.Unlock()
 		if e.instant == nil {
 			e.check()
-			if _, ok := e.store.(store.Attending); ok && name != store.Catalog {
-				// Nobody reads a state before whoever drains can know of it: the line of
-				// the first read waits for this one's answer.
-				e.attendFirst(g)
+			if t.lease.needed {
+				e.attendFirst(g) // and then read
 			} else {
 				g.join(resyncStart)
 			}
@@ -217,15 +219,28 @@ func (t *topic) publish() {
 	switch {
 	case t.away != nil:
 		stale = t.away
-	case slices.ContainsFunc(t.holds(), func(h *held) bool { return h.loss }):
+	case t.retains():
 		stale = errHeld
 	}
 	if old == nil && stale == nil && t.failures > 0 {
 		return // nothing is known yet, and it is being tried again
 	}
 	content := t.content()
-	// Somebody may be waiting, wherever, for what is marked to be taken, or for its end.
-	if slices.ContainsFunc(content.Entries, (*Entry).marked) ||
+	if !t.lease.stands() {
+		stale = cmp.Or(t.away, t.lease.err)
+		if stale == nil {
+			if t.lease.failures == 0 { // otherwise it is tried again anyway
+				t.g.e.attend(t.g.name)
+			}
+			return
+		}
+		if !t.lease.refused {
+			content = &Content{Entries: []*Entry{}}
+			if old != nil {
+				content = old.content
+			}
+		}
+	} else if slices.ContainsFunc(content.Entries, (*Entry).marked) ||
 		old != nil && old.content != content && slices.ContainsFunc(old.content.Entries, (*Entry).marked) {
 		defer t.follow()
 	}
@@ -243,19 +258,21 @@ func (t *topic) publish() {
 	t.wake()
 }
 
+// retains reports whether instances are shown that the backend may have lost.
+func (t *topic) retains() bool {
+	for _, h := range t.held {
+		if h.loss {
+			return true
+		}
+	}
+	return false
+}
+
 // marked reports whether somebody has set something of the record.
 func (e *Entry) marked() bool { return len(e.Overlay) > 0 }
 
 // sameStale: that staleness lasts is no change, whatever its latest reason.
 func sameStale(a, b error) bool { return (a == nil) == (b == nil) }
-
-func (t *topic) holds() []*held {
-	out := make([]*held, 0, len(t.held))
-	for _, h := range t.held {
-		out = append(out, h)
-	}
-	return out
-}
 
 // content is the truth with what is held.
 func (t *topic) content() *Content {

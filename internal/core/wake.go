@@ -86,6 +86,12 @@ func (t *topic) look(ctx context.Context, r *reader) (s *shown, over bool) {
 		return nil, true
 	}
 	if s := t.cur.Load(); s != nil && s.serial > r.taken.Load() {
+		if s.stale == nil && t.lease.lapsed() {
+			// The process was stalled. Once the backend knows of it again and the state
+			// was read again, or that fails, it is woken.
+			t.g.e.attend(t.g.name)
+			return nil, false
+		}
 		return s, false
 	}
 	return nil, false

@@ -2,12 +2,18 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// revNumber is the part of a revision that grows: what a watcher took is
+// revNumber is the part of a revision that grows: what a watcher acknowledged is
 // compared by it, for as long as Redis keeps its memory.
 func revNumber(rev string) string {
 	if n, _, ok := strings.Cut(rev, "."); ok {
@@ -17,62 +23,129 @@ func revNumber(rev string) string {
 }
 
 // Attend implements store.Attending. All leases travel together. What is still
-// under way when it returns does nothing: the next Attend may say otherwise.
-func (s *Store) Attend(ctx context.Context, attendances []store.Attendance) error {
-	late, err := s.attend(ctx, attendances)
-	if len(late) > 0 { // the reply has told the time since
-		var again error
-		if late, again = s.attend(ctx, late); len(late) > 0 {
-			again = unavailable(errLate)
-		}
-		if err == nil {
-			err = again
+// under way when it returns does nothing after its deadline, and nothing once a
+// later Attend has taken effect.
+func (s *Store) Attend(ctx context.Context, attendances []store.Attendance) []store.Attended {
+	results := make([]store.Attended, len(attendances))
+	todo := make([]int, len(attendances))
+	for i := range todo {
+		todo[i] = i
+	}
+	for range 2 { // the reply to a late call has told the time since
+		if todo = s.attend(ctx, attendances, todo, results); len(todo) == 0 {
+			break
 		}
 	}
-	return err
+	return results
 }
 
-// attend returns what came after its deadline and the last error.
-func (s *Store) attend(ctx context.Context, attendances []store.Attendance) (late []store.Attendance, failed error) {
-	ops, give := make([]*single, len(attendances)), until(ctx)
-	for i, a := range attendances {
+// attend sends some and notes their results. It returns what came after its deadline.
+func (s *Store) attend(ctx context.Context, attendances []store.Attendance, todo []int, results []store.Attended) (late []int) {
+	ops, give, unsure := make([]*single, len(todo)), until(ctx), s.attending.unsure()
+	for i, at := range todo {
+		a := attendances[at]
 		ops[i] = &single{ctx: ctx, done: make(chan struct{}), call: &call{
 			script: attendScript, keys: []string{s.keys.base(a.Group) + ":w"},
-			args: []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Taken), 0}, due: 3, group: a.Group, give: give,
+			args: []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Taken), 0, s.nextSeq(), unsure},
+			due:  3, group: a.Group, give: give,
 		}}
 		if !s.writes.Add(ops[i]) {
-			return nil, store.ErrClosed
+			results[at].Err = store.ErrClosed
+			ops[i] = nil
 		}
 	}
 	for i, o := range ops {
+		if o == nil {
+			continue
+		}
+		at := todo[i]
 		select {
 		case <-o.done:
+			kept, _ := position(o.call.reply, 2).(int64)
+			results[at] = store.Attended{Kept: kept == 1}
+			if o.call.err != nil || o.call.again {
+				s.attending.note(give)
+			}
 			if o.call.err != nil {
-				failed = s.failed(ctx, o.call.err)
+				results[at].Err = s.attendFailed(ctx, o.call.err)
 			} else if s.late(o.call) {
-				late = append(late, attendances[i])
+				results[at].Err = unavailable(errLate)
+				late = append(late, at)
 			}
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			s.attending.note(give)
+			results[at].Err = ctx.Err()
 		}
 	}
-	return late, failed
+	return late
+}
+
+// attendFate remembers until when a call of which no answer came may still run,
+// so that later ones are not undone by it.
+type attendFate struct {
+	mu    sync.Mutex
+	until time.Time
+}
+
+// note says that a call may still run until its deadline.
+func (f *attendFate) note(until time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.until.Before(until) {
+		f.until = until
+	}
+}
+
+// unsure is the scripts' flag: 1 if an earlier call may still run, else 0.
+func (f *attendFate) unsure() int {
+	const clocks = 100 * time.Millisecond // between two estimates of the server's clock
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Now().Before(f.until.Add(clocks)) {
+		return 1
+	}
+	return 0
+}
+
+func position(reply []any, i int) any {
+	if i < len(reply) {
+		return reply[i]
+	}
+	return nil
+}
+
+// attendFailed words an error, and says whether the server has refused a lease.
+func (s *Store) attendFailed(ctx context.Context, err error) error {
+	failed := s.failed(ctx, err)
+	switch {
+	case noPermission(err), redis.HasErrorPrefix(err, "WRONGTYPE"):
+		return fmt.Errorf("%w: %w", store.ErrDenied, failed)
+	case redis.HasErrorPrefix(err, "MISCONF"), redis.HasErrorPrefix(err, "NOREPLICAS"), redis.HasErrorPrefix(err, "OOM"):
+		return fmt.Errorf("%w: %w", store.ErrRefused, failed)
+	}
+	return failed
 }
 
 // Behind implements store.Attending.
-func (s *Store) Behind(ctx context.Context, group, rev string) (behind int, kept bool, err error) {
+func (s *Store) Behind(ctx context.Context, group, id, rev string) (store.Watchers, error) {
 	base := s.keys.base(group)
-	c := &call{script: behindScript, keys: []string{base + ":w", base + ":h"}, args: []any{revNumber(rev)}}
+	c := &call{script: behindScript, keys: []string{base + ":w", base + ":h"}, args: []any{revNumber(rev), id}}
 	if err := s.write(ctx, c); err != nil {
-		return 0, false, err
+		return store.Watchers{}, err
 	}
-	if len(c.reply) != 3 {
-		return 0, false, unavailable(errReply)
+	now, _ := strconv.ParseInt(text(c.reply, 0), 10, 64)
+	count, ok := position(c.reply, 1).(int64)
+	kept, ok2 := position(c.reply, 2).(int64)
+	lost, ok3 := position(c.reply, 5).(int64)
+	if !ok || !ok2 || !ok3 {
+		return store.Watchers{}, unavailable(errReply)
 	}
-	count, ok := c.reply[1].(int64)
-	since, ok2 := c.reply[2].(int64)
-	if !ok || !ok2 {
-		return 0, false, unavailable(errReply)
+	w := store.Watchers{Behind: int(count), Kept: kept == 1, Memory: text(c.reply, 4), Lost: -1}
+	if longest, err := strconv.ParseInt(text(c.reply, 3), 10, 64); err == nil {
+		w.Longest = time.Duration(longest-now) * time.Microsecond
 	}
-	return int(count), since == 1, nil
+	if since, err := strconv.ParseInt(w.Memory, 10, 64); err == nil && lost == 1 {
+		w.Lost = max(0, time.Duration(now-since)*time.Microsecond)
+	}
+	return w, nil
 }

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 func TestAWatchersLeaseOutlastsAFullServer(t *testing.T) {
 	r := newRig(t)
 	attend := func(ttl time.Duration) error {
-		return r.store.Attend(t.Context(), []store.Attendance{{Group: "g", TTL: ttl}})
+		return r.store.Attend(t.Context(), []store.Attendance{{Group: "g", TTL: ttl}})[0].Err
 	}
 	if err := attend(rigTTL); err != nil {
 		t.Fatal(err)
@@ -20,11 +21,12 @@ func TestAWatchersLeaseOutlastsAFullServer(t *testing.T) {
 	if err := attend(2 * rigTTL); err != nil {
 		t.Errorf("the renewal was refused: %v", err)
 	}
-	if err := r.open("beta").Attend(t.Context(), []store.Attendance{{Group: "g", TTL: rigTTL}}); err == nil {
-		t.Error("a full server took another watcher")
+	err := r.open("beta").Attend(t.Context(), []store.Attendance{{Group: "g", TTL: rigTTL}})[0].Err
+	if !errors.Is(err, store.ErrRefused) {
+		t.Errorf("a full server answered another watcher with %v, want an error that matches %v", err, store.ErrRefused)
 	}
-	if n, _, err := r.store.Behind(t.Context(), "g", "1.alpha:1"); err != nil || n != 1 {
-		t.Errorf("%d watchers are behind, %v", n, err)
+	if w, err := r.store.Behind(t.Context(), "g", "i", "1.alpha:1"); err != nil || w.Behind != 1 {
+		t.Errorf("the watchers are %+v, %v", w, err)
 	}
 	for _, ttl := range []time.Duration{2 * rigTTL, rigTTL} { // a shorter lease does not shorten the key's life
 		r.do("CONFIG", "SET", "maxmemory", "0")
@@ -43,8 +45,8 @@ func TestBehindTellsOfAMemoryLoss(t *testing.T) {
 	r.put(r.store, asked("g", "i", "x"))
 	rev := r.read("g", "").Rev
 	for _, want := range []bool{true, false} {
-		if n, kept, err := r.store.Behind(t.Context(), "g", rev); err != nil || n != 0 || kept != want {
-			t.Errorf("behind %d, kept %t, %v; want 0 and %t", n, kept, err, want)
+		if w, err := r.store.Behind(t.Context(), "g", "i", rev); err != nil || w.Behind != 0 || w.Kept != want {
+			t.Errorf("%+v, %v; want none behind, kept: %t", w, err, want)
 		}
 		r.do("FLUSHALL")
 	}

@@ -62,6 +62,7 @@ type call struct {
 	due   int
 	group string
 	give  time.Time // zero: only the request's own timeout limits it
+	again bool      // it was sent twice, and the first copy may still be under way
 }
 
 // run sends all calls in one round trip; a second follows for scripts that the
@@ -72,6 +73,7 @@ func run(ctx context.Context, client redis.UniversalClient, calls []*call) {
 	})
 	var again []*call
 	for _, c := range calls {
+		c.again = c.err != nil && ended(c.err)
 		if c.err != nil && (redis.HasErrorPrefix(c.err, "NOSCRIPT") || ended(c.err) && ctx.Err() == nil) {
 			again = append(again, c)
 		}

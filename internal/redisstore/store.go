@@ -66,7 +66,8 @@ type Store struct {
 	tidies bool // tidyAll is under way
 	loops  sync.WaitGroup
 
-	writable writeProof
+	writable  writeProof
+	attending attendFate
 }
 
 // Open reaches the server once and returns a Store. The error wraps

@@ -23,6 +23,8 @@ var (
 	// ErrRefused comes with ErrUnavailable: the backend answers reads and refuses
 	// writes, so that owners cannot renew, and no absence is proven.
 	ErrRefused = errors.New("it refuses writes, so instances whose leases ended may still run")
+	// ErrDenied comes with ErrUnavailable: this user may never write what was asked.
+	ErrDenied = errors.New("the user has no right to write it")
 )
 
 // Catalog is the group whose records are the names of the live groups.
@@ -213,14 +215,31 @@ type Marked struct {
 // Attending is a Store that other processes watch, too: each watching process
 // holds a lease as a watcher, and says which revision its readers have taken.
 type Attending interface {
-	// Attend renews this process's leases as a watcher. Nobody waits for longer
-	// than ctx; a lease that is not renewed ends by itself.
-	Attend(ctx context.Context, attendances []Attendance) error
+	// Attend renews this process's watcher leases, and answers for each in the
+	// given order, when ctx ends at the latest. A lease that is not renewed ends by itself.
+	Attend(ctx context.Context, attendances []Attendance) []Attended
 
-	// Behind counts the processes that watch a group and whose readers have not
-	// taken rev, or what came later. Kept says that the backend remembers the
-	// group since rev; otherwise it may not know all watchers either.
-	Behind(ctx context.Context, group, rev string) (behind int, kept bool, err error)
+	// Behind tells of the processes that watch a group, in which id was marked at rev.
+	Behind(ctx context.Context, group, id, rev string) (Watchers, error)
+}
+
+// Attended answers for one Attendance.
+type Attended struct {
+	Kept bool  // the lease is the one of the Attend before: the backend has known of this watcher since
+	Err  error // an ErrRefused or an ErrDenied, among others
+}
+
+// Watchers are the processes that watch a group.
+type Watchers struct {
+	Behind  int           // those whose readers have not taken the revision, or what came later: they are lagging
+	Longest time.Duration // until the last lease of those ends
+	Kept    bool          // the backend remembers the group since that revision
+	// Memory names what the backend remembers of the group since some moment: with
+	// another, it lost its memory, and may not know of all watchers yet. "" if not known.
+	Memory string
+	// Lost, if not negative, is how long ago it lost its memory: it remembers the
+	// group only since then, and the instance's registration is older.
+	Lost time.Duration
 }
 
 // Attendance is what one process says as a watcher of a group.

@@ -286,7 +286,7 @@ local function commit(s)
   if s.drop then redis.call('HDEL', s.h, unpack(s.drop)) end
   if not s.exists then
     redis.call('PEXPIREAT', s.h, num(math.ceil(s.life / 1000)))
-    redis.call('HSET', s.h, 'life', num(s.life)) -- which says that they have it
+    redis.call('HSET', s.h, 'life', num(s.life), 'since', s.at) -- which says that they have it, and since when
   end
   if count == 0 then return end
   lines[2] = s.rev
