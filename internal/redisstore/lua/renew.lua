@@ -15,6 +15,7 @@ local RENEW = {
   ["other's newer expired"] = 'superseded',
   ["other's newer moved"] = 'superseded',
 } -- otherwise lost
+local last = math.huge
 
 local now = clock()
 local s = open(string.sub(KEYS[1], 1, -3), now, owner .. ':' .. ARGV[2])
@@ -38,7 +39,8 @@ else
     local id = leases[i]
     local v = redis.call('HMGET', s.h, '+' .. id, '-' .. id, '~' .. id)
     local stamp, cur = stamps[i / 2], parse(v[1])
-    local outcome = RENEW[stands(owner, math.huge, stamp, cur, not cur and parse_tomb(v[2]))] or 'lost'
+    local row = stands(owner, last, stamp, cur, not cur and parse_tomb(v[2]))
+    local outcome = RENEW[row] or 'lost'
     if outcome == 'ok or lost' then outcome = cur.stamp == stamp and 'ok' or 'lost' end
     if outcome == 'ok' then
       alive[#alive + 1] = expiry
