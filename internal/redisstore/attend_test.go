@@ -51,3 +51,52 @@ func TestBehindTellsOfAMemoryLoss(t *testing.T) {
 		r.do("FLUSHALL")
 	}
 }
+
+// A call that was not answered and comes after a later one changes nothing.
+func TestALateAttendUndoesNoLaterOne(t *testing.T) {
+	for _, late := range []time.Duration{0, rigTTL} {
+		r := newRig(t)
+		watching := rigTTL - late // what the later call says is the opposite of the late one
+		call := func(ttl time.Duration, number, unsure int) {
+			t.Helper()
+			err := attendScript.run(t, r, r.key("g", "w"), r.store.cfg.Owner, ttl.Milliseconds(), "0", int64(1)<<52, number, unsure)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		leased := func() bool { return r.admin.HExists(t.Context(), r.key("g", "w"), r.store.cfg.Owner).Val() }
+		call(watching, 2, 1)
+		call(late, 1, 0)
+		if want := watching > 0; leased() != want {
+			t.Errorf("after a late call of %v there is a lease: %t, want %t", late, !want, want)
+		}
+		call(0, 3, 0) // once none is under way
+		if left := r.admin.HGetAll(t.Context(), r.key("g", "w")).Val(); len(left) > 0 {
+			t.Errorf("%v is left", left)
+		}
+	}
+}
+
+// run calls a script at once.
+func (s *script) run(t *testing.T, r *rig, key string, args ...any) error {
+	return r.admin.Eval(t.Context(), s.text, []string{key}, args...).Err()
+}
+
+// A service that was forgotten and registered again says so to a drain.
+func TestBehindTellsOfANewMemory(t *testing.T) {
+	r := newRig(t)
+	stamp := r.put(r.store, asked("g", "i", "x"))
+	before, err := r.store.Behind(t.Context(), "g", "i", r.read("g", "").Rev)
+	if err != nil || before.Lost >= 0 || before.Memory == "" || !before.Kept {
+		t.Fatalf("at first: %+v, %v", before, err)
+	}
+	rev := r.read("g", "").Rev
+	r.do("FLUSHALL")
+	p := asked("g", "i", "x")
+	p.Heal, p.Stamp = true, stamp[0].Stamp
+	r.put(r.store, p)
+	after, err := r.store.Behind(t.Context(), "g", "i", rev)
+	if err != nil || after.Lost < 0 || after.Memory == before.Memory {
+		t.Errorf("after a loss and a re-registration: %+v, %v; before: %+v", after, err, before)
+	}
+}
