@@ -328,3 +328,65 @@ func TestUndrain(t *testing.T) {
 	}
 	must(t, stands(other, "web", "stayer", registry.StatusPassing)())
 }
+
+// Redis restarts empty while a drain waits for a loop that is slow.
+//
+// Drain goes on waiting until the loop has acknowledged.
+func TestRestartEmptyWhileADrainWaits(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
+	operator, slow := member(t, server), member(t, server)
+	register(t, operator, "web", "stayer")
+	release := holdUp(t, slow, "web")
+	result := drains(soon(t, 30*time.Second), operator, "leaver")
+	within(t, time.Now(), slack, "it drains", stands(operator, "web", "leaver", registry.StatusDraining))
+	for range 3 {
+		server.Restart()
+		within(t, time.Now(), backBy+slack, "it drains again", stands(operator, "web", "leaver", registry.StatusDraining))
+		throughout(t, time.Now().Add(2*shortBeat), "the drain waits", func() error {
+			select {
+			case err := <-result:
+				return fmt.Errorf("it ended with %v although a loop has not acknowledged", err)
+			default:
+				return nil
+			}
+		})
+	}
+	release()
+	must(t, receive(t, result, "the drain to end"))
+}
+
+// A process ends its watches and closes its registry, at once or one after the other.
+//
+// No drain waits for its watcher lease.
+func TestDrainAfterAWatcherClosed(t *testing.T) {
+	t.Parallel()
+	server := testredis.Start(t)
+	operator := member(t, server)
+	for round := range 10 {
+		id := fmt.Sprint("leaver-", round)
+		register(t, operator, "web", id)
+		watcher := open(t, config(t, server, 30*time.Second, 10*time.Second))
+		ctx, cancel := context.WithCancel(t.Context())
+		first, done := make(chan struct{}, 1), make(chan struct{})
+		go func() {
+			defer close(done)
+			for range watcher.Watch(ctx, "web") {
+				select {
+				case first <- struct{}{}:
+				default:
+				}
+			}
+		}()
+		receive(t, first, "the first state")
+		cancel()
+		if round%2 == 0 {
+			receive(t, done, "the watch to end")
+		}
+		must(t, watcher.Close())
+		begun := time.Now()
+		must(t, operator.Drain(soon(t, 20*time.Second), id))
+		inTime(t, begun, slack, "a drain after the only watcher closed")
+	}
+}
