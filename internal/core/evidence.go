@@ -76,7 +76,8 @@ func (e *Entry) heldUntil(since, at time.Time) time.Time {
 // or refused writes. Guarded by the group's lock.
 type outage struct {
 	unproven []*Entry  // nil when there was none
-	over     time.Time // when the backend first answered again and accepted writes
+	over     time.Time // since when each read found that the backend accepts writes
+	last     time.Time // when one did last
 }
 
 // begin notes that a read failed, with what was known before.
@@ -100,9 +101,10 @@ func (o *outage) settle(t *truth, refused error, at time.Time) error {
 		return refused
 	case o.unproven == nil:
 		return nil
-	case o.over.IsZero():
-		o.over = at
+	case o.over.IsZero(), at.Sub(o.last) > doubt/2:
+		o.over = at // in a longer pause it may have refused them again
 	}
+	o.last = at
 	if at.Sub(o.over) < doubt {
 		for _, e := range o.unproven {
 			if !t.lists(e.ID) {

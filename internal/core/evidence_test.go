@@ -218,3 +218,83 @@ func TestRevisionsOfRetainedStatesDiffer(t *testing.T) {
 		}
 	})
 }
+
+// Writes are accepted as a grace period begins and as it ends, and refused in
+// between: the owner had no time to renew.
+func TestGracePeriodBeginsAgainWhenWritesAreRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.add("g", "a", testTTL, testBeat, testTTL)
+		e := start(t, f, "alpha")
+		w := watch(t, e, "g")
+		f.set(func() { f.refuse = true })
+		pass(2 * testTTL)
+		f.set(func() { f.refuse = false })
+		pass(testBeat + time.Second)
+		g := e.group("g")
+		defer e.release(g)
+		g.mu.Lock()
+		ends := g.topic.held["a"].until
+		g.mu.Unlock()
+		f.set(func() { f.refuse = true })
+		pass(time.Until(ends) - 10*time.Millisecond)
+		f.set(func() { f.refuse = false })
+		pass(testBeat + time.Second)
+		w.want(true, "a")
+		pass(grace)
+		w.want(false)
+	})
+}
+
+// Right after an outage readers wait until what was there is back, or until its
+// owners would be, in a row of reads that all found writes accepted.
+func TestOutageSettles(t *testing.T) {
+	entry := &Entry{Record: &store.Record{ID: "a", Stamp: 1}}
+	full := &truth{entries: map[string]*Entry{"a": entry}, sorted: []*Entry{entry}}
+	began := time.Now()
+	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
+	for name, c := range map[string]struct {
+		then func(o *outage) error
+		want bool // an error
+	}{
+		"back at once":    {func(o *outage) error { return o.settle(full, nil, at(1)) }, false},
+		"not back at all": {func(o *outage) error { return o.settle(&truth{}, nil, at(1)) }, true},
+		"not back after a while of reads": {func(o *outage) (err error) {
+			for ms := 0; ms <= 700; ms += 100 {
+				err = o.settle(&truth{}, nil, at(ms))
+			}
+			return err
+		}, false},
+		"not back after a while without reads": {func(o *outage) error {
+			_ = o.settle(&truth{}, nil, at(0))
+			return o.settle(&truth{}, nil, at(700))
+		}, true},
+		"refused again in between": {func(o *outage) (err error) {
+			for ms := 0; ms <= 700; ms += 100 {
+				refused := error(nil)
+				if ms == 400 {
+					refused = errFakeRefused
+				}
+				state := &truth{}
+				if refused != nil {
+					state = full
+				}
+				err = o.settle(state, refused, at(ms))
+			}
+			return err
+		}, true},
+		"it left": {func(o *outage) error {
+			o.learn(evidence{"a": {ID: "a", Reason: store.Left, Stamp: 1}})
+			return o.settle(&truth{}, nil, at(1))
+		}, false},
+		"it expired": {func(o *outage) error {
+			o.learn(evidence{"a": {ID: "a", Reason: store.Expired, Stamp: 1}})
+			return o.settle(&truth{}, nil, at(1))
+		}, true},
+	} {
+		var o outage
+		o.begin(full)
+		if err := c.then(&o); (err != nil) != c.want || err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: %v, want an error: %t", name, err, c.want)
+		}
+	}
+}

@@ -36,7 +36,7 @@ type flight struct {
 	start  time.Time
 	reason string // of a resync; "" for a caller's read
 	lease  uint64 // number of the watcher lease under which it began
-	prove  bool   // its answer may end the grace period of retained instances
+	prove  bool   // it makes sure that the backend accepts writes
 	done   chan struct{}
 	ended  bool // by its answer, or by Close before that; guarded by the group's lock
 	view   View
@@ -134,8 +134,9 @@ func (e *Engine) endFlights() {
 func (g *group) take(f *flight) store.Known {
 	f.start = time.Now()
 	g.current = f
+	f.prove = g.outage.unproven != nil
 	if g.topic != nil {
-		f.prove, f.lease = g.topic.graceOver(f.start), g.topic.lease.number
+		f.prove, f.lease = f.prove || len(g.topic.held) > 0, g.topic.lease.number
 	}
 	if g.truth.distrust {
 		return store.Known{Prove: f.prove}

@@ -176,16 +176,6 @@ func (t *topic) show(gone []*Entry, ev evidence, a answer) {
 	t.schedule()
 }
 
-// graceOver reports whether a read that starts now is to end a grace period.
-func (t *topic) graceOver(now time.Time) bool {
-	for _, h := range t.held {
-		if !now.Before(h.until) {
-			return true
-		}
-	}
-	return false
-}
-
 // pauseAfter is how long to wait after so many failed reads, at most longest.
 func pauseAfter(failures int, longest time.Duration) time.Duration {
 	pause := min(longest, 25*time.Millisecond<<min(failures, 12))
