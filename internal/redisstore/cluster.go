@@ -70,9 +70,10 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 		}
 		todo, index = append(todo, p), append(index, i)
 	}
-	told := s.announce(todo)
+	hints, told := s.announce(todo)
 	written := s.put(ctx, todo)
 	s.awaitIndex(ctx, told)
+	chosen := make(map[string]string)
 	for j, r := range written {
 		i := index[j]
 		results[i] = r
@@ -82,7 +83,12 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 				results[i].Err = err
 			}
 		}
+		if r.Err == nil && r.Outcome == store.Done && !store.Generated(puts[i].ID) {
+			chosen[puts[i].ID] = puts[i].Group
+		}
 	}
+	// Its error is no error of the registrations: the next heartbeat settles them.
+	_ = s.settle(ctx, chosen, hints)
 	return results
 }
 
@@ -204,7 +210,12 @@ func (s *Store) scan(ctx context.Context, id, but string) (group string, err err
 	return group, nil
 }
 
-// exec runs a pipeline and waits for it or for ctx. That a key is missing is no error.
+// foreign reports whether another program's data is in the place of a key. It is
+// an error of that command only, and not of the others in a pipeline.
+func foreign(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
+
+// exec runs a pipeline and waits for it or for ctx. That a key is missing, or is
+// another program's, is no error.
 func (s *Store) exec(ctx context.Context, pipe redis.Pipeliner) error {
 	if pipe.Len() == 0 {
 		return nil
@@ -214,7 +225,7 @@ func (s *Store) exec(ctx context.Context, pipe redis.Pipeliner) error {
 		defer cancel()
 		cmds := execute(ctx, pipe)
 		for _, c := range cmds {
-			if c.Err() != nil && c.Err() != redis.Nil {
+			if c.Err() != nil && c.Err() != redis.Nil && !foreign(c.Err()) {
 				s.lostNode(c.Err())
 				return nil, c.Err()
 			}

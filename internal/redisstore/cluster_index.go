@@ -81,6 +81,12 @@ func (s *Store) waitIndex() {
 // is known by the key: no service's name has a newline. The channel is closed once
 // it is answered or failed.
 func (s *Store) tellIndex(key, what string, args ...any) <-chan struct{} {
+	return s.tellIndexThen(key, nil, what, args...)
+}
+
+// tellIndexThen is tellIndex that has then, if not nil, look at the answer to a
+// call that took effect, before the channel is closed.
+func (s *Store) tellIndexThen(key string, then func(*call), what string, args ...any) <-chan struct{} {
 	c := &call{script: catalogScript, keys: []string{key}, args: append([]any{what, 0}, args...), due: 1, group: "\n" + key}
 	o := &single{ctx: s.ctx, call: c, done: make(chan struct{})}
 	l := s.indexLine(key)
@@ -89,8 +95,12 @@ func (s *Store) tellIndex(key, what string, args ...any) <-chan struct{} {
 		return o.done
 	}
 	o.then = func() {
-		if c.err == nil && s.late(c) { // once more, with the time that it told
+		switch {
+		case c.err != nil:
+		case s.late(c): // once more, with the time that it told
 			l.Add(&single{ctx: s.ctx, call: c, done: make(chan struct{})})
+		case then != nil:
+			then(c)
 		}
 	}
 	if !l.Add(o) {
@@ -125,7 +135,7 @@ func (s *Store) execIndex(ctx context.Context, pipe redis.Pipeliner) error {
 		ctx, cancel := context.WithTimeout(s.ctx, min(s.timeout, indexPatience))
 		defer cancel()
 		for _, c := range execute(ctx, pipe) {
-			if err := c.Err(); err != nil && err != redis.Nil && !s.lostNode(err) {
+			if err := c.Err(); err != nil && err != redis.Nil && !foreign(err) && !s.lostNode(err) {
 				return struct{}{}, err
 			}
 		}
@@ -136,23 +146,23 @@ func (s *Store) execIndex(ctx context.Context, pipe redis.Pipeliner) error {
 
 // announce tells the catalog and the hints of records about to be written. It
 // goes out beside them.
-func (s *Store) announce(puts []store.Put) (told []<-chan struct{}) {
+func (s *Store) announce(puts []store.Put) (hints []*hintCall, told []<-chan struct{}) {
 	lengths := make(map[string]time.Duration)
-	hints := make(map[string][]any)
+	groups := make(map[string]string)
 	for _, p := range puts {
 		lengths[p.Group] = max(lengths[p.Group], p.TTL)
 		if !store.Generated(p.ID) {
-			key := s.keys.hints(p.ID)
-			hints[key] = append(hints[key], p.ID, p.Group)
+			groups[p.ID] = p.Group
 		}
 	}
-	for key, args := range hints {
-		told = append(told, s.tellIndex(key, "hint", args...))
+	hints = s.setHints(groups)
+	for _, h := range hints {
+		told = append(told, h.done)
 	}
 	if len(lengths) > 0 {
 		told = append(told, s.catalog(lengths))
 	}
-	return told
+	return hints, told
 }
 
 // refreshCatalog tells the catalog of the services whose leases were renewed.

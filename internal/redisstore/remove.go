@@ -39,10 +39,15 @@ func (s *Store) removeLocated(ctx context.Context, id string) (store.Removed, er
 // remove ends a record in a group, or where its hint says when group is "" (only
 // on a standalone server); the answer then names no group if the hint does not lead to it.
 func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64) (store.Removed, error) {
-	seq, give := s.nextSeq(), until(ctx)
+	return s.removeAs(ctx, s.cfg.Owner, s.nextSeq(), group, id, mode, stamp)
+}
+
+// removeAs is remove as a call of that owner and number.
+func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, group, id, mode string, stamp int64) (store.Removed, error) {
+	give := until(ctx)
 	for try := 0; ; try++ {
 		c := &call{script: removeScript, keys: s.ofInstance(group, id), due: 5, group: group, give: give}
-		c.args = []any{s.cfg.Owner, seq, group, s.keys.prefix, id, 0, mode, stamp}
+		c.args = []any{owner, seq, group, s.keys.prefix, id, 0, mode, stamp}
 		err := s.write(ctx, c)
 		if err == nil {
 			s.learn(group, c.reply)

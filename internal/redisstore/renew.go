@@ -29,6 +29,7 @@ func (s *Store) Renew(ctx context.Context, leases []store.GroupLeases) []store.R
 	}
 	if s.cluster {
 		s.refreshCatalog(leases, answers)
+		s.settleAgain()
 	}
 	return answers
 }

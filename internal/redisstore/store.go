@@ -67,6 +67,7 @@ type Store struct {
 	loops  sync.WaitGroup
 
 	writable  writeProof
+	unsettled unsettled // guarded by mu
 	attending attendFate
 }
 

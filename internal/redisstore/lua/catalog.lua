@@ -2,7 +2,7 @@
 -- KEYS  names, or an ids bucket
 -- ARGV  catalog, deadline, then per service: name, lease's length in ms, or 0 when its last instance left
 --       hint, deadline, then per ID: id, service
--- Answers {now, 'ok' or 'late' (nothing was done)}.
+-- Answers {now, 'ok' or 'late' (nothing was done)}, and per ID the service that stood there before, or ''.
 local now = clock()
 if now > tonumber(ARGV[2]) then return {num(now), 'late'} end
 if ARGV[1] == 'catalog' then
@@ -14,6 +14,11 @@ if ARGV[1] == 'catalog' then
     catalog_set(KEYS[1], now, ARGV[i], expiry)
   end
 else
-  for i = 3, #ARGV, 2 do hint_set(KEYS[1], now, ARGV[i], ARGV[i + 1]) end
+  local out = {num(now), 'ok'}
+  for i = 3, #ARGV, 2 do
+    out[#out + 1] = hint_get(KEYS[1], ARGV[i]) or ''
+    hint_set(KEYS[1], now, ARGV[i], ARGV[i + 1])
+  end
+  return out
 end
 return {num(now), 'ok'}

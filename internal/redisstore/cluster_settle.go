@@ -1,0 +1,188 @@
+package redisstore
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// Two calls may register one ID under two names at once. Each looked for the ID
+// before the other had written anything, so each looks again afterwards:
+//
+//	step        what it does                                  what it learns
+//	hint        sets the ID's hint to its own name            the name that stood there before
+//	write       writes the record
+//	settle      reads the hint, when both are done            the name that stands there now
+//	            and looks at the ID under these names
+//
+// Of two calls the one whose hint came second learns the first one's name, and
+// the first one learns the second's unless its settle read the hint earlier; its
+// record was there by then. So whatever the order of steps, at least one of the two
+// finds both records, and ends the older: between two owners the one with the
+// earlier registration time, of one owner the one of the earlier call. It does so
+// with the newer one's owner, number and time, as if that had moved the ID: the
+// owner of the older is told with its next heartbeat. Where the index did not
+// answer, it is asked again after each heartbeat until it does.
+
+// unsettled are IDs whose settle has still to be done, with the name that this
+// owner registered them under. Guarded by Store.mu.
+type unsettled map[string]string
+
+// maxUnsettled bounds them; beyond it the next registration of an ID settles it.
+const maxUnsettled = 100_000
+
+// hintCall is one call that set hints, of these IDs in this order.
+type hintCall struct {
+	ids  []string
+	done <-chan struct{}
+	prev []string // the names that stood there before; nil when it was not answered. Read once done is closed.
+}
+
+// settle finds other registrations of IDs that were written under a name, by ID,
+// and ends the older of each two. hints are the calls that set their hints.
+func (s *Store) settle(ctx context.Context, written map[string]string, hints []*hintCall) error {
+	if len(written) == 0 {
+		return nil
+	}
+	before := make(map[string]string)
+	for _, h := range hints {
+		select {
+		case <-h.done:
+			for i, id := range h.ids {
+				if i < len(h.prev) {
+					before[id] = h.prev[i]
+				}
+			}
+		default:
+		}
+	}
+	pipe := s.client.Pipeline()
+	now := make(map[string]*redis.StringCmd, len(written))
+	for id := range written {
+		now[id] = pipe.HGet(ctx, s.keys.hints(id), id)
+	}
+	if err := s.execIndex(ctx, pipe); err != nil {
+		s.leaveUnsettled(written)
+		return err
+	}
+	open := make(map[string]string)
+	for id, group := range written {
+		prev, told := before[id]
+		err := now[id].Err()
+		if !told || err != nil && err != redis.Nil {
+			open[id] = group
+		}
+		for _, other := range []string{prev, hintOf(now[id])} {
+			if other == "" || other == group {
+				continue
+			}
+			if err := s.settleTwo(ctx, id, group, other); err != nil {
+				open[id] = group
+			}
+		}
+	}
+	s.leaveUnsettled(open)
+	return nil
+}
+
+func hintOf(cmd *redis.StringCmd) string {
+	group, _ := hinted(cmd.Val())
+	return group
+}
+
+// settleTwo ends the older of the registrations of an ID under two names, if
+// there are two.
+func (s *Store) settleTwo(ctx context.Context, id, a, b string) error {
+	puts := []store.Put{{ID: id}, {ID: id}}
+	found := map[int]place{0: {group: a}, 1: {group: b}}
+	if err := s.fetch(ctx, puts, found); err != nil {
+		return err
+	}
+	newer, older := found[0], found[1]
+	if newer.rec == nil || older.rec == nil {
+		return nil
+	}
+	if laterOf(older.rec, newer.rec) {
+		newer, older = older, newer
+	}
+	if _, err := s.removeAs(ctx, newer.rec.Owner, newer.rec.Seq, older.group, id, "moved", newer.rec.Stamp); err != nil {
+		return err
+	}
+	// The hint may have been left with the older one's name.
+	s.setHints(map[string]string{id: newer.group})
+	return nil
+}
+
+// laterOf reports whether a stands rather than b.
+func laterOf(a, b *store.Record) bool {
+	if a.Owner == b.Owner {
+		return a.Seq > b.Seq
+	}
+	return store.Newer(a.Stamp, a.Owner, b.Stamp, b.Owner)
+}
+
+// setHints sets hints, by ID, and tells what stood there before.
+func (s *Store) setHints(groups map[string]string) []*hintCall {
+	byKey := make(map[string]*hintCall)
+	args := make(map[string][]any)
+	var calls []*hintCall
+	for id, group := range groups {
+		key := s.keys.hints(id)
+		h := byKey[key]
+		if h == nil {
+			h = new(hintCall)
+			byKey[key] = h
+			calls = append(calls, h)
+		}
+		h.ids = append(h.ids, id)
+		args[key] = append(args[key], id, group)
+	}
+	for key, h := range byKey {
+		h.done = s.tellIndexThen(key, func(c *call) {
+			if c.err == nil && len(c.reply) == 2+len(h.ids) {
+				h.prev = texts(c.reply[2:])
+			}
+		}, "hint", args[key]...)
+	}
+	return calls
+}
+
+// leaveUnsettled remembers what has still to be settled.
+func (s *Store) leaveUnsettled(ids map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, group := range ids {
+		if s.unsettled == nil {
+			s.unsettled = make(unsettled)
+		}
+		if len(s.unsettled) < maxUnsettled {
+			s.unsettled[id] = group
+		}
+	}
+}
+
+// settleAgain settles, in the background, what could not be settled before.
+func (s *Store) settleAgain() {
+	s.mu.Lock()
+	ids := s.unsettled
+	s.unsettled = nil
+	s.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	s.inBackground(func() {
+		hints := s.setHints(ids)
+		s.awaitHints(s.ctx, hints)
+		_ = s.settle(s.ctx, ids, hints) // what fails is left for the next heartbeat
+	})
+}
+
+func (s *Store) awaitHints(ctx context.Context, hints []*hintCall) {
+	told := make([]<-chan struct{}, len(hints))
+	for i, h := range hints {
+		told[i] = h.done
+	}
+	s.awaitIndex(ctx, told)
+}
