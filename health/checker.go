@@ -28,8 +28,9 @@ type Checker struct {
 	closed  bool
 	started bool // the scheduler
 	checks  map[string]*check
-	due     queue // those of checks that are not being probed right now
-	running int   // probes
+	due     queue            // those of checks that are not being probed right now
+	running int              // probes
+	turns   map[string]*turn // of the Register calls that are under way, by ID
 }
 
 var _ registry.Backend = (*Checker)(nil)
@@ -44,6 +45,7 @@ func Check(backend registry.Backend, options Options) *Checker {
 		http:    newHTTPProber(options.Client),
 		wake:    make(chan struct{}, 1),
 		checks:  make(map[string]*check),
+		turns:   make(map[string]*turn),
 	}
 	c.probes = map[string]Probe{"http": c.http.probe, "https": c.http.probe, "tcp": probeTCP}
 	maps.Copy(c.probes, options.Probes)
@@ -54,12 +56,18 @@ func Check(backend registry.Backend, options Options) *Checker {
 // Register registers an instance with the backend and, if it has a
 // HealthEndpoint, probes it from then on, at once for the first time.
 // Registering an ID again replaces its probe; a Register that fails leaves the
-// earlier one running. An endpoint for which there is no probe is refused with
+// earlier one running. Calls for one ID follow one another, each waiting until
+// its context ends. An endpoint for which there is no probe is refused with
 // an error that matches registry.ErrInvalidService.
 func (c *Checker) Register(ctx context.Context, service registry.ServiceInfo) error {
 	if c.isClosed() {
 		return fmt.Errorf("register an instance of %q: %w", service.Name, registry.ErrClosed)
 	}
+	done, err := c.takeTurn(ctx, service.ID)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if service.HealthEndpoint == "" {
 		if err := c.Backend.Register(ctx, service); err != nil {
 			return err
