@@ -129,6 +129,10 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	within(t, time.Now(), backBy, "all that is registered", func() error {
 		return errors.Join(seen.shows("x")(), discovers(reader, "api", "y", "z")(), namesAre(reader, names, "api", "web")())
 	})
+	// A call that has nothing to write shows no right to.
+	if err := reader.Deregister(soon(t, slack), "unknown"); err != nil {
+		t.Errorf("Deregister of what does not exist: %v", err)
+	}
 	time.Sleep(2 * shortTTL)
 	if err := errors.Join(seen.shows("x")(), discovers(reader, "web", "x")()); err != nil {
 		t.Fatalf("heartbeats arrive: %v", err)

@@ -21,14 +21,15 @@ type wholeRead struct {
 }
 
 // sendWhole answers the reads of those who know nothing and returns the others,
-// with those for which something changed meanwhile.
+// with those for which something changed meanwhile. One that is to prove an
+// absence takes the script, which makes sure that writes are accepted.
 func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 	left := make([]*readOp, 0, len(ops))
 	var reads []wholeRead
 	var pipe redis.Pipeliner
 	var clock *redis.TimeCmd
 	for _, o := range ops {
-		if o.known.Rev != "" || o.group == store.Catalog {
+		if o.known.Rev != "" || o.known.Prove || o.group == store.Catalog {
 			left = append(left, o)
 			continue
 		}

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
@@ -75,7 +76,7 @@ func (s *Store) sendWrites(ops []writeOp) {
 		s.run(ctx, b.calls)
 		for _, c := range b.calls {
 			late = late || c.late()
-			if c.writes() {
+			if c.wrote() || c.err != nil && c.writes() {
 				s.noteWrite(c.err)
 			}
 		}
@@ -86,9 +87,24 @@ func (s *Store) sendWrites(ops []writeOp) {
 	}
 }
 
-// writes reports whether a call that was answered wrote, or was refused to.
-func (c *call) writes() bool {
-	return c.script != behindScript && c.script != locateScript && !c.late()
+// writes reports whether a call is one that writes where there is something to write.
+func (c *call) writes() bool { return c.script != behindScript && c.script != locateScript }
+
+// wrote reports whether the answer shows that the server accepted a write. A call
+// that finds nothing to write shows neither that nor a right to.
+func (c *call) wrote() bool {
+	if c.err != nil {
+		return false
+	}
+	switch c.script {
+	case attendScript:
+		return text(c.reply, 1) == "ok"
+	case removeScript, markScript:
+		return text(c.reply, 2) == "ok"
+	case putScript, renewScript: // an answer per record; nothing else is such a text
+		return slices.ContainsFunc(c.reply, func(e any) bool { return e == "ok" || e == "same" })
+	}
+	return false
 }
 
 // late reports whether a call came after its deadline.

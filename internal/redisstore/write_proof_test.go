@@ -1,0 +1,52 @@
+package redisstore
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+// A call that finds nothing to write shows no right to write.
+func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
+	r := newRig(t, testredis.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
+		"+hget +hmget +hgetall +zscore +zrange +zrangebyscore +zrevrangebyscore +time +subscribe +unsubscribe +ping"))
+	r.put(r.store, asked("g", "i", "1"))
+	reader := openTest(t, ClientConfig{Addr: r.server.Addr(), Username: "app", Password: "secret"}, "test", "beta")
+	t.Cleanup(func() { _ = reader.Close() })
+	for what, call := range map[string]func() error{
+		"Remove": func() error {
+			_, err := reader.Remove(t.Context(), store.Removal{ID: "chosen"})
+			return err
+		},
+		"Mark in a service": func() error {
+			_, err := reader.Mark(t.Context(), store.Mark{Group: "none", ID: "chosen", Set: map[string]string{"s": `"x"`}})
+			return err
+		},
+		"Renew": func() error {
+			return reader.Renew(t.Context(), []store.GroupLeases{{Group: "none", TTL: rigTTL, Leases: []store.Lease{{ID: "x", Stamp: 1}}}})[0].Err
+		},
+	} {
+		if err := call(); err != nil && !noPermission(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if !reader.writable.rightless() {
+			t.Errorf("after %s of what does not exist the user counts as one with the right to write", what)
+		}
+	}
+}
+
+// A first read that is to prove an absence makes sure that writes are accepted,
+// also where all that is stored lives.
+func TestFirstReadThatProves(t *testing.T) {
+	r := newRig(t)
+	r.put(r.store, asked("g", "i", "1"))
+	r.server.ConfigSet("min-replicas-to-write", "1")
+	if got := r.readFrom("g", store.Known{}); got.Refused != nil || len(got.Records) != 1 {
+		t.Errorf("a read that proves nothing: %d records, refused %v", len(got.Records), got.Refused)
+	}
+	if got := r.readFrom("g", store.Known{Prove: true}); !errors.Is(got.Refused, store.ErrRefused) {
+		t.Errorf("a read that is to prove an absence says refused %v, want the server's word", got.Refused)
+	}
+}
