@@ -80,8 +80,17 @@ type outage struct {
 	last     time.Time // when one did last
 }
 
-// begin notes that a read failed, with what was known before.
-func (o *outage) begin(t *truth) { o.unproven, o.over = t.sorted, time.Time{} }
+// begin notes that a read failed, with what was known before: the truth, and what
+// it lacks since an outage that had just ended.
+func (o *outage) begin(t *truth) {
+	unproven := slices.Clip(t.sorted) // shared: what is appended must not be
+	for _, e := range o.unproven {
+		if !t.lists(e.ID) {
+			unproven = append(unproven, e)
+		}
+	}
+	o.unproven, o.over = unproven, time.Time{}
+}
 
 // learn takes the evidence of a reading or a push.
 func (o *outage) learn(ev evidence) {

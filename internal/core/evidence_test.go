@@ -298,3 +298,55 @@ func TestOutageSettles(t *testing.T) {
 		}
 	}
 }
+
+// The backend accepts writes for a moment only, in which another's write shows that
+// a lease ended, and fails again before the owner's next try.
+func TestAnOutageThatComesBackForgetsNothing(t *testing.T) {
+	for _, how := range []string{"refuses writes", "is down"} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				a := f.add("g", "a", testTTL, testBeat, testTTL)
+				f.add("g", "b", testTTL, testBeat, time.Hour)
+				reader := start(t, f, "alpha")
+				read(t, reader, "g")
+				once := func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+					defer cancel()
+					v, err := reader.Read(ctx, "g")
+					if err == nil {
+						t.Errorf("a read gave %v", names(v))
+					}
+					return err
+				}
+				f.set(func() { f.refuse = true })
+				pass(2 * testTTL)
+				once()
+				f.set(func() { f.refuse = false })
+				f.end("g", "b", store.Left) // and shows the end of a
+				once()
+				if how == "is down" {
+					f.set(func() { f.down = true })
+				} else {
+					f.add("g", "c", testTTL, testBeat, time.Millisecond)
+					pass(2 * time.Millisecond)
+					f.set(func() { f.refuse = true })
+				}
+				once()
+				f.set(func() { f.down, f.refuse = false, false })
+				back := make(chan struct{})
+				time.AfterFunc(retryMost, func() {
+					defer close(back)
+					f.mu.Lock()
+					defer f.mu.Unlock()
+					again := *a
+					again.Expires = f.now() + time.Hour.Microseconds()
+					f.change("g", &again, nil)
+				})
+				if v := read(t, reader, "g"); !slices.Contains(names(v), "a") {
+					t.Errorf("a read lists %v before the owner of a could renew it", names(v))
+				}
+				<-back
+			})
+		})
+	}
+}

@@ -34,10 +34,7 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 	}
 	g := e.group(name)
 	defer e.release(g)
-	give := time.Now().Add(patience)
-	if d, ok := ctx.Deadline(); ok && d.Before(give) {
-		give = d
-	}
+	give := giveUp(ctx)
 	var failed error // of the last try
 	for try := 0; ; try++ {
 		f := g.fly("", ctx.Done() == nil)
@@ -55,22 +52,39 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 			return nil
 		}
 		failed = f.err
-		pause := 10 * time.Millisecond << min(try, 5)
-		pause = pause/2 + rand.N(pause/2)
-		if !errors.Is(f.err, store.ErrUnavailable) || errors.Is(f.err, store.ErrRefused) || time.Until(give) < pause {
-			return f.err
-		}
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return because(ctx.Err(), failed)
-		case <-e.ctx.Done():
-			t.Stop()
-			return store.ErrClosed
+		if err := e.pause(ctx, give, try, failed); err != nil {
+			return err
 		}
 	}
+}
+
+// pause waits before a read that failed is tried again. It returns the error to
+// give up with when that is of no use or there is no time left.
+func (e *Engine) pause(ctx context.Context, give time.Time, try int, failed error) error {
+	pause := 10 * time.Millisecond << min(try, 5)
+	pause = pause/2 + rand.N(pause/2)
+	if !errors.Is(failed, store.ErrUnavailable) || errors.Is(failed, store.ErrRefused) || time.Until(give) < pause {
+		return failed
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return because(ctx.Err(), failed)
+	case <-e.ctx.Done():
+		return store.ErrClosed
+	}
+}
+
+// giveUp is when a read stops trying.
+func giveUp(ctx context.Context) time.Time {
+	give := time.Now().Add(patience)
+	if d, ok := ctx.Deadline(); ok && d.Before(give) {
+		return d
+	}
+	return give
 }
 
 // because is the error of an ended context, with why the last try had failed, if one had.
@@ -82,7 +96,7 @@ func because(ended, failed error) error {
 }
 
 // ReadLeases returns what lives in a group with the ends of the leases, which
-// takes reading all of it.
+// takes reading all of it. What fails in passing is tried again, as by Read.
 func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) {
 	if err := e.alive(ctx); err != nil {
 		return nil, err
@@ -94,6 +108,24 @@ func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) 
 		}
 		return content.Entries, nil
 	}
+	give := giveUp(ctx)
+	var failed error // of the last try
+	for try := 0; ; try++ {
+		entries, err := e.tryReadLeases(ctx, name)
+		if err == nil {
+			return entries, nil
+		}
+		if ctx.Err() != nil {
+			return nil, because(ctx.Err(), failed)
+		}
+		failed = err
+		if err := e.pause(ctx, give, try, failed); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (e *Engine) tryReadLeases(ctx context.Context, name string) ([]*Entry, error) {
 	type answer struct {
 		r   store.Reading
 		err error
@@ -110,10 +142,12 @@ func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) 
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		var t truth
-		t.full(&group{e: e, name: name}, &a.r)
+		g.outage.learn(t.full(&group{e: e, name: name}, &a.r))
 		return t.sorted, g.outage.settle(&t, a.r.Refused, time.Now())
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-e.ctx.Done():
+		return nil, store.ErrClosed
 	}
 }
 

@@ -229,3 +229,76 @@ func TestAReadInVainSaysWhy(t *testing.T) {
 		}
 	})
 }
+
+// A read of leases goes through what fails in passing, as any other.
+func TestReadOfLeasesTriesAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "b", testTTL, testBeat, time.Hour)
+		e := start(t, f, "alpha")
+		read(t, e, "g")
+		f.set(func() { f.down = true })
+		time.AfterFunc(time.Second, func() { f.set(func() { f.down = false }) })
+		l, err := e.ReadLeases(t.Context(), "g")
+		if err != nil || len(l) != 2 {
+			t.Errorf("%d leases, %v", len(l), err)
+		}
+		f.set(func() { f.down = true })
+		before := time.Now()
+		if _, err := e.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("without a backend: %v", err)
+		}
+		if took := time.Since(before); took > patience {
+			t.Errorf("it gave up after %v", took)
+		}
+	})
+}
+
+// What was deregistered during an outage is no reason to doubt what a read of leases lists.
+func TestReadOfLeasesTakesEvidence(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "b", testTTL, testBeat, time.Hour)
+		e := start(t, f, "alpha")
+		read(t, e, "g")
+		f.set(func() { f.down = true })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := e.Read(ctx, "g"); err == nil {
+			t.Fatal("a read succeeded without a backend")
+		}
+		f.set(func() { f.down = false })
+		f.end("g", "a", store.Left)
+		before := time.Now()
+		l, err := e.ReadLeases(t.Context(), "g")
+		if err != nil || len(l) != 1 || time.Since(before) > 0 {
+			t.Errorf("%d leases, %v, after %v", len(l), err, time.Since(before))
+		}
+	})
+}
+
+// mute is a store whose reads are never answered.
+type mute struct{ store.Store }
+
+func (mute) Read(string, store.Known, func(store.Reading, error)) {}
+
+func TestReadOfLeasesEndsWithItsEngine(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		e := startOn(t, mute{f.as("alpha")}, "alpha")
+		answer := make(chan error)
+		go func() {
+			_, err := e.ReadLeases(context.Background(), "g")
+			answer <- err
+		}()
+		pass(time.Millisecond)
+		e.Close()
+		select {
+		case err := <-answer:
+			if !errors.Is(err, store.ErrClosed) {
+				t.Errorf("it ended with %v", err)
+			}
+		case <-time.After(time.Second):
+			t.Fatal("a read of leases has not ended 1 s after Close")
+		}
+	})
+}
