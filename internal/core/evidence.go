@@ -77,7 +77,7 @@ func (e *Entry) heldUntil(since, at time.Time) time.Time {
 type outage struct {
 	unproven []*Entry  // nil when there was none
 	over     time.Time // since when each read found that the backend accepts writes
-	last     time.Time // when one did last
+	last     time.Time // when the last of these was answered
 }
 
 // begin notes that a read failed, with what was known before: the truth, and what
@@ -103,14 +103,15 @@ func (o *outage) learn(ev evidence) {
 // settle returns why readers cannot be answered from the truth after a read that
 // succeeded: the backend refuses writes (refused), or accepts them again since
 // less than owners take for their next try, and some of what it had is not back.
-func (o *outage) settle(t *truth, refused error, at time.Time) error {
+// The read began at start and was answered at the time at.
+func (o *outage) settle(t *truth, refused error, start, at time.Time) error {
 	switch {
 	case refused != nil:
 		o.begin(t)
 		return refused
 	case o.unproven == nil:
 		return nil
-	case o.over.IsZero(), at.Sub(o.last) > doubt/2:
+	case o.over.IsZero(), start.Sub(o.last) > doubt/2:
 		o.over = at // in a longer pause it may have refused them again
 	}
 	o.last = at

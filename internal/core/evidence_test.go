@@ -256,17 +256,17 @@ func TestOutageSettles(t *testing.T) {
 		then func(o *outage) error
 		want bool // an error
 	}{
-		"back at once":    {func(o *outage) error { return o.settle(full, nil, at(1)) }, false},
-		"not back at all": {func(o *outage) error { return o.settle(&truth{}, nil, at(1)) }, true},
+		"back at once":    {func(o *outage) error { return o.settle(full, nil, at(1), at(1)) }, false},
+		"not back at all": {func(o *outage) error { return o.settle(&truth{}, nil, at(1), at(1)) }, true},
 		"not back after a while of reads": {func(o *outage) (err error) {
 			for ms := 0; ms <= 700; ms += 100 {
-				err = o.settle(&truth{}, nil, at(ms))
+				err = o.settle(&truth{}, nil, at(ms), at(ms))
 			}
 			return err
 		}, false},
 		"not back after a while without reads": {func(o *outage) error {
-			_ = o.settle(&truth{}, nil, at(0))
-			return o.settle(&truth{}, nil, at(700))
+			_ = o.settle(&truth{}, nil, at(0), at(0))
+			return o.settle(&truth{}, nil, at(700), at(700))
 		}, true},
 		"refused again in between": {func(o *outage) (err error) {
 			for ms := 0; ms <= 700; ms += 100 {
@@ -278,17 +278,17 @@ func TestOutageSettles(t *testing.T) {
 				if refused != nil {
 					state = full
 				}
-				err = o.settle(state, refused, at(ms))
+				err = o.settle(state, refused, at(ms), at(ms))
 			}
 			return err
 		}, true},
 		"it left": {func(o *outage) error {
 			o.learn(evidence{"a": {ID: "a", Reason: store.Left, Stamp: 1}})
-			return o.settle(&truth{}, nil, at(1))
+			return o.settle(&truth{}, nil, at(1), at(1))
 		}, false},
 		"it expired": {func(o *outage) error {
 			o.learn(evidence{"a": {ID: "a", Reason: store.Expired, Stamp: 1}})
-			return o.settle(&truth{}, nil, at(1))
+			return o.settle(&truth{}, nil, at(1), at(1))
 		}, true},
 	} {
 		var o outage
@@ -346,6 +346,28 @@ func TestAnOutageThatComesBackForgetsNothing(t *testing.T) {
 					t.Errorf("a read lists %v before the owner of a could renew it", names(v))
 				}
 				<-back
+			})
+		})
+	}
+}
+
+// After an outage reads settle on any line on which they are answered in time.
+func TestOutageSettlesOnASlowLine(t *testing.T) {
+	for _, slow := range []time.Duration{0, 100 * time.Millisecond, 350 * time.Millisecond, 650 * time.Millisecond} {
+		t.Run(slow.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				f.add("g", "dies", testTTL, testBeat, testTTL)
+				e := start(t, f, "alpha")
+				read(t, e, "g")
+				f.set(func() { f.down = true })
+				if _, err := e.Read(t.Context(), "g"); err == nil {
+					t.Fatal("a read succeeded without a backend")
+				}
+				pass(testTTL)
+				f.set(func() { f.down, f.slow = false, slow })
+				if v := read(t, e, "g"); len(v.Entries) != 0 {
+					t.Errorf("a read lists %v", names(v))
+				}
 			})
 		})
 	}

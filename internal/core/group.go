@@ -160,7 +160,7 @@ func (g *group) land(f *flight, r store.Reading, err error) {
 				g.topic.unpushed = r.Rev
 			}
 			gap = g.catchUp()
-			failed = g.outage.settle(&g.truth, r.Refused, time.Now())
+			failed = g.outage.settle(&g.truth, r.Refused, f.start, time.Now())
 		}
 		if waited {
 			f.ended, f.err, f.view = true, failed, View{Content: g.truth.view(), AsOf: f.start}

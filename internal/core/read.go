@@ -58,10 +58,14 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 	}
 }
 
+// pauseMost bounds the pause before a read that failed is tried again, well below
+// what restarts the time that an outage must be over (see outage.settle).
+const pauseMost = doubt / 3
+
 // pause waits before a read that failed is tried again. It returns the error to
 // give up with when that is of no use or there is no time left.
 func (e *Engine) pause(ctx context.Context, give time.Time, try int, failed error) error {
-	pause := 10 * time.Millisecond << min(try, 5)
+	pause := min(pauseMost, 10*time.Millisecond<<min(try, 5))
 	pause = pause/2 + rand.N(pause/2)
 	if !errors.Is(failed, store.ErrUnavailable) || errors.Is(failed, store.ErrRefused) || time.Until(give) < pause {
 		return failed
@@ -130,7 +134,7 @@ func (e *Engine) tryReadLeases(ctx context.Context, name string) ([]*Entry, erro
 		r   store.Reading
 		err error
 	}
-	done := make(chan answer, 1)
+	done, start := make(chan answer, 1), time.Now()
 	e.store.Read(name, store.Known{}, func(r store.Reading, err error) { done <- answer{r, err} })
 	select {
 	case a := <-done:
@@ -143,7 +147,7 @@ func (e *Engine) tryReadLeases(ctx context.Context, name string) ([]*Entry, erro
 		defer g.mu.Unlock()
 		var t truth
 		g.outage.learn(t.full(&group{e: e, name: name}, &a.r))
-		return t.sorted, g.outage.settle(&t, a.r.Refused, time.Now())
+		return t.sorted, g.outage.settle(&t, a.r.Refused, start, time.Now())
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-e.ctx.Done():
