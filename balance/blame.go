@@ -56,9 +56,18 @@ func isDial(err error) bool {
 // isLocal reports whether a dial failed for lack of something in this process
 // or on its machine: descriptors, ports, memory.
 func isLocal(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return isDial(err)
+	if !isDial(err) {
+		return false
+	}
+	// The resolver of package net keeps only the text of what it lacks.
+	lookup := ""
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		lookup = dns.Err
+	}
+	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, e) || strings.HasSuffix(lookup, ": "+e.Error()) {
+			return true
 		}
 	}
 	return false

@@ -309,6 +309,27 @@ func TestWhatThisMachineLacksSpeaksAgainstNoInstance(t *testing.T) {
 	}
 }
 
+// The resolver needs descriptors and ports as well. Its error holds only their text.
+func TestAResolverThatLacksDescriptorsSpeaksAgainstNoInstance(t *testing.T) {
+	for _, lack := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+		failure := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
+			Err: "dial udp 127.0.0.53:53: socket: " + lack.Error(), Name: "a.example", Server: "127.0.0.53:53", IsTemporary: true,
+		}}
+		b := balancer(t, localRegistry(t, api("a")))
+		p := pick(t, b)
+		p.Done(failure)
+		if n := p.node().failures.Load() + p.node().times.Load(); n != 0 {
+			t.Errorf("%v while a name was looked up: %d failures", lack, n)
+		}
+	}
+	b := balancer(t, localRegistry(t, api("a")))
+	p := pick(t, b)
+	p.Done(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "a.example", IsNotFound: true}})
+	if p.node().failures.Load() != 1 {
+		t.Error("a host that does not exist does not count as a failure of the instance")
+	}
+}
+
 // A request that waits for a connection of the base's limit was never sent.
 func TestWaitingForTheOwnLimitOfConnectionsSpeaksAgainstNoInstance(t *testing.T) {
 	r := localRegistry(t)
