@@ -178,6 +178,7 @@ func (p *policy) note(list []endpoint) (failing map[string]bool) {
 // NewSubConn watches the states of a child's connection.
 func (p *policy) NewSubConn(addresses []resolver.Address, options balancer.NewSubConnOptions) (balancer.SubConn, error) {
 	if len(addresses) != 1 {
+		//lint:ignore SA1019 what a child asks for is passed on
 		return p.ClientConn.NewSubConn(addresses, options)
 	}
 	addr, listener := addresses[0].Addr, options.StateListener
@@ -190,6 +191,7 @@ func (p *policy) NewSubConn(addresses []resolver.Address, options balancer.NewSu
 	}
 	var err error
 	// gRPC calls the listener only once the connection was told to connect.
+	//lint:ignore SA1019 one address is what a future version will support
 	if conn, err = p.ClientConn.NewSubConn(addresses, options); err != nil {
 		return nil, err
 	}

@@ -27,18 +27,14 @@ type health struct {
 	failing map[source]time.Time // when they failed last
 }
 
-// away reports whether the backend is unavailable.
-func (e *Engine) away() bool {
-	e.health.mu.Lock()
-	defer e.health.mu.Unlock()
-	return !e.health.since.IsZero()
-}
-
 // contact notes how a request ended. It logs once when the backend becomes
 // unavailable, and once when it is available again.
 func (e *Engine) contact(from source, err error) {
-	if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrForeign) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, store.ErrClosed) || errors.Is(err, context.Canceled) {
 		return
+	}
+	if errors.Is(err, store.ErrForeign) {
+		err = nil // the backend answered, of one service
 	}
 	if began, ended := e.health.note(from, err, 2*e.cfg.Beat+time.Second); began {
 		e.cfg.Logger.Warn("backend unavailable; serving the last known state and retrying", "error", err)
