@@ -36,6 +36,8 @@ func ipProblem(ip netip.Addr) string {
 		return fmt.Sprintf("%s means every address of a listener and cannot be called: write one that clients reach; AdvertiseAddr finds it", ip)
 	case ip.IsMulticast(), ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return fmt.Sprintf("%s is no address of one host: write one that clients reach", ip)
+	case ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "":
+		return fmt.Sprintf("%s is link-local and has no zone, without which it cannot be called: write %[1]s%%eth0 with the clients' interface, or an address that is not link-local", ip)
 	}
 	return ""
 }

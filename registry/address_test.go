@@ -23,6 +23,7 @@ func TestAddressesThatCannotBeCalledAreRefused(t *testing.T) {
 		"224.0.0.1":            "one host",
 		"ff02::1":              "one host",
 		"255.255.255.255":      "one host",
+		"fe80::1":              "zone",
 		"api.example:8080":     `write "api.example"`,
 		"127.0.0.1:8080":       `write "127.0.0.1"`,
 		":8080":                "port",

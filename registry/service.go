@@ -29,7 +29,8 @@ type ServiceInfo struct {
 	// Address is the IP address or hostname where the service is reachable.
 	// Required, at most MaxAddressBytes bytes: an IP address, IPv6 without
 	// brackets, or a host name. Refused is what no client can connect to: an
-	// unspecified or multicast address, one with a port, a URL.
+	// unspecified or multicast address, a link-local one of IPv6 without its zone, one
+	// with a port, a URL.
 	// It is not resolved or otherwise checked.
 	Address string
 
