@@ -71,7 +71,7 @@ func openFailed(ctx context.Context, cfg RedisRegistryConfig, err error) error {
 	if !errors.Is(err, ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return fmt.Errorf("open registry on %s: %w; check that it runs there and lets this user in", cfg.server(), err)
+	return fmt.Errorf("open registry on %s: %w; check that it runs there, and that this user may use it and the keys of this namespace", cfg.server(), err)
 }
 
 // server names what a configuration leads to.

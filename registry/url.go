@@ -261,7 +261,7 @@ func (q *urlParams) duration(name string) time.Duration {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		q.fail(name, "wants a duration over 0, such as 30s")
+		q.fail(name, "must be a duration with a unit, over 0, such as 30s")
 	}
 	return d
 }
