@@ -134,15 +134,18 @@ func (e *Engine) tryReadLeases(ctx context.Context, name string) ([]*Entry, erro
 		r   store.Reading
 		err error
 	}
+	g := e.group(name)
+	defer e.release(g)
+	g.mu.Lock()
+	known := store.Known{Prove: g.outage.unproven != nil}
+	g.mu.Unlock()
 	done, start := make(chan answer, 1), time.Now()
-	e.store.Read(name, store.Known{}, func(r store.Reading, err error) { done <- answer{r, err} })
+	e.store.Read(name, known, func(r store.Reading, err error) { done <- answer{r, err} })
 	select {
 	case a := <-done:
 		if a.err != nil {
 			return nil, a.err
 		}
-		g := e.group(name)
-		defer e.release(g)
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		var t truth

@@ -302,3 +302,23 @@ func TestReadOfLeasesEndsWithItsEngine(t *testing.T) {
 		}
 	})
 }
+
+// After an outage reads of leases, too, make sure that writes are accepted before
+// they settle for what is stored.
+func TestReadOfLeasesProvesAfterAnOutage(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.add("g", "a", testTTL, testBeat, testTTL)
+		f.add("g", "b", testTTL, testBeat, time.Hour)
+		e := start(t, f, "alpha")
+		read(t, e, "g")
+		f.set(func() { f.refuse = true })
+		pass(2 * testTTL)
+		if _, err := e.Read(t.Context(), "g"); !errors.Is(err, store.ErrRefused) {
+			t.Fatalf("a read while writes are refused: %v", err)
+		}
+		f.end("g", "b", store.Left) // accepted, which shows the end of a, and then refused again
+		if l, err := e.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrRefused) {
+			t.Errorf("%d leases, %v, want that writes are refused", len(l), err)
+		}
+	})
+}
