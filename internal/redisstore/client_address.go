@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -103,9 +104,10 @@ func (c *Client) Redial() {
 // serverIdentity compares the servers that the connections of one address reach.
 type serverIdentity struct {
 	mu      sync.Mutex
-	opened  bool   // the first connection was made
-	runID   string // of the newest server; "" while unknown
-	suspect func() // called for each further connection; must not block
+	opened  bool        // the first connection was made
+	runID   string      // of the newest server; "" while unknown
+	moves   []time.Time // the latest changes of runID, at most maxMoves
+	suspect func()      // called for each further connection; must not block
 }
 
 // onConnect is called by go-redis for each new connection, before its first use.
@@ -133,5 +135,18 @@ func (s *serverIdentity) learn(info string) (moved bool) {
 	defer s.mu.Unlock()
 	moved = s.runID != "" && s.runID != id
 	s.runID = id
-	return moved
+	if !moved {
+		return false
+	}
+	now := time.Now()
+	s.moves = append(s.moves, now)
+	if len(s.moves) > maxMoves {
+		s.moves = s.moves[1:]
+	}
+	// A proxy that lets several servers answer INFO is no address that moves.
+	return len(s.moves) < maxMoves || now.Sub(s.moves[0]) > time.Minute
 }
+
+// maxMoves is how many moves within a minute show that an address leads to
+// several servers at a time: only the first ones are taken for moves.
+const maxMoves = 4

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // CheckAddress closes the connections to addresses that the name no longer has.
@@ -66,4 +68,35 @@ func TestCheckAddressFollowsTheName(t *testing.T) {
 	if got := open(); len(got) != 1 || got[0] != "127.0.0.3" {
 		t.Errorf("connections to %v are left, want only 127.0.0.3", got)
 	}
+}
+
+// Behind a proxy that lets several servers answer INFO, connections are not closed
+// with each answer; a later move is noticed again.
+func TestManyMovesInAMinuteAreNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s serverIdentity
+		told := func(id string) bool { return s.learn("# Server\r\nrun_id:" + id + "\r\ntcp_port:1\r\n") }
+		if told("a") {
+			t.Error("the first answer is a move")
+		}
+		closed := 0
+		for range 20 {
+			for _, id := range []string{"b", "a"} {
+				if told(id) {
+					closed++
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if closed != maxMoves-1 {
+			t.Errorf("of 40 different answers within 20 s %d counted as moves, want %d", closed, maxMoves-1)
+		}
+		time.Sleep(2 * time.Minute)
+		if !told("c") {
+			t.Error("a move after two minutes is none")
+		}
+		if told("c") || s.learn("nothing") {
+			t.Error("the same server, or an answer without a run ID, is a move")
+		}
+	})
 }
