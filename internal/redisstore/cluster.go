@@ -78,10 +78,8 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 		i := index[j]
 		results[i] = r
 		at, ok := elsewhere[i]
-		if ok && r.Err == nil && r.Outcome == store.Done && s.rule(store.CallMove, r.Stamp, at) == store.DoEnd {
-			if _, err := s.remove(ctx, at.group, puts[i].ID, "moved", r.Stamp); err != nil {
-				results[i].Err = err
-			}
+		if ok && r.Err == nil && r.Outcome == store.Done {
+			results[i].Err = s.endElsewhere(ctx, puts[i].ID, r, at)
 		}
 		if r.Err == nil && r.Outcome == store.Done && !store.Generated(puts[i].ID) {
 			chosen[puts[i].ID] = puts[i].Group
@@ -90,6 +88,16 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 	// Its error is no error of the registrations: the next heartbeat settles them.
 	_ = s.settle(ctx, chosen, hints)
 	return results
+}
+
+// endElsewhere ends an ID where it stood before a put. It does so as that very
+// call: what its owner or a newer one has registered there since stays.
+func (s *Store) endElsewhere(ctx context.Context, id string, r store.PutResult, at place) error {
+	if store.Rule(store.CallMove, store.Stands(s.cfg.Owner, r.Seq, r.Stamp, at.rec, at.tomb)) != store.DoEnd {
+		return nil
+	}
+	_, err := s.removeAs(ctx, s.cfg.Owner, r.Seq, at.group, id, "moved", r.Stamp)
+	return err
 }
 
 // elsewhere finds the puts whose ID stands under another name.
@@ -130,12 +138,12 @@ func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place,
 		return found, nil
 	}
 	for _, i := range scan {
-		group, err := s.scan(ctx, puts[i].ID, puts[i].Group)
+		at, err := s.scan(ctx, puts[i].ID, puts[i].Group)
 		if err != nil {
 			return nil, err
 		}
-		if group != "" {
-			found[i] = place{group: group}
+		if at.group != "" {
+			found[i] = place{group: at.group}
 		}
 	}
 	return found, s.fetch(ctx, puts, found)
@@ -173,41 +181,6 @@ func hinted(value string) (group string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-// scan looks for an ID in every service of the catalog but one: for where it is
-// live, or else has expired.
-func (s *Store) scan(ctx context.Context, id, but string) (group string, err error) {
-	names, err := waitFor(ctx, s, func() ([]string, error) {
-		ctx, cancel := s.request()
-		defer cancel()
-		return s.client.ZRange(ctx, s.keys.names, 0, -1).Result()
-	})
-	if err != nil {
-		return "", err
-	}
-	pipe := s.client.Pipeline()
-	scores := make([]*redis.FloatCmd, len(names))
-	tombs := make([]*redis.StringCmd, len(names))
-	for i, name := range names {
-		base := s.keys.base(name)
-		scores[i], tombs[i] = pipe.ZScore(ctx, base+":z", id), pipe.HGet(ctx, base+":h", "-"+id)
-	}
-	if err := s.exec(ctx, pipe); err != nil {
-		return "", err
-	}
-	for i, name := range names {
-		if name == but {
-			continue
-		}
-		if scores[i].Val() > 0 {
-			return name, nil
-		}
-		if tomb, ok := parseTombstone(id, tombs[i].Val()); ok && tomb.Reason == store.Expired {
-			group = name
-		}
-	}
-	return group, nil
 }
 
 // foreign reports whether another program's data is in the place of a key. It is
@@ -264,40 +237,6 @@ func waitFor[T any](ctx context.Context, s *Store, f func() (T, error)) (T, erro
 	case <-ctx.Done():
 		return zero, ctx.Err()
 	}
-}
-
-// removeAnywhere ends a record of which only the ID is known.
-func (s *Store) removeAnywhere(ctx context.Context, r store.Removal) (store.Removed, error) {
-	group, err := s.locate(ctx, r.ID)
-	if err != nil || group == "" {
-		return store.Removed{}, err
-	}
-	return s.remove(ctx, group, r.ID, "any", 0)
-}
-
-// locate finds the service in which an ID is live, or else has expired or was
-// deregistered; "" when there is none.
-func (s *Store) locate(ctx context.Context, id string) (group string, err error) {
-	if !store.Generated(id) {
-		pipe := s.client.Pipeline()
-		hint := pipe.HGet(ctx, s.keys.hints(id), id)
-		if err := s.exec(ctx, pipe); err != nil {
-			return "", err
-		}
-		if group, ok := hinted(hint.Val()); ok {
-			pipe := s.client.Pipeline()
-			base := s.keys.base(group)
-			score, value := pipe.ZScore(ctx, base+":z", id), pipe.HGet(ctx, base+":h", "-"+id)
-			if err := s.exec(ctx, pipe); err != nil {
-				return "", err
-			}
-			tomb, ok := parseTombstone(id, value.Val())
-			if score.Val() > 0 || ok && tomb.Reason != store.Moved {
-				return group, nil
-			}
-		}
-	}
-	return s.scan(ctx, id, "")
 }
 
 // tidy has a service pruned and its leases clamped.

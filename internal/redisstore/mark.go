@@ -12,14 +12,22 @@ import (
 // Mark implements store.Store. It is tried again, as the same call, until ctx
 // ends or patience does.
 func (s *Store) Mark(ctx context.Context, m store.Mark) (store.Marked, error) {
-	if s.cluster && m.Group == "" {
-		group, err := s.locate(ctx, m.ID)
-		if err != nil || group == "" {
-			return store.Marked{}, err
-		}
-		m.Group = group
+	seq := s.nextSeq()
+	if !s.cluster || m.Group != "" {
+		return s.mark(ctx, m, seq)
 	}
-	seq, give := s.nextSeq(), until(ctx)
+	var marked store.Marked
+	err := s.callWhereItIs(ctx, m.ID, func(group string) (existed bool, err error) {
+		m.Group = group
+		marked, err = s.mark(ctx, m, seq)
+		return marked.Existed, err
+	})
+	return marked, err
+}
+
+// mark is the call of that number in a known group.
+func (s *Store) mark(ctx context.Context, m store.Mark, seq uint64) (store.Marked, error) {
+	give := until(ctx)
 	for try := 0; ; try++ {
 		c := &call{script: markScript, keys: s.ofInstance(m.Group, m.ID), due: 5, group: m.Group, give: give}
 		c.args = []any{s.cfg.Owner, seq, m.Group, s.keys.prefix, m.ID, 0}

@@ -6,7 +6,7 @@
 --       moved: the caller registered the ID elsewhere with stamp
 -- Answers {now, rev, outcome, service, end of the longest lease left or '', own}.
 -- Outcomes: ok, none (no record was ended; with no service if it is not where its hint
--- says), done (this call took effect before), late (nothing was done). own: '1'
+-- says), done (this call by ID took effect before), late (nothing was done). own: '1'
 -- if what stands now covers all calls of this owner before this one.
 local owner, seq, service, prefix, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local mode, stamp = ARGV[7], tonumber(ARGV[8])
@@ -52,7 +52,10 @@ local before = cur or tomb or {stamp = stamp, owner = owner, flag = '0', seq = '
 local row = stands(owner, tonumber(seq), mode == 'any' and 0 or stamp, cur, tomb)
 local act = mode == 'own' and OWN[row] or mode == 'moved' and MOVE[row] or mode == 'any' and ANY[row] or 'nothing'
 -- An own one that ran before has left what shows it.
-if mode ~= 'own' and act ~= 'nothing' and ran(s, nonce) then act = 'nothing' end
+local done = false
+if mode ~= 'own' and (act ~= 'nothing' or not names and mode == 'any' and tomb) and ran(s, nonce) then
+  act, done = 'nothing', mode == 'any' and not names
+end
 local flag, covers = before.flag, act ~= 'nothing' and (mode ~= 'any' or before.owner == owner)
 if act == 'end' then
   if mode == 'own' then
@@ -78,4 +81,4 @@ if s.exists or s.nnotes > 0 then
     if flag == '0' and (not cur or act == 'end') and hint_get(ids, id) == service then redis.call('HDEL', ids, id) end
   end
 end
-return {num(now), s.rev, act == 'end' and cur and 'ok' or 'none', service, left and num(left) or '', covers and '1' or ''}
+return {num(now), s.rev, done and 'done' or act == 'end' and cur and 'ok' or 'none', service, left and num(left) or '', covers and '1' or ''}
