@@ -123,8 +123,8 @@ func (t *topic) show(gone []*Entry, ev evidence, a answer) {
 	g := t.g
 	blind := a.refused != nil || t.failures > 0 || a.jumped ||
 		!t.contact.IsZero() && g.e.cfg.Beat > 0 && g.e.instant == nil && a.at.Sub(t.contact) > g.e.cfg.Beat+time.Second
-	if t.contact.IsZero() {
-		gone = nil // what an earlier reader saw may be long ago
+	if t.contact.IsZero() && t.cur.Load() == nil {
+		gone = nil // what an earlier reader saw may be long ago, and no loop was shown it
 	}
 	since := a.at // no later than that the backend lost what is missing, or answers again
 	switch {
