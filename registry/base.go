@@ -45,7 +45,7 @@ func newOwner() string {
 // newEngine starts the logic on a store.
 func newEngine(s store.Store, owner string, ttl, beat time.Duration, logger *slog.Logger, o *Observer) *core.Engine {
 	return core.New(core.Config{
-		Store: s, Owner: owner, TTL: ttl, Beat: beat, Logger: logger, Hooks: o.hooks(), Decode: new(recent).decodeRecord,
+		Store: s, Owner: owner, TTL: ttl, HeartbeatInterval: beat, Logger: logger, Hooks: o.hooks(), Decode: new(recent).decodeRecord,
 	})
 }
 
@@ -98,7 +98,7 @@ func (b *base) register(ctx context.Context, service ServiceInfo, fresh bool) er
 	if err != nil {
 		return err
 	}
-	registering := core.Registering{Group: service.Name, ID: service.ID, Fresh: fresh, Payload: payload}
+	registering := core.RegisterRequest{Service: service.Name, ID: service.ID, Fresh: fresh, Payload: payload}
 	if b.core.Instant() {
 		// Readers get this very value: it is what they would decode.
 		value, err := decodeService(service.Name, service.ID, 0, payload, nil)
@@ -108,7 +108,7 @@ func (b *base) register(ctx context.Context, service ServiceInfo, fresh bool) er
 		registering.Value = newStored(&value)
 	}
 	if service.Status != "" {
-		registering.Reset = []string{memberHealth, memberNote}
+		registering.ResetOverlay = []string{memberHealth, memberNote}
 	}
 	_, err = b.core.Register(ctx, registering)
 	return failed("register an instance of", service.Name, err)

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/core"
 )
 
@@ -24,8 +24,8 @@ type Membership struct {
 	lost   chan struct{}
 }
 
-// joinPauseMost bounds the pause between two tries to join.
-const joinPauseMost = 500 * time.Millisecond
+// joinPauses are the pauses between two tries to join.
+var joinPauses = backoff.Pauses{Min: 50 * time.Millisecond, Max: 500 * time.Millisecond}
 
 // Join registers a service instance and returns its membership, whose ID is
 // generated when service has none. It keeps trying while the backend is away;
@@ -37,7 +37,7 @@ func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membershi
 		return nil, err
 	}
 	m := &Membership{backend: backend, service: service.Clone(), lost: make(chan struct{})}
-	for try := 0; ; try++ {
+	for try := 1; ; try++ {
 		err := backend.Register(ctx, service)
 		if err == nil {
 			m.listen()
@@ -46,12 +46,7 @@ func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membershi
 		if ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
 			return nil, err
 		}
-		pause := min(joinPauseMost, 50*time.Millisecond<<min(try, 5))
-		t := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if joinPauses.Sleep(ctx, try) != nil {
 			return nil, fmt.Errorf("%w; last: %w", failed("join", service.Name, ctx.Err()), err)
 		}
 	}

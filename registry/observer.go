@@ -55,7 +55,7 @@ func (o *Observer) hooks() core.Hooks {
 		return core.Hooks{}
 	}
 	return core.Hooks{
-		Heartbeat: o.Heartbeat, HeartbeatLate: o.HeartbeatLate, Lost: o.Lost, Healed: o.Healed,
+		Heartbeat: o.Heartbeat, HeartbeatLate: o.HeartbeatLate, Lost: o.Lost, Reregistered: o.Healed,
 		Superseded: o.Superseded, Resync: o.Resync, Read: o.Read, SnapshotAge: o.SnapshotAge, BadRecord: o.BadRecord,
 	}
 }

@@ -139,7 +139,7 @@ func leave(ctx context.Context, backend Backend, id string, m *Membership) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), LeaveTimeout)
 	defer cancel()
 	if m == nil {
-		backend.engine().AwaitUndo(ctx, id)
+		backend.engine().AwaitRollback(ctx, id)
 		return nil
 	}
 	return m.Leave(ctx)

@@ -41,7 +41,7 @@ func visible(e *core.Entry) (info ServiceInfo, over overlay) {
 
 // show sets all of a snapshot.
 func (s *Snapshot) show(service string, view *core.View) {
-	l := view.Memo(makeLists).(*lists)
+	l := view.Cached(makeLists).(*lists)
 	s.Service, s.Instances, s.Others = service, l.instances, l.others
 	s.Revision, s.AsOf, s.Stale, s.confirmed = view.Revision, view.AsOf, view.Stale, view.Confirmed
 }
@@ -59,4 +59,4 @@ func makeNames(c *core.Content) any {
 	return names
 }
 
-func namesOf(view core.View) []string { return view.Memo(makeNames).([]string) }
+func namesOf(view core.View) []string { return view.Cached(makeNames).([]string) }

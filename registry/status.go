@@ -90,7 +90,7 @@ func (b *base) SetStatus(ctx context.Context, serviceID string, status Status, n
 	default:
 		return badService("Status", fmt.Sprintf("%q is none of passing, warning, critical and draining", status))
 	}
-	marked, err := b.core.Mark(ctx, serviceID, set)
+	marked, err := b.core.PatchOverlay(ctx, serviceID, set)
 	if err == nil && !marked.Existed {
 		err = ErrNotFound
 	}
@@ -108,12 +108,12 @@ func quoted(text string) string {
 
 // Drain implements Backend.
 func (b *base) Drain(ctx context.Context, serviceID string) error {
-	return b.drain(ctx, "drain", serviceID, b.core.MarkAndWait, map[string]string{memberDrain: "true"})
+	return b.drain(ctx, "drain", serviceID, b.core.PatchAndWait, map[string]string{memberDrain: "true"})
 }
 
 // Undrain implements Backend.
 func (b *base) Undrain(ctx context.Context, serviceID string) error {
-	return b.drain(ctx, "undrain", serviceID, b.core.Mark, map[string]string{memberDrain: "false", memberDrainNote: ""})
+	return b.drain(ctx, "undrain", serviceID, b.core.PatchOverlay, map[string]string{memberDrain: "false", memberDrainNote: ""})
 }
 
 func (b *base) drain(ctx context.Context, call, serviceID string,

@@ -13,36 +13,36 @@ import (
 const (
 	// behindFirst and behindMost bound the pauses between two questions of how
 	// many watchers are left: short ones at first.
-	behindFirst = 5 * time.Millisecond
-	behindMost  = 200 * time.Millisecond
+	minPollPause = 5 * time.Millisecond
+	maxPollPause = 200 * time.Millisecond
 	// remarkEvery is how often a wait makes sure that the mark still stands.
-	remarkEvery = time.Second
+	verifyInterval = time.Second
 )
 
 // errOtherwise: whoever waits for a mark does not fight over it.
-var errOtherwise = errors.New("another has set it otherwise in the meantime")
+var errOverlayChanged = errors.New("another has set it otherwise in the meantime")
 
 // MarkAndWait is Mark, and then waits until every process that watches the
 // service has taken a state with it. The error of an ended ctx says how many have
 // not. If the backend loses its memory meanwhile, the mark is set again, and
 // watchers get a heartbeat and a second to be known again.
-func (e *Engine) MarkAndWait(ctx context.Context, id string, set map[string]string) (store.Marked, error) {
-	marked, err := e.Mark(ctx, id, set)
+func (e *Engine) PatchAndWait(ctx context.Context, id string, set map[string]string) (store.Marked, error) {
+	marked, err := e.PatchOverlay(ctx, id, set)
 	if err != nil || !marked.Existed {
 		return marked, err
 	}
 	attending, ok := e.store.(store.Attending)
 	if !ok {
-		return marked, e.waitTaken(ctx, marked.Group, id, set)
+		return marked, e.waitAcknowledged(ctx, marked.Group, id, set)
 	}
-	w := drainWait{e: e, group: marked.Group, id: id, set: set, rev: marked.Rev, asked: time.Now()}
-	for pause := behindFirst; ; pause = min(2*pause, behindMost) {
-		watchers, err := attending.Behind(ctx, w.group, id, w.rev)
+	w := drainWait{e: e, service: marked.Group, id: id, set: set, rev: marked.Rev, verifiedAt: time.Now()}
+	for pause := minPollPause; ; pause = min(2*pause, maxPollPause) {
+		watchers, err := attending.Behind(ctx, w.service, id, w.rev)
 		if err != nil && !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 			return marked, err
 		}
 		if err == nil {
-			over, err := w.answered(ctx, watchers)
+			over, err := w.handleAnswer(ctx, watchers)
 			if over || err != nil {
 				return marked, err
 			}
@@ -52,7 +52,7 @@ func (e *Engine) MarkAndWait(ctx context.Context, id string, set map[string]stri
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return marked, waited(ctx, watchers.Behind, err)
+			return marked, waitError(ctx, watchers.Behind, err)
 		case <-e.ctx.Done():
 			t.Stop()
 			return marked, store.ErrClosed
@@ -62,64 +62,64 @@ func (e *Engine) MarkAndWait(ctx context.Context, id string, set map[string]stri
 
 // drainWait is a wait for all watching processes to acknowledge a mark.
 type drainWait struct {
-	e         *Engine
-	group, id string
-	set       map[string]string
-	rev       string    // at which the mark was set last
-	asked     time.Time // when it was last made sure that it stands
+	e           *Engine
+	service, id string
+	set         map[string]string
+	rev         string    // at which the mark was set last
+	verifiedAt  time.Time // when it was last made sure that it stands
 
-	begun   bool      // an answer has come
-	memory  string    // of the backend, as it answered last
-	forgot  bool      // it answered that it does not remember rev
-	unknown time.Time // until when watchers may be unknown to the backend, for it lost its memory
-	leases  time.Time // when the last lease of the processes that were lagging ends
+	begun        bool      // an answer has come
+	memory       string    // of the backend, as it answered last
+	forgotRev    bool      // it answered that it does not remember rev
+	unknownUntil time.Time // until when watchers may be unknown to the backend, for it lost its memory
+	lastLeaseEnd time.Time // when the last lease of the processes that were lagging ends
 }
 
 // answered takes an answer, and reports whether all have acknowledged.
-func (w *drainWait) answered(ctx context.Context, watchers store.Watchers) (over bool, err error) {
+func (w *drainWait) handleAnswer(ctx context.Context, watchers store.Watchers) (over bool, err error) {
 	now, first := time.Now(), !w.begun
 	w.begun = true
-	again := w.e.cfg.Beat + time.Second // by then each watching process is known again
+	again := w.e.cfg.HeartbeatInterval + time.Second // by then each watching process is known again
 	switch {
 	case first && watchers.Lost >= 0 && watchers.Lost < again:
-		w.lost(now.Add(again - watchers.Lost))
-	case !watchers.Kept && !w.forgot, w.memory != "" && watchers.Memory != "" && watchers.Memory != w.memory:
+		w.noteLoss(now.Add(again - watchers.Lost))
+	case !watchers.Kept && !w.forgotRev, w.memory != "" && watchers.Memory != "" && watchers.Memory != w.memory:
 		// What was lagging when the memory was lost may take until its lease would have ended.
-		w.lost(maxTime(now.Add(again), w.leases))
+		w.noteLoss(maxTime(now.Add(again), w.lastLeaseEnd))
 	}
-	w.forgot = !watchers.Kept
+	w.forgotRev = !watchers.Kept
 	if watchers.Memory != "" {
 		w.memory = watchers.Memory
 	}
-	w.leases = now.Add(watchers.Longest)
+	w.lastLeaseEnd = now.Add(watchers.Longest)
 	acknowledged := watchers.Behind == 0
-	if first && acknowledged && w.unknown.IsZero() {
+	if first && acknowledged && w.unknownUntil.IsZero() {
 		return true, nil
 	}
-	if !acknowledged && watchers.Kept && now.Sub(w.asked) < remarkEvery {
+	if !acknowledged && watchers.Kept && now.Sub(w.verifiedAt) < verifyInterval {
 		return false, nil
 	}
-	w.asked = now
-	switch stands, err := w.e.remark(ctx, w.group, w.id, w.set); {
-	case errors.Is(err, errOtherwise):
+	w.verifiedAt = now
+	switch stands, err := w.e.ensurePatched(ctx, w.service, w.id, w.set); {
+	case errors.Is(err, errOverlayChanged):
 		return false, err
 	case err != nil:
 		return false, nil
 	case stands.Changed:
-		if w.rev = stands.Rev; stands.Group != w.group { // it moved
-			w.group, w.memory, w.forgot = stands.Group, "", false
+		if w.rev = stands.Rev; stands.Group != w.service { // it moved
+			w.service, w.memory, w.forgotRev = stands.Group, "", false
 		}
-		w.lost(now.Add(again))
+		w.noteLoss(now.Add(again))
 		return false, nil
 	}
-	return acknowledged && now.After(w.unknown), nil
+	return acknowledged && now.After(w.unknownUntil), nil
 }
 
 // lost notes that watchers may be unknown to the backend until then.
-func (w *drainWait) lost(until time.Time) { w.unknown = maxTime(w.unknown, until) }
+func (w *drainWait) noteLoss(until time.Time) { w.unknownUntil = maxTime(w.unknownUntil, until) }
 
 // remark sets a mark again if the backend lost it. Changed says that it had to.
-func (e *Engine) remark(ctx context.Context, group, id string, set map[string]string) (store.Marked, error) {
+func (e *Engine) ensurePatched(ctx context.Context, group, id string, set map[string]string) (store.Marked, error) {
 	view, err := e.Read(ctx, group)
 	if err != nil {
 		return store.Marked{}, err
@@ -128,19 +128,19 @@ func (e *Engine) remark(ctx context.Context, group, id string, set map[string]st
 		if entry.ID != id {
 			continue
 		}
-		switch missing, other := compareMark(entry.Overlay, set); {
+		switch missing, other := compareOverlay(entry.Overlay, set); {
 		case other:
-			return store.Marked{}, errOtherwise
+			return store.Marked{}, errOverlayChanged
 		case !missing:
 			return store.Marked{Existed: true}, nil
 		}
 	}
-	return e.Mark(ctx, id, set)
+	return e.PatchOverlay(ctx, id, set)
 }
 
 // compareMark reports whether an overlay lacks some of what a mark set, and
 // whether it has another value for some.
-func compareMark(overlay []byte, set map[string]string) (missing, other bool) {
+func compareOverlay(overlay []byte, set map[string]string) (missing, other bool) {
 	members := map[string]json.RawMessage{}
 	_ = json.Unmarshal(overlay, &members) // one that cannot be read has nothing
 	for name, value := range set {
@@ -151,7 +151,7 @@ func compareMark(overlay []byte, set map[string]string) (missing, other bool) {
 	return missing, other
 }
 
-func waited(ctx context.Context, behind int, err error) error {
+func waitError(ctx context.Context, behind int, err error) error {
 	if err != nil {
 		return fmt.Errorf("how many watching processes have not taken it yet is unknown: %w: %w", ctx.Err(), err)
 	}
@@ -163,19 +163,19 @@ func waited(ctx context.Context, behind int, err error) error {
 
 // waitTaken waits until this process's readers have taken what stands now. It
 // fails with errOtherwise once the mark does not stand any longer.
-func (e *Engine) waitTaken(ctx context.Context, name, id string, set map[string]string) error {
-	e.groupsMu.Lock()
-	g := e.groups[name]
-	e.groupsMu.Unlock()
+func (e *Engine) waitAcknowledged(ctx context.Context, name, id string, set map[string]string) error {
+	e.servicesMu.Lock()
+	g := e.services[name]
+	e.servicesMu.Unlock()
 	if g == nil {
 		return nil
 	}
 	g.mu.Lock()
-	if g.topic == nil {
+	if g.hub == nil {
 		g.mu.Unlock()
 		return nil
 	}
-	taken := g.topic.whenTaken()
+	taken := g.hub.whenAcknowledged()
 	g.mu.Unlock()
 	otherwise := make(chan struct{}, 1)
 	stop := e.store.Watch(name, func(n store.Notice) {
@@ -183,7 +183,7 @@ func (e *Engine) waitTaken(ctx context.Context, name, id string, set map[string]
 			if r.ID != id {
 				continue
 			}
-			if missing, other := compareMark(r.Overlay, set); missing || other {
+			if missing, other := compareOverlay(r.Overlay, set); missing || other {
 				select {
 				case otherwise <- struct{}{}:
 				default:
@@ -196,9 +196,9 @@ func (e *Engine) waitTaken(ctx context.Context, name, id string, set map[string]
 	case <-taken:
 		return nil
 	case <-otherwise:
-		return errOtherwise
+		return errOverlayChanged
 	case <-ctx.Done():
-		return waited(ctx, 1, nil)
+		return waitError(ctx, 1, nil)
 	case <-e.ctx.Done():
 		return store.ErrClosed
 	}

@@ -227,7 +227,7 @@ func playDrain(t *testing.T, order []string, gap time.Duration) error {
 	w := &watchedFake{fake: &fake{slow: time.Millisecond}, leases: map[string]watcherEntry{}}
 	open := func(owner string) (*Engine, *process) {
 		p := &process{fakeStore: w.as(owner), w: w}
-		e := New(Config{Store: p, Owner: owner, TTL: testTTL, Beat: testBeat, Logger: slog.New(slog.DiscardHandler),
+		e := New(Config{Store: p, Owner: owner, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
 			Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil }})
 		return e, p
 	}
@@ -267,7 +267,7 @@ func playDrain(t *testing.T, order []string, gap time.Duration) error {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*testTTL)
 			defer cancel()
-			_, err := drainer.MarkAndWait(ctx, "x", map[string]string{"drain": "true"})
+			_, err := drainer.PatchAndWait(ctx, "x", map[string]string{"drain": "true"})
 			mu.Lock()
 			defer mu.Unlock()
 			for _, h := range holders {

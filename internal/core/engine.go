@@ -13,16 +13,16 @@ import (
 )
 
 // patience bounds a call whose caller gave no deadline.
-const patience = 3 * time.Second
+const defaultReadTimeout = 3 * time.Second
 
 // Config configures an Engine.
 type Config struct {
-	Store  store.Store
-	Owner  string        // the id that Store writes as
-	TTL    time.Duration // 0: registrations do not expire, and need no heartbeat
-	Beat   time.Duration
-	Logger *slog.Logger
-	Hooks  Hooks
+	Store             store.Store
+	Owner             string        // the id that Store writes as
+	TTL               time.Duration // 0: registrations do not expire, and need no heartbeat
+	HeartbeatInterval time.Duration
+	Logger            *slog.Logger
+	Hooks             Hooks
 	// Decode makes the value of a record, which nobody else uses yet; an error leaves the record out.
 	Decode func(group string, r *store.Record) (any, error)
 }
@@ -37,41 +37,41 @@ type Engine struct {
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 
-	mu       sync.Mutex
-	closed   bool
-	beating  bool
-	checking bool
-	owned    map[string]*registration
-	beats    *beats                         // of all that is owned; nil when that changed since
-	former   map[string]*formerRegistration // superseded, or their Deregister failed: another one must not end the newer
-	pending  map[string]int                 // registrations under way, by ID
-	ended    map[string]uint64              // of those with one under way: the last call that deregistered the ID meanwhile
-	lost     map[string]map[*lossListener]struct{}
-	healer   healer
-	undoing  map[string]chan struct{} // by ID: registrations being removed whose caller gave up
+	mu               sync.Mutex
+	closed           bool
+	heartbeatRunning bool
+	checkRunning     bool
+	owned            map[string]*registration
+	batch            *heartbeatBatch                // of all that is owned; nil when that changed since
+	former           map[string]*formerRegistration // superseded, or their Deregister failed: another one must not end the newer
+	pending          map[string]int                 // registrations under way, by ID
+	deregisteredSeq  map[string]uint64              // of those with one under way: the last call that deregistered the ID meanwhile
+	lossListeners    map[string]map[*lossListener]struct{}
+	reregisterQueue  reregisterQueue
+	rollbacks        map[string]chan struct{} // by ID: registrations being removed whose caller gave up
 
-	groupsMu sync.Mutex
-	groups   map[string]*group
+	servicesMu sync.Mutex
+	services   map[string]*service
 
-	attender attender
-	health   health
-	bad      badRecords
+	watcherLeases watcherLeases
+	availability  availability
+	bad           badRecords
 }
 
 // New returns an Engine, which owns the store from then on.
 func New(cfg Config) *Engine {
 	e := &Engine{
 		cfg: cfg, store: cfg.Store,
-		owned:   make(map[string]*registration),
-		former:  make(map[string]*formerRegistration),
-		ended:   make(map[string]uint64),
-		pending: make(map[string]int),
-		lost:    make(map[string]map[*lossListener]struct{}),
-		undoing: make(map[string]chan struct{}),
-		groups:  make(map[string]*group),
+		owned:           make(map[string]*registration),
+		former:          make(map[string]*formerRegistration),
+		deregisteredSeq: make(map[string]uint64),
+		pending:         make(map[string]int),
+		lossListeners:   make(map[string]map[*lossListener]struct{}),
+		rollbacks:       make(map[string]chan struct{}),
+		services:        make(map[string]*service),
 	}
-	at := &e.attender
-	at.turn, at.wanted, at.leases = make(chan struct{}, 1), make(map[string]struct{}), make(map[string]time.Time)
+	at := &e.watcherLeases
+	at.sending, at.queue, at.leases = make(chan struct{}, 1), make(map[string]struct{}), make(map[string]time.Time)
 	at.ctx, at.cancel = context.WithCancel(context.Background())
 	e.instant, _ = cfg.Store.(store.Instant)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -87,11 +87,11 @@ func (e *Engine) Close() error {
 	if closed {
 		return nil
 	}
-	e.awaitUndos()
+	e.awaitRollbacks()
 	e.cancel()
 	e.wakeAll()
-	e.endFlights()
-	e.attendNoMore() // once no loop is handed a state any longer
+	e.endPendingReads()
+	e.releaseWatcherLeases() // once no loop is handed a state any longer
 	err := e.store.Close()
 	e.loops.Wait()
 	return err
@@ -105,7 +105,7 @@ func (e *Engine) Instant() bool { return e.instant != nil }
 func (e *Engine) Closed() bool { return e.ctx.Err() != nil }
 
 // alive returns ErrClosed after Close, or ctx's error when that ended.
-func (e *Engine) alive(ctx context.Context) error {
+func (e *Engine) checkOpen(ctx context.Context) error {
 	if e.ctx.Err() != nil {
 		return store.ErrClosed
 	}
@@ -126,7 +126,7 @@ func (e *Engine) start(loop func()) bool {
 }
 
 // enter keeps Close waiting until leave is called. It reports false after Close.
-func (e *Engine) enter() bool {
+func (e *Engine) beginWork() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -136,7 +136,7 @@ func (e *Engine) enter() bool {
 	return true
 }
 
-func (e *Engine) leave() { e.loops.Done() }
+func (e *Engine) endWork() { e.loops.Done() }
 
 // sleep waits, and reports false when the engine closes first.
 func (e *Engine) sleep(d time.Duration) bool {
@@ -157,14 +157,14 @@ type badRecords struct {
 }
 
 // maxBadSeen bounds what is remembered; beyond it a record may be reported again.
-const maxBadSeen = 10_000
+const maxBadRecords = 10_000
 
-func (e *Engine) reportBad(group, id string, why error) {
+func (e *Engine) reportBadRecord(group, id string, why error) {
 	e.bad.mu.Lock()
 	key := [2]string{group, id}
 	seen := e.bad.seen[key]
 	if !seen {
-		if e.bad.seen == nil || len(e.bad.seen) >= maxBadSeen {
+		if e.bad.seen == nil || len(e.bad.seen) >= maxBadRecords {
 			e.bad.seen = make(map[[2]string]bool)
 		}
 		e.bad.seen[key] = true

@@ -11,21 +11,21 @@ import (
 const (
 	// retryMost bounds the pause after a failed beat. Readers that see an expiry
 	// wait a little longer than this before they believe it (see doubt).
-	retryMost = 500 * time.Millisecond
+	maxRetryPause = 500 * time.Millisecond
 	// rewriteEvery is how often a registration is written in full although
 	// nothing was lost, so that what finds its ID does not lapse.
-	rewriteEvery = 8 * time.Hour
+	rewriteInterval = 8 * time.Hour
 )
 
 // heartbeat renews all leases of this engine, one round trip a beat, until the
 // engine closes. Beats are at most one interval apart: jitter only shortens.
-func (e *Engine) heartbeat() {
-	due := time.Now().Add(jittered(e.cfg.Beat))
+func (e *Engine) runHeartbeats() {
+	due := time.Now().Add(jittered(e.cfg.HeartbeatInterval))
 	owed := due // since when a beat that succeeds is due
 	for e.sleep(time.Until(due)) {
 		start := time.Now()
-		done := e.beat(owed)
-		due = start.Add(jittered(e.cfg.Beat))
+		done := e.heartbeat(owed)
+		due = start.Add(jittered(e.cfg.HeartbeatInterval))
 		if done {
 			owed = due
 		}
@@ -36,8 +36,8 @@ func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
 
 // beat renews until everything was renewed or found lost, and hands over what was
 // lost to be healed. It reports false when the time until the next beat was not enough.
-func (e *Engine) beat(due time.Time) (done bool) {
-	todo := e.todo()
+func (e *Engine) heartbeat(due time.Time) (done bool) {
+	todo := e.heartbeatBatch()
 	began := time.Now()
 	for try := 0; len(todo.leases) > 0; try++ {
 		start := time.Now()
@@ -49,43 +49,43 @@ func (e *Engine) beat(due time.Time) (done bool) {
 				group := todo.leases[i].Group
 				failed[group], err = true, renewal.Err
 				if errors.Is(err, store.ErrForeign) {
-					e.reportBad(group, "", err)
+					e.reportBadRecord(group, "", err)
 				}
 				continue
 			}
-			lost = append(lost, e.renewed(todo.of[i], renewal)...)
+			lost = append(lost, e.applyRenewal(todo.services[i], renewal)...)
 		}
 		if e.ctx.Err() != nil {
 			return false
 		}
-		e.heal(lost)
-		e.contact(heartbeats, err)
-		e.cfg.Hooks.heartbeat(todo.n, time.Since(start), err)
+		e.queueReregister(lost)
+		e.noteAvailability(heartbeatRequests, err)
+		e.cfg.Hooks.heartbeat(todo.count, time.Since(start), err)
 		if err == nil {
-			if late := time.Since(due); late > e.cfg.Beat/10 {
-				e.cfg.Hooks.late(late)
+			if late := time.Since(due); late > e.cfg.HeartbeatInterval/10 {
+				e.cfg.Hooks.heartbeatLate(late)
 			}
 			return true
 		}
-		left := e.cfg.Beat - time.Since(began)
+		left := e.cfg.HeartbeatInterval - time.Since(began)
 		if left <= 0 {
 			return false // the next beat is due, for those as well that did not fail
 		}
-		pause := min(retryMost, 50*time.Millisecond<<min(try, 5))
+		pause := min(maxRetryPause, 50*time.Millisecond<<min(try, 5))
 		// Cut to what is left after the jitter, or the last pauses would shrink without end.
 		if !e.sleep(min(left, pause/2+rand.N(pause/2+1))) {
 			return false
 		}
 		// Anew from what is owned: registrations come and go meanwhile.
-		todo = e.todo().in(failed)
+		todo = e.heartbeatBatch().restrictedTo(failed)
 	}
 	return true
 }
 
 // renewed takes a renewal's answer and returns what is to be written again.
-func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
+func (e *Engine) applyRenewal(sent *ownedService, answer store.Renewal) []*registration {
 	now := time.Now()
-	if answer.Outcomes == nil && answer.Overlays == nil && now.Sub(sent.put) < rewriteEvery {
+	if answer.Outcomes == nil && answer.Overlays == nil && now.Sub(sent.oldestWrite) < rewriteInterval {
 		return nil
 	}
 	var again []*registration
@@ -96,7 +96,7 @@ func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
 			if overlay, ok := answer.Overlays[r.id]; ok {
 				r.overlay = overlay
 			}
-			due := now.Sub(r.put) >= rewriteEvery
+			due := now.Sub(r.writtenAt) >= rewriteInterval
 			e.mu.Unlock()
 			if !due {
 				continue
@@ -104,14 +104,14 @@ func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
 		}
 		switch outcome {
 		case store.Superseded:
-			e.drop(r, LossSuperseded)
+			e.loseRegistration(r, LossSuperseded)
 			continue
 		case store.Buried:
-			e.drop(r, LossRemoved)
+			e.loseRegistration(r, LossDeregisteredByOther)
 			continue
 		case store.Lost:
 			e.mu.Lock()
-			keeps, known := e.keeps(r), r.lost && r.healing
+			keeps, known := e.isCurrent(r), r.lost && r.reregistering
 			r.lost = r.lost || keeps
 			e.mu.Unlock()
 			if !keeps {
@@ -120,7 +120,7 @@ func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
 			if known {
 				continue
 			}
-			e.cfg.Hooks.lost(r.group, r.id)
+			e.cfg.Hooks.lost(r.service, r.id)
 		}
 		again = append(again, r)
 	}
@@ -129,4 +129,4 @@ func (e *Engine) renewed(sent *ownGroup, answer store.Renewal) []*registration {
 
 // keeps reports whether a registration was neither deregistered nor is just
 // being replaced. e.mu is held.
-func (e *Engine) keeps(r *registration) bool { return e.owned[r.id] == r && e.pending[r.id] == 0 }
+func (e *Engine) isCurrent(r *registration) bool { return e.owned[r.id] == r && e.pending[r.id] == 0 }

@@ -60,9 +60,9 @@ func TestRetriesAreCloseAndUncapped(t *testing.T) {
 				e := start(t, f, "alpha")
 				stamp := register(t, e, "g", "a", "x")
 				pass(10 * time.Second)
-				most, away, back := retryMost, func() { f.set(func() { f.down = true }) }, func() { f.set(func() { f.down = false }) }
+				most, away, back := maxRetryPause, func() { f.set(func() { f.down = true }) }, func() { f.set(func() { f.down = false }) }
 				if how == "frozen" {
-					most, away, back = retryMost+fakeTimeout, f.freeze, f.thaw
+					most, away, back = maxRetryPause+fakeTimeout, f.freeze, f.thaw
 				}
 				away()
 				pass(testBeat)
@@ -86,7 +86,7 @@ func TestHealingRestoresAllOfIt(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		var healed []string
-		e.cfg.Hooks.Healed = func(_, id string) { healed = append(healed, id) }
+		e.cfg.Hooks.Reregistered = func(_, id string) { healed = append(healed, id) }
 		stamp := register(t, e, "g", "a", "payload")
 		f.set(func() { // somebody sets something
 			r := *f.group("g").recs["a"]
@@ -112,7 +112,7 @@ func TestHealingRestoresAllOfIt(t *testing.T) {
 
 func TestHealingMany(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		const n = 2*healBatch + 1
+		const n = 2*maxReregisterBatch + 1
 		e := start(t, f, "alpha")
 		for i := range n {
 			register(t, e, "g", fmt.Sprint("i", i), "x")
@@ -134,13 +134,13 @@ func TestASickGroupDoesNotStarveTheOthers(t *testing.T) {
 		began := time.Now()
 		pass(5 * time.Minute)
 		// A beat that still retries for the sick one ends when the next is due.
-		if longest, _ := f.gap("good", began); longest > testBeat+retryMost {
+		if longest, _ := f.gap("good", began); longest > testBeat+maxRetryPause {
 			t.Errorf("the good group's beats are up to %v apart", longest)
 		}
 		if got := names(read(t, e, "good")); len(got) != 1 {
 			t.Error("the good instance has expired")
 		}
-		if longest, _ := f.gap("sick", began.Add(testBeat)); longest > retryMost {
+		if longest, _ := f.gap("sick", began.Add(testBeat)); longest > maxRetryPause {
 			t.Errorf("the sick group's retries are up to %v apart", longest)
 		}
 	})
@@ -155,7 +155,7 @@ func TestAFailedBeatIsRetriedInsideItsInterval(t *testing.T) {
 			f.set(func() { f.down = true })
 			pass(300 * time.Millisecond)
 			f.set(func() { f.down = false })
-			pass(retryMost)
+			pass(maxRetryPause)
 			f.mu.Lock()
 			left := f.group("g").recs["a"].Expires - f.now()
 			f.mu.Unlock()
@@ -213,7 +213,7 @@ func TestABuriedRegistrationStops(t *testing.T) {
 			t.Fatalf("%q, %v", group, err)
 		}
 		pass(testBeat + time.Second)
-		if !slices.Equal(told, []Loss{LossRemoved}) {
+		if !slices.Equal(told, []Loss{LossDeregisteredByOther}) {
 			t.Errorf("told %v", told)
 		}
 		f.loseAll()

@@ -34,7 +34,7 @@ func start(t *testing.T, f *fake, owner string) *Engine {
 func startOn(t *testing.T, s store.Store, owner string) *Engine {
 	t.Helper()
 	e := New(Config{
-		Store: s, Owner: owner, TTL: testTTL, Beat: testBeat, Logger: slog.New(slog.DiscardHandler),
+		Store: s, Owner: owner, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
 		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
 	})
 	t.Cleanup(func() {
@@ -47,7 +47,7 @@ func startOn(t *testing.T, s store.Store, owner string) *Engine {
 
 func register(t *testing.T, e *Engine, group, id, payload string) int64 {
 	t.Helper()
-	stamp, err := e.Register(t.Context(), Registering{Group: group, ID: id, Payload: []byte(payload)})
+	stamp, err := e.Register(t.Context(), RegisterRequest{Service: group, ID: id, Payload: []byte(payload)})
 	if err != nil {
 		t.Fatalf("Register %s: %v", id, err)
 	}

@@ -7,7 +7,7 @@ type Hooks struct {
 	Heartbeat     func(instances int, took time.Duration, err error)
 	HeartbeatLate func(late time.Duration)
 	Lost          func(service, id string)
-	Healed        func(service, id string)
+	Reregistered  func(service, id string)
 	Superseded    func(service, id string, removed bool)
 	Resync        func(service, reason string)
 	Read          func(service, kind string, took time.Duration, err error)
@@ -29,7 +29,7 @@ func (h *Hooks) heartbeat(n int, took time.Duration, err error) {
 	}
 }
 
-func (h *Hooks) late(d time.Duration) {
+func (h *Hooks) heartbeatLate(d time.Duration) {
 	if h.HeartbeatLate != nil {
 		h.HeartbeatLate(d)
 	}
@@ -41,9 +41,9 @@ func (h *Hooks) lost(service, id string) {
 	}
 }
 
-func (h *Hooks) healed(service, id string) {
-	if h.Healed != nil {
-		h.Healed(service, id)
+func (h *Hooks) reregistered(service, id string) {
+	if h.Reregistered != nil {
+		h.Reregistered(service, id)
 	}
 }
 

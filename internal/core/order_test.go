@@ -117,7 +117,7 @@ func TestWhatComesBackIsWhatStood(t *testing.T) {
 }
 
 func registerID(e *Engine, id, payload string) error {
-	_, err := e.Register(context.Background(), Registering{Group: "g", ID: id, Payload: []byte(payload)})
+	_, err := e.Register(context.Background(), RegisterRequest{Service: "g", ID: id, Payload: []byte(payload)})
 	return err
 }
 
@@ -205,7 +205,7 @@ func TestTheOvertakenStandsWhenTheLaterFails(t *testing.T) {
 // A registration that was found, when it was sent again, to have been ended by
 // another is not kept alive, and says so.
 func TestARegistrationThatWasEndedSinceIsLost(t *testing.T) {
-	for outcome, want := range map[store.Outcome]Loss{store.Superseded: LossSuperseded, store.Buried: LossRemoved} {
+	for outcome, want := range map[store.Outcome]Loss{store.Superseded: LossSuperseded, store.Buried: LossDeregisteredByOther} {
 		bubble(t, func(t *testing.T, f *fake) {
 			e := startOn(t, &endedSince{f.as("alpha"), outcome}, "alpha")
 			if err := registerID(e, "i", "a"); err != nil {
@@ -253,7 +253,7 @@ func TestDeregisterEndsWhatAFailedMoveLeft(t *testing.T) {
 		if err := registerID(e, "i", "x"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := e.Register(t.Context(), Registering{Group: "new", ID: "i", Payload: []byte("y")}); err == nil {
+		if _, err := e.Register(t.Context(), RegisterRequest{Service: "new", ID: "i", Payload: []byte("y")}); err == nil {
 			t.Fatal("the move did not fail")
 		}
 		f.set(func() {

@@ -15,36 +15,36 @@ import (
 // share a request, but only one that starts after their call. What fails in
 // passing is tried again until ctx ends or patience does.
 func (e *Engine) Read(ctx context.Context, name string) (v View, err error) {
-	err = e.read(ctx, name, &v)
+	err = e.readInto(ctx, name, &v)
 	return v, err
 }
 
 // read writes its result in place and leaves Read small enough to be inlined,
 // because copying a View takes a good part of what reading memory does.
-func (e *Engine) read(ctx context.Context, name string, v *View) error {
-	if err := e.alive(ctx); err != nil {
+func (e *Engine) readInto(ctx context.Context, name string, v *View) error {
+	if err := e.checkOpen(ctx); err != nil {
 		return err
 	}
 	if e.instant != nil {
-		content, err := e.readInstant(name)
+		content, err := e.readInMemory(name)
 		if err == nil {
 			v.Content, v.AsOf = content, time.Now()
 		}
 		return err
 	}
-	g := e.group(name)
-	defer e.release(g)
-	give := giveUp(ctx)
+	g := e.acquireService(name)
+	defer e.releaseService(g)
+	give := readDeadline(ctx)
 	var failed error // of the last try
 	for try := 0; ; try++ {
-		f := g.fly("", ctx.Done() == nil)
+		f := g.requestRead("", ctx.Done() == nil)
 		if over := ctx.Done(); over == nil {
 			<-f.done // one channel less to wait for, which all callers share
 		} else {
 			select {
 			case <-f.done:
 			case <-over:
-				return because(ctx.Err(), failed)
+				return withLastFailure(ctx.Err(), failed)
 			}
 		}
 		if f.err == nil {
@@ -52,7 +52,7 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 			return nil
 		}
 		failed = f.err
-		if err := e.pause(ctx, give, try, failed); err != nil {
+		if err := e.pauseBeforeRetry(ctx, give, try, failed); err != nil {
 			return err
 		}
 	}
@@ -60,12 +60,12 @@ func (e *Engine) read(ctx context.Context, name string, v *View) error {
 
 // pauseMost bounds the pause before a read that failed is tried again, well below
 // what restarts the time that an outage must be over (see outage.settle).
-const pauseMost = doubt / 3
+const maxReadPause = expiryGrace / 3
 
 // pause waits before a read that failed is tried again. It returns the error to
 // give up with when that is of no use or there is no time left.
-func (e *Engine) pause(ctx context.Context, give time.Time, try int, failed error) error {
-	pause := min(pauseMost, 10*time.Millisecond<<min(try, 5))
+func (e *Engine) pauseBeforeRetry(ctx context.Context, give time.Time, try int, failed error) error {
+	pause := min(maxReadPause, 10*time.Millisecond<<min(try, 5))
 	pause = pause/2 + rand.N(pause/2)
 	if !errors.Is(failed, store.ErrUnavailable) || errors.Is(failed, store.ErrRefused) || time.Until(give) < pause {
 		return failed
@@ -76,15 +76,15 @@ func (e *Engine) pause(ctx context.Context, give time.Time, try int, failed erro
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		return because(ctx.Err(), failed)
+		return withLastFailure(ctx.Err(), failed)
 	case <-e.ctx.Done():
 		return store.ErrClosed
 	}
 }
 
 // giveUp is when a read stops trying.
-func giveUp(ctx context.Context) time.Time {
-	give := time.Now().Add(patience)
+func readDeadline(ctx context.Context) time.Time {
+	give := time.Now().Add(defaultReadTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(give) {
 		return d
 	}
@@ -92,7 +92,7 @@ func giveUp(ctx context.Context) time.Time {
 }
 
 // because is the error of an ended context, with why the last try had failed, if one had.
-func because(ended, failed error) error {
+func withLastFailure(ended, failed error) error {
 	if failed == nil {
 		return ended
 	}
@@ -102,42 +102,42 @@ func because(ended, failed error) error {
 // ReadLeases returns what lives in a group with the ends of the leases, which
 // takes reading all of it. What fails in passing is tried again, as by Read.
 func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) {
-	if err := e.alive(ctx); err != nil {
+	if err := e.checkOpen(ctx); err != nil {
 		return nil, err
 	}
 	if e.instant != nil {
-		content, err := e.readInstant(name)
+		content, err := e.readInMemory(name)
 		if err != nil {
 			return nil, err
 		}
 		return content.Entries, nil
 	}
-	give := giveUp(ctx)
+	give := readDeadline(ctx)
 	var failed error // of the last try
 	for try := 0; ; try++ {
-		entries, err := e.tryReadLeases(ctx, name)
+		entries, err := e.readLeasesOnce(ctx, name)
 		if err == nil {
 			return entries, nil
 		}
 		if ctx.Err() != nil {
-			return nil, because(ctx.Err(), failed)
+			return nil, withLastFailure(ctx.Err(), failed)
 		}
 		failed = err
-		if err := e.pause(ctx, give, try, failed); err != nil {
+		if err := e.pauseBeforeRetry(ctx, give, try, failed); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (e *Engine) tryReadLeases(ctx context.Context, name string) ([]*Entry, error) {
+func (e *Engine) readLeasesOnce(ctx context.Context, name string) ([]*Entry, error) {
 	type answer struct {
 		r   store.Reading
 		err error
 	}
-	g := e.group(name)
-	defer e.release(g)
+	g := e.acquireService(name)
+	defer e.releaseService(g)
 	g.mu.Lock()
-	known := store.Known{Prove: g.outage.unproven != nil}
+	known := store.Known{Prove: g.outage.expected != nil}
 	g.mu.Unlock()
 	done, start := make(chan answer, 1), time.Now()
 	e.store.Read(name, known, func(r store.Reading, err error) { done <- answer{r, err} })
@@ -148,9 +148,9 @@ func (e *Engine) tryReadLeases(ctx context.Context, name string) ([]*Entry, erro
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		var t truth
-		g.outage.learn(t.full(&group{e: e, name: name}, &a.r))
-		return t.sorted, g.outage.settle(&t, a.r.Refused, start, time.Now())
+		var t serviceState
+		g.outage.applyEvidence(t.applyFull(&service{e: e, name: name}, &a.r))
+		return t.live, g.outage.verify(&t, a.r.Refused, start, time.Now())
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-e.ctx.Done():
@@ -158,7 +158,7 @@ func (e *Engine) tryReadLeases(ctx context.Context, name string) ([]*Entry, erro
 	}
 }
 
-func (e *Engine) readInstant(name string) (*Content, error) {
+func (e *Engine) readInMemory(name string) (*Content, error) {
 	r, err := e.instant.Current(name)
 	if err != nil {
 		return nil, err
@@ -167,7 +167,7 @@ func (e *Engine) readInstant(name string) (*Content, error) {
 		return content.(*Content), nil
 	}
 	return r.Memo.Get(func() any {
-		c := &Content{Entries: make([]*Entry, len(r.Records)), Revision: number(r.Rev)}
+		c := &Content{Entries: make([]*Entry, len(r.Records)), Revision: revisionNumber(r.Rev)}
 		for i, rec := range r.Records {
 			c.Entries[i] = &Entry{Record: rec, Value: rec.Value}
 		}
@@ -179,19 +179,19 @@ func (e *Engine) readInstant(name string) (*Content, error) {
 // each change, until ctx ends, the loop breaks or the engine closes.
 func (e *Engine) Watch(ctx context.Context, name string) iter.Seq[View] {
 	return func(yield func(View) bool) {
-		if e.alive(ctx) != nil {
+		if e.checkOpen(ctx) != nil {
 			return
 		}
-		t := e.watch(name)
-		defer e.unwatch(t)
-		r := t.join()
-		defer t.part(r)
-		defer r.heed(ctx)()
-		for s := t.next(ctx, r); s != nil; s = t.next(ctx, r) {
+		t := e.acquireHub(name)
+		defer e.releaseHub(t)
+		r := t.subscribe()
+		defer t.unsubscribe(r)
+		defer r.wakeWhenDone(ctx)()
+		for s := t.awaitState(ctx, r); s != nil; s = t.awaitState(ctx, r) {
 			if !yield(s.view(t)) {
 				return
 			}
-			t.took(r, s.serial)
+			t.acknowledge(r, s.version)
 		}
 	}
 }

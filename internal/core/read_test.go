@@ -90,8 +90,8 @@ func TestReadTriesAgainForAWhile(t *testing.T) {
 		f.set(func() { f.down = true })
 		began = time.Now()
 		_, err := e.Read(t.Context(), "g")
-		if !errors.Is(err, store.ErrUnavailable) || time.Since(began) > patience {
-			t.Errorf("failed after %v with %v, want ErrUnavailable within %v", time.Since(began), err, patience)
+		if !errors.Is(err, store.ErrUnavailable) || time.Since(began) > defaultReadTimeout {
+			t.Errorf("failed after %v with %v, want ErrUnavailable within %v", time.Since(began), err, defaultReadTimeout)
 		}
 	})
 }
@@ -165,15 +165,15 @@ func TestUnchangedContentIsShared(t *testing.T) {
 // What cannot be read any more is left out, however that was learned.
 func TestADeltaLeavesOutWhatCannotBeRead(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		g := &group{e: start(t, f, "alpha"), name: "g"}
+		g := &service{e: start(t, f, "alpha"), name: "g"}
 		records := []*store.Record{{ID: "i", Stamp: 1, TTL: time.Second}, {ID: "j", Stamp: 2, TTL: time.Second}}
-		g.truth.delta(g, &store.Reading{Kind: store.Delta, Rev: "1", Records: records})
+		g.state.applyDelta(g, &store.Reading{Kind: store.Delta, Rev: "1", Records: records})
 		unreadable := &store.Reading{Kind: store.Delta, Rev: "2", Bad: []string{"i", "unknown"}}
-		if gone := g.truth.gone(unreadable); len(gone) != 1 || gone[0].ID != "i" {
+		if gone := g.state.endedBy(unreadable); len(gone) != 1 || gone[0].ID != "i" {
 			t.Errorf("gone are %v", gone)
 		}
-		g.truth.delta(g, unreadable)
-		if got := names(View{Content: g.truth.view()}); !slices.Equal(got, []string{"j"}) {
+		g.state.applyDelta(g, unreadable)
+		if got := names(View{Content: g.state.content()}); !slices.Equal(got, []string{"j"}) {
 			t.Errorf("left are %v", got)
 		}
 	})
@@ -188,13 +188,13 @@ func TestAFullReadingDecodesWhatChanged(t *testing.T) {
 			r.Payload = nil
 			return v, nil
 		}
-		g := &group{e: e, name: "g"}
+		g := &service{e: e, name: "g"}
 		full := func(rev, first, overlay string) []*Entry {
-			g.truth.full(g, &store.Reading{Rev: rev, Records: []*store.Record{
+			g.state.applyFull(g, &store.Reading{Rev: rev, Records: []*store.Record{
 				{ID: "a", Owner: "o", Stamp: 1, Payload: []byte(first), Overlay: []byte(overlay)},
 				{ID: "b", Owner: "o", Stamp: 2, Payload: []byte("b")},
 			}})
-			return g.truth.view().Entries
+			return g.state.content().Entries
 		}
 		was := full("1", "a", "")
 		if same := full("2", "a", ""); same[0] != was[0] || same[1] != was[1] {
@@ -248,7 +248,7 @@ func TestReadOfLeasesTriesAgain(t *testing.T) {
 		if _, err := e.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("without a backend: %v", err)
 		}
-		if took := time.Since(before); took > patience {
+		if took := time.Since(before); took > defaultReadTimeout {
 			t.Errorf("it gave up after %v", took)
 		}
 	})

@@ -30,19 +30,19 @@ type View struct {
 type Content struct {
 	Entries  []*Entry // live, in order
 	Revision uint64   // compare for equality only
-	memo     store.Memo
+	cached   store.Memo
 }
 
 // Memo returns what the caller makes of this content, made once.
-func (c *Content) Memo(make func(*Content) any) any {
-	if v, ok := c.memo.Known(); ok {
+func (c *Content) Cached(make func(*Content) any) any {
+	if v, ok := c.cached.Known(); ok {
 		return v
 	}
-	return c.memo.Get(func() any { return make(c) })
+	return c.cached.Get(func() any { return make(c) })
 }
 
 // number makes a revision's number of its text and of what readers see differently.
-func number(rev string, but ...string) uint64 {
+func revisionNumber(rev string, but ...string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(rev))
 	for _, id := range but {
@@ -65,7 +65,7 @@ func (e *Entry) Revision() uint64 {
 	return h.Sum64()
 }
 
-func compare(a, b *Entry) int {
+func compareEntries(a, b *Entry) int {
 	switch {
 	case a.Before(b.Record):
 		return -1
@@ -76,8 +76,8 @@ func compare(a, b *Entry) int {
 }
 
 // insert returns a copy of a sorted list with one entry more.
-func insert(list []*Entry, e *Entry) []*Entry {
-	i, _ := slices.BinarySearchFunc(list, e, compare)
+func insertSorted(list []*Entry, e *Entry) []*Entry {
+	i, _ := slices.BinarySearchFunc(list, e, compareEntries)
 	out := make([]*Entry, len(list)+1)
 	copy(out, list[:i])
 	out[i] = e

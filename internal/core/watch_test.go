@@ -76,7 +76,7 @@ func TestWatchDropsTheExpiredWithinASecond(t *testing.T) {
 		pass(20 * time.Second)
 		w.want(false, "lives")
 		gone := w.first(0, lacks("dies"))
-		if gone < 5*time.Second+retryMost || gone > 6*time.Second {
+		if gone < 5*time.Second+maxRetryPause || gone > 6*time.Second {
 			t.Errorf("it expired after 5s and was dropped after %v: want within a second, but not before its owner could retry", gone)
 		}
 		if at := w.first(0, isStale); at >= 0 {
@@ -89,7 +89,7 @@ func TestWatchKeepsWhatIsRenewedLate(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		r := f.add("g", "a", testTTL, testBeat, 5*time.Second)
 		w := watch(t, start(t, f, "alpha"), "g")
-		pass(5*time.Second + retryMost)
+		pass(5*time.Second + maxRetryPause)
 		f.set(func() { // its owner heals
 			again := *r
 			again.Expires += time.Hour.Microseconds()
@@ -206,10 +206,10 @@ func TestAFailureInPassingIsNotShown(t *testing.T) {
 		f.add("g", "a", testTTL, testBeat, time.Hour)
 		e := start(t, f, "alpha")
 		w := watch(t, e, "g")
-		g := e.group("g")
-		defer e.release(g)
+		g := e.acquireService("g")
+		defer e.releaseService(g)
 		f.set(func() { f.down = true })
-		g.join(resyncCheck)
+		g.sharedRead(resyncCheck)
 		pass(time.Millisecond)
 		f.set(func() { f.down = false })
 		pass(time.Minute)
@@ -259,10 +259,10 @@ func TestPushesDuringAReadFollowIt(t *testing.T) {
 			e := start(t, f, "alpha")
 			f.add("g", "a", testTTL, testBeat, time.Hour)
 			w := watch(t, e, "g")
-			g := e.group("g")
-			defer e.release(g)
+			g := e.acquireService("g")
+			defer e.releaseService(g)
 			f.set(func() { f.slow, f.late = 100*time.Millisecond, late })
-			g.join(resyncGap)
+			g.sharedRead(resyncGap)
 			pass(10 * time.Millisecond)
 			f.add("g", "b", testTTL, testBeat, time.Hour)
 			f.end("g", "a", store.Left)

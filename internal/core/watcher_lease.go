@@ -15,33 +15,33 @@ import (
 //
 // Its fields are guarded by the group's lock unless atomic.
 type watcherLease struct {
-	needed bool                      // there are drains by other processes
-	until  atomic.Pointer[time.Time] // the backend keeps the lease until then at least; nil before there is one
-	number uint64                    // of the lease: it grows when one begins that does not follow the one before without a gap
-	read   bool                      // a read that began after the lease has landed
+	needed     bool                      // there are drains by other processes
+	validUntil atomic.Pointer[time.Time] // the backend keeps the lease until then at least; nil before there is one
+	number     uint64                    // of the lease: it grows when one begins that does not follow the one before without a gap
+	stateRead  bool                      // a read that began after the lease has landed
 	// doubted: the backend may have lost its memory, and the lease with it.
-	doubted  bool
-	failures int
-	err      error // why there is none, once that shows
-	refused  bool  // the backend accepts no writes, neither leases nor drains
-	denied   bool  // this user has no right to take one: drains do not know of its loops
+	uncertain bool
+	failures  int
+	err       error // why there is none, once that shows
+	refused   bool  // the backend accepts no writes, neither leases nor drains
+	denied    bool  // this user has no right to take one: drains do not know of its loops
 }
 
 // stands reports whether loops may be handed what the backend says.
-func (l *watcherLease) stands() bool {
-	return !l.needed || l.denied || l.read && !l.doubted && !l.lapsed()
+func (l *watcherLease) valid() bool {
+	return !l.needed || l.denied || l.stateRead && !l.uncertain && !l.mayHaveEnded()
 }
 
 // lapsed reports whether the lease may have ended for want of a renewal. It needs
 // no lock where the lease is needed and was had.
-func (l *watcherLease) lapsed() bool {
-	until := l.until.Load()
+func (l *watcherLease) mayHaveEnded() bool {
+	until := l.validUntil.Load()
 	return until != nil && time.Now().After(*until)
 }
 
 // result takes the answer to a renewal that was begun at start. It reports whether
 // the state has to be read, because it was not under this lease.
-func (l *watcherLease) result(start time.Time, ttl time.Duration, r store.Attended) (read bool) {
+func (l *watcherLease) renewed(start time.Time, ttl time.Duration, r store.Attended) (read bool) {
 	if r.Err != nil {
 		l.failures++
 		l.denied = errors.Is(r.Err, store.ErrDenied)
@@ -51,24 +51,24 @@ func (l *watcherLease) result(start time.Time, ttl time.Duration, r store.Attend
 		}
 		return l.failures == 1 && l.number == 0
 	}
-	unbroken := r.Kept && l.number > 0 && !l.lapsed()
+	unbroken := r.Kept && l.number > 0 && !l.mayHaveEnded()
 	until := start.Add(ttl)
-	l.until.Store(&until)
-	l.failures, l.err, l.refused, l.denied, l.doubted = 0, nil, false, false, false
+	l.validUntil.Store(&until)
+	l.failures, l.err, l.refused, l.denied, l.uncertain = 0, nil, false, false, false
 	if unbroken {
 		return false
 	}
 	l.number++
-	l.read = false
+	l.stateRead = false
 	return true
 }
 
 // landed takes a read that was begun under the lease of that number. changed: it
 // brought a whole state instead of what changed, so that the backend may have
 // lost its memory. It reports whether loops may be handed states again.
-func (l *watcherLease) landed(number uint64, changed bool) (again bool) {
-	again = !l.read && number > 0 && number == l.number
-	l.read = l.read || again
-	l.doubted = l.doubted || changed && l.needed
+func (l *watcherLease) readFinished(number uint64, changed bool) (again bool) {
+	again = !l.stateRead && number > 0 && number == l.number
+	l.stateRead = l.stateRead || again
+	l.uncertain = l.uncertain || changed && l.needed
 	return again
 }

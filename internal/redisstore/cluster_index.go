@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/rollcall-sd/rollcall/internal/core/line"
+	"github.com/rollcall-sd/rollcall/internal/batch"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -21,12 +21,12 @@ const indexPatience = 300 * time.Millisecond
 // index has the lines of the catalog and the hints, by key.
 type index struct {
 	mu     sync.Mutex
-	lines  map[string]*line.Line[writeOp]
+	lines  map[string]*batch.Batcher[writeOp]
 	closed bool
 }
 
 // indexLine returns the line of a key, or nil when the store is closed.
-func (s *Store) indexLine(key string) *line.Line[writeOp] {
+func (s *Store) indexLine(key string) *batch.Batcher[writeOp] {
 	s.index.mu.Lock()
 	defer s.index.mu.Unlock()
 	if s.index.closed {
@@ -34,9 +34,9 @@ func (s *Store) indexLine(key string) *line.Line[writeOp] {
 	}
 	l := s.index.lines[key]
 	if l == nil {
-		l = line.New(s.sendIndex)
+		l = batch.New(s.sendIndex)
 		if s.index.lines == nil {
-			s.index.lines = make(map[string]*line.Line[writeOp])
+			s.index.lines = make(map[string]*batch.Batcher[writeOp])
 		}
 		s.index.lines[key] = l
 	}
@@ -44,7 +44,7 @@ func (s *Store) indexLine(key string) *line.Line[writeOp] {
 }
 
 func (s *Store) sendIndex(ops []writeOp) {
-	b := &batch{store: s, puts: make(map[string]*putCall)}
+	b := &writeBatch{store: s, puts: make(map[string]*putCall)}
 	for _, op := range ops {
 		op.add(b)
 	}

@@ -25,7 +25,7 @@ type locateCall struct {
 
 func (o *locateOp) size() int { return callBytes }
 
-func (o *locateOp) add(b *batch) {
+func (o *locateOp) add(b *writeBatch) {
 	if o.ctx.Err() != nil {
 		o.err = o.ctx.Err()
 		close(o.done)

@@ -38,7 +38,7 @@ func (o *putOp) size() int {
 	return callBytes + len(o.put.Payload) + len(o.put.Overlay) + len(o.put.ID)
 }
 
-func (o *putOp) add(b *batch) {
+func (o *putOp) add(b *writeBatch) {
 	if o.ctx.Err() != nil {
 		o.err = o.ctx.Err()
 		close(o.done)

@@ -45,7 +45,7 @@ type renewOp struct {
 
 func (o *renewOp) size() int { return callBytes * len(o.leases) }
 
-func (o *renewOp) add(b *batch) {
+func (o *renewOp) add(b *writeBatch) {
 	s := o.store
 	if o.ctx.Err() != nil || len(o.leases) == 0 {
 		for i := range o.answers {

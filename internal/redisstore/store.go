@@ -7,14 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/rollcall-sd/rollcall/internal/core/line"
+	"github.com/rollcall-sd/rollcall/internal/backoff"
+	"github.com/rollcall-sd/rollcall/internal/batch"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -53,9 +53,9 @@ type Store struct {
 	seq    atomic.Uint64
 	clock  clock
 
-	reads      *line.Line[*readOp] // of what is known already, and of the catalog
-	wholes     *line.Line[*readOp] // of what is not: long ones do not hold up the others
-	writes     *line.Line[writeOp]
+	reads      *batch.Batcher[*readOp] // of what is known already, and of the catalog
+	wholes     *batch.Batcher[*readOp] // of what is not: long ones do not hold up the others
+	writes     *batch.Batcher[writeOp]
 	batchBytes int // that writes may travel together; only the line of writes uses it
 	sub        *subscription
 	index      index
@@ -87,9 +87,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.timeout = min(s.timeout, max(cfg.Beat, 50*time.Millisecond))
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.reads = line.New((&readLine{store: s}).send)
-	s.wholes = line.New((&readLine{store: s, least: whole}).send)
-	s.writes, s.batchBytes = line.NewBounded(s.sendWrites, s.takeWrites), maxBatchBytes
+	s.reads = batch.New((&readLine{store: s}).send)
+	s.wholes = batch.New((&readLine{store: s, least: whole}).send)
+	s.writes, s.batchBytes = batch.NewBounded(s.sendWrites, s.takeWrites), maxBatchBytes
 	s.sub = newSubscription(s)
 	if err := s.probe(ctx); err != nil {
 		s.cancel()
@@ -231,24 +231,20 @@ func until(ctx context.Context) time.Time {
 	return limit
 }
 
+// callPauses are the pauses between two tries of a call.
+var callPauses = backoff.Pauses{Min: 20 * time.Millisecond, Max: 320 * time.Millisecond}
+
 // pause waits a short while with jitter before a call is tried again; it
 // reports false when there is no time left for that.
 func (s *Store) pause(ctx context.Context, give time.Time, try int) bool {
-	d := time.Duration(20<<min(try, 4)) * time.Millisecond
-	d = d/2 + rand.N(d/2)
+	d := callPauses.After(try + 1)
 	if time.Until(give) < d {
 		return false
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	case <-s.ctx.Done():
-		return false
-	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	return backoff.Sleep(ctx, d) == nil
 }
 
 // passing reports whether a call that failed so may succeed when tried again.

@@ -3,13 +3,13 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -18,9 +18,10 @@ const (
 	// asked for a sign of life, once a beat otherwise; one that does not give it
 	// by the next time is replaced.
 	pingLeast = time.Second
-	// reconnectMost bounds the pause before the next try to subscribe.
-	reconnectMost = 500 * time.Millisecond
 )
+
+// resubscribePauses are the pauses between two tries to subscribe.
+var resubscribePauses = backoff.Pauses{Min: 25 * time.Millisecond, Max: 500 * time.Millisecond}
 
 // subscription is a registry's one subscribed connection. It calls its
 // listeners in the order of the messages, from one goroutine.
@@ -160,12 +161,7 @@ func (s *subscription) receive() {
 		s.conn = nil
 		s.mu.Unlock()
 		_ = conn.Close()
-		pause := min(reconnectMost, time.Duration(25<<min(try, 5))*time.Millisecond)
-		t := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if resubscribePauses.Sleep(ctx, try+1) != nil {
 			return
 		}
 	}

@@ -12,13 +12,13 @@ import (
 // after the other. Heartbeats go first.
 type writeOp interface {
 	// add puts what it has to say into the batch.
-	add(b *batch)
+	add(b *writeBatch)
 	// size is about how many bytes it takes on the line.
 	size() int
 }
 
 // batch is what travels together.
-type batch struct {
+type writeBatch struct {
 	store  *Store
 	calls  []*call
 	finish []func()
@@ -61,7 +61,7 @@ func (s *Store) adapt(bytes int, took time.Duration, late bool) {
 }
 
 func (s *Store) sendWrites(ops []writeOp) {
-	b := &batch{store: s, puts: make(map[string]*putCall)}
+	b := &writeBatch{store: s, puts: make(map[string]*putCall)}
 	bytes := 0
 	for _, op := range ops {
 		bytes += op.size()
@@ -110,7 +110,7 @@ func (c *call) wrote() bool {
 // late reports whether a call came after its deadline.
 func (c *call) late() bool { return text(c.reply, 1) == "late" || text(c.reply, 2) == "late" }
 
-func (b *batch) send(c *call, finish func()) {
+func (b *writeBatch) send(c *call, finish func()) {
 	b.calls = append(b.calls, c)
 	b.finish = append(b.finish, finish)
 }
@@ -125,7 +125,7 @@ type single struct {
 
 func (o *single) size() int { return callBytes }
 
-func (o *single) add(b *batch) {
+func (o *single) add(b *writeBatch) {
 	if o.ctx.Err() != nil { // nobody waits any more
 		o.call.err = o.ctx.Err()
 		close(o.done)

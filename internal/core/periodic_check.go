@@ -11,12 +11,12 @@ type resubscriber interface{ Resubscribe() }
 
 // check starts the one loop that compares all watched groups with the backend
 // once per heartbeat, whatever the pushes say. All of them travel together.
-func (e *Engine) check() {
+func (e *Engine) startCheck() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.checking && e.cfg.Beat > 0 {
-		e.checking = e.start(func() {
-			for e.sleep(jittered(e.cfg.Beat)) {
+	if !e.checkRunning && e.cfg.HeartbeatInterval > 0 {
+		e.checkRunning = e.start(func() {
+			for e.sleep(jittered(e.cfg.HeartbeatInterval)) {
 				e.checkAll()
 			}
 		})
@@ -25,18 +25,18 @@ func (e *Engine) check() {
 
 func (e *Engine) checkAll() {
 	var attended []string
-	for _, g := range e.allGroups() {
+	for _, g := range e.allServices() {
 		g.mu.Lock()
-		t := g.topic
+		t := g.hub
 		if t == nil {
 			g.mu.Unlock()
 			continue
 		}
-		silent := t.unpushed != ""
-		t.unpushed = ""
-		at := t.asOf.Load()
+		silent := t.unannounced != ""
+		t.unannounced = ""
+		at := t.confirmedAt.Load()
 		if g.name != store.Catalog {
-			t.noteTaken()
+			t.noteAcknowledged()
 			attended = append(attended, g.name)
 		}
 		g.mu.Unlock()
@@ -48,15 +48,15 @@ func (e *Engine) checkAll() {
 		if e.cfg.Hooks.SnapshotAge != nil && at != nil {
 			e.cfg.Hooks.SnapshotAge(g.name, time.Since(*at))
 		}
-		g.join(resyncCheck)
+		g.sharedRead(resyncCheck)
 	}
 	if len(attended) > 0 {
-		e.attend(attended...)
+		e.renewWatcherLeases(attended...)
 	}
 }
 
 // readEnded reports a read to the hooks, and remembers what no push announced.
-func (e *Engine) readEnded(name string, f *flight, r *store.Reading, err error) {
+func (e *Engine) reportRead(name string, f *pendingRead, r *store.Reading, err error) {
 	kind := "full"
 	switch r.Kind {
 	case store.Same:

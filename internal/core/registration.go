@@ -15,58 +15,58 @@ const maxFormer = 10_000
 // formerRegistration is what is remembered of a registration that is no longer
 // kept alive, so that deregistering it does not end a newer owner's.
 type formerRegistration struct {
-	group  string
-	stamp  int64
-	failed bool // its Deregister failed
+	service      string
+	registeredAt int64
+	failed       bool // its Deregister failed
 }
 
 // registration is what this engine keeps alive.
 type registration struct {
-	group   string
-	id      string
-	payload []byte
-	value   any
-	overlay []byte
-	seq     uint64    // the number of the call that made it: of two of one ID the later stands
-	stamp   int64     // 0: a later call of this engine replaced it in the backend and then failed, so that it is to be registered again
-	put     time.Time // when it was last written in full
-	strays  []string  // groups to which a move may have taken it that failed for its caller
-	lost    bool      // the backend has said so, and it is not reregistered yet
-	healing bool      // the healer has it
+	service       string
+	id            string
+	payload       []byte
+	value         any
+	overlay       []byte
+	seq           uint64    // the number of the call that made it: of two of one ID the later stands
+	registeredAt  int64     // 0: a later call of this engine replaced it in the backend and then failed, so that it is to be registered again
+	writtenAt     time.Time // when it was last written in full
+	strayServices []string  // groups to which a move may have taken it that failed for its caller
+	lost          bool      // the backend has said so, and it is not reregistered yet
+	reregistering bool      // the healer has it
 }
 
 // Registering asks for a registration.
-type Registering struct {
-	Group   string
-	ID      string
-	Fresh   bool // the ID was generated for this call
-	Payload []byte
-	Value   any
-	Reset   []string // members of the overlay to take out
+type RegisterRequest struct {
+	Service      string
+	ID           string
+	Fresh        bool // the ID was generated for this call
+	Payload      []byte
+	Value        any
+	ResetOverlay []string // members of the overlay to take out
 }
 
 // Register registers and keeps the registration alive from then on. It returns
 // the stamp. A failed replacement leaves the earlier registration running. What a
 // call leaves behind whose context ended is removed in the background.
-func (e *Engine) Register(ctx context.Context, r Registering) (stamp int64, err error) {
-	if err := e.alive(ctx); err != nil {
+func (e *Engine) Register(ctx context.Context, r RegisterRequest) (stamp int64, err error) {
+	if err := e.checkOpen(ctx); err != nil {
 		return 0, err
 	}
-	if err := e.awaitUndo(ctx, r.ID); err != nil {
+	if err := e.awaitRollback(ctx, r.ID); err != nil {
 		return 0, err
 	}
-	put := store.Put{Group: r.Group, ID: r.ID, Fresh: r.Fresh, TTL: e.cfg.TTL, Beat: e.cfg.Beat,
-		Payload: r.Payload, Value: r.Value, Reset: r.Reset}
+	put := store.Put{Group: r.Service, ID: r.ID, Fresh: r.Fresh, TTL: e.cfg.TTL, Beat: e.cfg.HeartbeatInterval,
+		Payload: r.Payload, Value: r.Value, Reset: r.ResetOverlay}
 	e.mu.Lock()
-	if own := e.owned[r.ID]; own != nil && own.group != r.Group {
-		put.From = own.group
+	if own := e.owned[r.ID]; own != nil && own.service != r.Service {
+		put.From = own.service
 	}
 	e.pending[r.ID]++
 	e.mu.Unlock()
 	result := e.store.Put(ctx, []store.Put{put})[0]
-	own := &registration{group: r.Group, id: r.ID, payload: r.Payload, value: r.Value,
-		overlay: result.Overlay, seq: result.Seq, stamp: result.Stamp, put: time.Now()}
-	if how, lost := e.registered(ctx, own, result); lost {
+	own := &registration{service: r.Service, id: r.ID, payload: r.Payload, value: r.Value,
+		overlay: result.Overlay, seq: result.Seq, registeredAt: result.Stamp, writtenAt: time.Now()}
+	if how, lost := e.finishRegister(ctx, own, result); lost {
 		e.reportLoss(own, how)
 		return 0, nil
 	}
@@ -78,43 +78,43 @@ func (e *Engine) Register(ctx context.Context, r Registering) (stamp int64, err 
 
 // registered takes the answer to a registration. It reports how it was lost
 // again, if it took effect and that was found when it was sent again.
-func (e *Engine) registered(ctx context.Context, own *registration, result store.PutResult) (how Loss, lost bool) {
+func (e *Engine) finishRegister(ctx context.Context, own *registration, result store.PutResult) (how Loss, lost bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	was, ended := e.owned[own.id], e.ended[own.id]
+	was, ended := e.owned[own.id], e.deregisteredSeq[own.id]
 	if e.pending[own.id]--; e.pending[own.id] == 0 {
 		delete(e.pending, own.id)
-		delete(e.ended, own.id)
+		delete(e.deregisteredSeq, own.id)
 	}
 	if result.Err != nil {
-		if was != nil && was.group != own.group && !slices.Contains(was.strays, own.group) {
-			was.strays = append(was.strays, own.group)
+		if was != nil && was.service != own.service && !slices.Contains(was.strayServices, own.service) {
+			was.strayServices = append(was.strayServices, own.service)
 		}
 		if ctx.Err() != nil {
-			e.undo(own.group, own.id)
+			e.rollBack(own.service, own.id)
 		}
 		return 0, false
 	}
 	switch result.Outcome {
 	case store.Buried:
-		return LossRemoved, true
+		return LossDeregisteredByOther, true
 	case store.Superseded:
-		own.stamp-- // which is not that of this registration: it is only known to be older
+		own.registeredAt-- // which is not that of this registration: it is only known to be older
 		if was == nil {
-			e.remember(own)
+			e.rememberFormer(own)
 		}
 		return LossSuperseded, true
 	case store.Overtaken:
-		own.stamp = 0
+		own.registeredAt = 0
 	}
 	// Of calls at once the later stands, as in the store, in whatever order they are answered.
 	if ended < own.seq && (was == nil || was.seq < own.seq) {
 		delete(e.former, own.id)
 		e.owned[own.id] = own
-		e.beats = nil
+		e.batch = nil
 	}
-	if e.cfg.TTL > 0 && !e.beating {
-		e.beating = e.start(e.heartbeat)
+	if e.cfg.TTL > 0 && !e.heartbeatRunning {
+		e.heartbeatRunning = e.start(e.runHeartbeats)
 	}
 	return 0, false
 }
@@ -127,19 +127,19 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 	}
 	e.mu.Lock()
 	own, former := e.owned[id], e.former[id]
-	e.disown(id)
+	e.removeOwned(id)
 	removal := store.Removal{ID: id}
 	var strays []string
 	switch {
 	case own != nil:
-		strays = own.strays
-		removal = store.Removal{Group: own.group, ID: id, Own: true, Stamp: own.stamp}
+		strays = own.strayServices
+		removal = store.Removal{Group: own.service, ID: id, Own: true, Stamp: own.registeredAt}
 	case former != nil: // which ends what is older only: the newer owner's stays
-		removal = store.Removal{Group: former.group, ID: id, Own: true, Stamp: former.stamp}
+		removal = store.Removal{Group: former.service, ID: id, Own: true, Stamp: former.registeredAt}
 	}
 	e.mu.Unlock()
 	if own != nil {
-		defer e.tellLoss(own, LossDeregistered)
+		defer e.notifyLoss(own, LossDeregistered)
 	}
 	var removed store.Removed
 	if err = ctx.Err(); err == nil {
@@ -155,20 +155,20 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 	} else {
 		group = removed.Group
 	}
-	if late := e.deregistered(id, own, former, removed, err); late != nil {
-		e.tellLoss(late, LossDeregistered)
+	if late := e.finishDeregister(id, own, former, removed, err); late != nil {
+		e.notifyLoss(late, LossDeregistered)
 	}
 	return group, err
 }
 
 // deregistered takes the answer to a removal. It returns the registration that
 // was made by a call at the same time and ended by this later one, or nil.
-func (e *Engine) deregistered(id string, own *registration, former *formerRegistration, removed store.Removed, err error) *registration {
+func (e *Engine) finishDeregister(id string, own *registration, former *formerRegistration, removed store.Removed, err error) *registration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
 		if own != nil && e.owned[id] == nil && e.former[id] == nil {
-			e.remember(own) // for when this is tried again
+			e.rememberFormer(own) // for when this is tried again
 			e.former[id].failed = true
 		}
 		return nil
@@ -177,28 +177,28 @@ func (e *Engine) deregistered(id string, own *registration, former *formerRegist
 		delete(e.former, id)
 	}
 	if e.pending[id] > 0 {
-		e.ended[id] = max(e.ended[id], removed.Seq)
+		e.deregisteredSeq[id] = max(e.deregisteredSeq[id], removed.Seq)
 	}
 	late := e.owned[id]
 	if late == nil || late.seq >= removed.Seq {
 		return nil
 	}
-	e.disown(id)
+	e.removeOwned(id)
 	return late
 }
 
 // disown ends keeping alive what is owned by that ID. e.mu is held.
-func (e *Engine) disown(id string) {
+func (e *Engine) removeOwned(id string) {
 	delete(e.owned, id)
-	e.beats = nil
+	e.batch = nil
 }
 
 // remember notes a registration that is no longer kept alive. e.mu is held.
-func (e *Engine) remember(own *registration) {
+func (e *Engine) rememberFormer(own *registration) {
 	if len(e.former) >= maxFormer {
 		clear(e.former)
 	}
-	e.former[own.id] = &formerRegistration{group: own.group, stamp: own.stamp}
+	e.former[own.id] = &formerRegistration{service: own.service, registeredAt: own.registeredAt}
 }
 
 // Loss says how a registration was lost.
@@ -206,12 +206,12 @@ type Loss uint8
 
 // Losses.
 const (
-	LossSuperseded   Loss = iota // a newer owner registered the ID
-	LossRemoved                  // somebody else deregistered it
-	LossDeregistered             // this engine deregistered it
+	LossSuperseded          Loss = iota // a newer owner registered the ID
+	LossDeregisteredByOther             // somebody else deregistered it
+	LossDeregistered                    // this engine deregistered it
 )
 
-type lossListener struct{ tell func(Loss) }
+type lossListener struct{ notify func(Loss) }
 
 // OnLoss calls tell, from any goroutine, each time that a registration of this
 // engine with that ID ends other than by Close, until stop is called. It calls it
@@ -219,11 +219,11 @@ type lossListener struct{ tell func(Loss) }
 func (e *Engine) OnLoss(id string, tell func(Loss)) (stop func()) {
 	l := &lossListener{tell}
 	e.mu.Lock()
-	if e.lost[id] == nil {
-		e.lost[id] = make(map[*lossListener]struct{})
+	if e.lossListeners[id] == nil {
+		e.lossListeners[id] = make(map[*lossListener]struct{})
 	}
-	e.lost[id][l] = struct{}{}
-	gone, how := e.owned[id] == nil, LossRemoved
+	e.lossListeners[id][l] = struct{}{}
+	gone, how := e.owned[id] == nil, LossDeregisteredByOther
 	if e.former[id] != nil {
 		how = LossSuperseded
 	}
@@ -234,22 +234,22 @@ func (e *Engine) OnLoss(id string, tell func(Loss)) (stop func()) {
 	return func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		delete(e.lost[id], l)
-		if len(e.lost[id]) == 0 {
-			delete(e.lost, id)
+		delete(e.lossListeners[id], l)
+		if len(e.lossListeners[id]) == 0 {
+			delete(e.lossListeners, id)
 		}
 	}
 }
 
-func (e *Engine) tellLoss(own *registration, how Loss) {
+func (e *Engine) notifyLoss(own *registration, how Loss) {
 	e.mu.Lock()
-	listeners := make([]*lossListener, 0, len(e.lost[own.id]))
-	for l := range e.lost[own.id] {
+	listeners := make([]*lossListener, 0, len(e.lossListeners[own.id]))
+	for l := range e.lossListeners[own.id] {
 		listeners = append(listeners, l)
 	}
 	e.mu.Unlock()
 	for _, l := range listeners {
-		l.tell(how)
+		l.notify(how)
 	}
 }
 
@@ -259,19 +259,19 @@ func (e *Engine) Supersede(id string) bool {
 	e.mu.Lock()
 	own := e.owned[id]
 	e.mu.Unlock()
-	return own != nil && e.drop(own, LossSuperseded)
+	return own != nil && e.loseRegistration(own, LossSuperseded)
 }
 
 // drop stops keeping a registration alive, if it still is the one meant.
-func (e *Engine) drop(own *registration, how Loss) bool {
+func (e *Engine) loseRegistration(own *registration, how Loss) bool {
 	e.mu.Lock()
 	// Not while the ID is being registered anew: what the backend says may be that
 	// call's own doing. If it is not, the next beat says so again.
 	still := e.owned[own.id] == own && e.pending[own.id] == 0
 	if still {
-		e.disown(own.id)
+		e.removeOwned(own.id)
 		if how == LossSuperseded {
-			e.remember(own)
+			e.rememberFormer(own)
 		}
 	}
 	e.mu.Unlock()
@@ -279,15 +279,15 @@ func (e *Engine) drop(own *registration, how Loss) bool {
 		return false
 	}
 	e.reportLoss(own, how)
-	e.tellLoss(own, how)
+	e.notifyLoss(own, how)
 	return true
 }
 
 func (e *Engine) reportLoss(own *registration, how Loss) {
-	e.cfg.Hooks.superseded(own.group, own.id, how == LossRemoved)
-	if how == LossRemoved {
-		e.cfg.Logger.Warn("instance was deregistered by another; its heartbeat has stopped", "service", own.group, "id", own.id)
+	e.cfg.Hooks.superseded(own.service, own.id, how == LossDeregisteredByOther)
+	if how == LossDeregisteredByOther {
+		e.cfg.Logger.Warn("instance was deregistered by another; its heartbeat has stopped", "service", own.service, "id", own.id)
 	} else {
-		e.cfg.Logger.Warn("instance was superseded by a newer owner of its ID; its heartbeat has stopped", "service", own.group, "id", own.id)
+		e.cfg.Logger.Warn("instance was superseded by a newer owner of its ID; its heartbeat has stopped", "service", own.service, "id", own.id)
 	}
 }

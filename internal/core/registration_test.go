@@ -123,7 +123,7 @@ func TestAFailedReplacementLeavesTheEarlierRunning(t *testing.T) {
 		f.freeze()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, err := e.Register(ctx, Registering{Group: "h", ID: "i", Payload: []byte("second")}); err == nil {
+		if _, err := e.Register(ctx, RegisterRequest{Service: "h", ID: "i", Payload: []byte("second")}); err == nil {
 			t.Fatal("registered on a frozen backend")
 		}
 		f.loseAll()
@@ -143,7 +143,7 @@ func TestAFailedFirstRegisterIsNotKeptAlive(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		f.set(func() { f.down = true })
-		if _, err := e.Register(t.Context(), Registering{Group: "g", ID: "i"}); !errors.Is(err, store.ErrUnavailable) {
+		if _, err := e.Register(t.Context(), RegisterRequest{Service: "g", ID: "i"}); !errors.Is(err, store.ErrUnavailable) {
 			t.Fatalf("got %v", err)
 		}
 		f.set(func() { f.down = false })
@@ -158,7 +158,7 @@ func TestTheContextOfRegisterBoundsTheCallOnly(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := e.Register(ctx, Registering{Group: "g", ID: "i"}); err != nil {
+		if _, err := e.Register(ctx, RegisterRequest{Service: "g", ID: "i"}); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
@@ -229,7 +229,7 @@ func TestALossIsToldToWhoeverListensLate(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(2 * testBeat)
-		for id, want := range map[string][]Loss{"taken": {LossSuperseded}, "removed": {LossRemoved}, "stays": nil} {
+		for id, want := range map[string][]Loss{"taken": {LossSuperseded}, "removed": {LossDeregisteredByOther}, "stays": nil} {
 			var told []Loss
 			e.OnLoss(id, func(l Loss) { told = append(told, l) })()
 			if !slices.Equal(told, want) {

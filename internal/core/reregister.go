@@ -13,63 +13,63 @@ import (
 const (
 	// healBatch is how many registrations are reregistered in one go, and
 	// healBatchBytes about how many bytes of them.
-	healBatch      = 1000
-	healBatchBytes = 256 << 10
-	smallBytes     = 4 << 10
+	maxReregisterBatch = 1000
+	maxReregisterBytes = 256 << 10
+	smallRecordBytes   = 4 << 10
 	// healRecordBytes is about what a registration takes besides its data.
-	healRecordBytes = 200
+	recordOverheadBytes = 200
 )
 
 // healer reregisters, beside the heartbeat, what the heartbeat found lost or due
 // to be written in full. It has a goroutine only while there is some. Guarded by
 // the engine's mutex.
-type healer struct {
-	queue   []*registration
+type reregisterQueue struct {
+	waiting []*registration
 	running bool
 }
 
 // heal hands registrations over to be reregistered, which is tried until they
 // are back or no longer wanted.
-func (e *Engine) heal(regs []*registration) {
+func (e *Engine) queueReregister(regs []*registration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range regs {
-		if !r.healing {
-			r.healing = true
-			e.healer.queue = append(e.healer.queue, r)
+		if !r.reregistering {
+			r.reregistering = true
+			e.reregisterQueue.waiting = append(e.reregisterQueue.waiting, r)
 		}
 	}
-	if len(e.healer.queue) > 0 && !e.healer.running {
-		e.healer.running = e.start(e.healAll)
+	if len(e.reregisterQueue.waiting) > 0 && !e.reregisterQueue.running {
+		e.reregisterQueue.running = e.start(e.runReregister)
 	}
 }
 
 // healAll works until nothing is left, in parts whose size is bounded: what the
 // heartbeat finds meanwhile takes its place among what waits, and what is done
 // is not sent again when another part fails.
-func (e *Engine) healAll() {
+func (e *Engine) runReregister() {
 	var waiting []*registration // failed, or not yet sent
 	healed := 0
 	for try := 0; ; {
 		e.mu.Lock()
-		waiting = append(waiting, e.healer.queue...)
-		e.healer.queue = nil
+		waiting = append(waiting, e.reregisterQueue.waiting...)
+		e.reregisterQueue.waiting = nil
 		if len(waiting) == 0 || e.ctx.Err() != nil {
-			e.healer.running = false
+			e.reregisterQueue.running = false
 			e.mu.Unlock()
 			break
 		}
 		e.mu.Unlock()
 		var n int
 		var err error
-		waiting, n, err = e.healSome(waiting)
+		waiting, n, err = e.reregisterWaiting(waiting)
 		healed += n
-		e.contact(reregistrations, err)
+		e.noteAvailability(reregisterRequests, err)
 		if err == nil {
 			try = 0
 			continue
 		}
-		pause := min(retryMost, 50*time.Millisecond<<min(try, 5))
+		pause := min(maxRetryPause, 50*time.Millisecond<<min(try, 5))
 		try++
 		if !e.sleep(pause/2 + rand.N(pause/2+1)) {
 			waiting = nil
@@ -82,89 +82,89 @@ func (e *Engine) healAll() {
 
 // healSome sends all of these in parts, but none of a group that has failed, until
 // more comes in. It returns what is left, and how many are back that were lost.
-func (e *Engine) healSome(regs []*registration) (left []*registration, healed int, err error) {
+func (e *Engine) reregisterWaiting(regs []*registration) (left []*registration, healed int, err error) {
 	sick := make(map[string]bool)
-	for rest := fairly(regs); len(rest) > 0; {
-		part := rest[:partOf(rest)]
+	for rest := fairOrder(regs); len(rest) > 0; {
+		part := rest[:reregisterBatchLen(rest)]
 		rest = rest[len(part):]
-		again, n, partErr := e.healPart(part)
+		again, n, partErr := e.reregisterBatch(part)
 		healed += n
 		left = append(left, again...)
 		if partErr != nil {
 			err = partErr
 			for _, r := range again {
-				sick[r.group] = true
+				sick[r.service] = true
 			}
 			// The others must not wait for each of its parts to fail.
 			rest = slices.DeleteFunc(rest, func(r *registration) bool {
-				if sick[r.group] {
+				if sick[r.service] {
 					left = append(left, r)
 				}
-				return sick[r.group]
+				return sick[r.service]
 			})
 		}
-		if e.ctx.Err() != nil || e.moreToHeal() {
+		if e.ctx.Err() != nil || e.moreToReregister() {
 			return append(left, rest...), healed, err
 		}
 	}
 	return left, healed, err
 }
 
-func (e *Engine) moreToHeal() bool {
+func (e *Engine) moreToReregister() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.healer.queue) > 0
+	return len(e.reregisterQueue.waiting) > 0
 }
 
 // fairly orders registrations so that each waits for about as many bytes of any
 // other group as its own group has had: small groups, and the small ones of each,
 // come first, and none is held up by a large one.
-func fairly(regs []*registration) []*registration {
+func fairOrder(regs []*registration) []*registration {
 	order := slices.Clone(regs)
 	slices.SortFunc(order, func(a, b *registration) int { return cmp.Compare(len(a.payload), len(b.payload)) })
 	sent := make(map[string]int)
 	turn := make(map[*registration]int, len(order))
 	for _, r := range order {
-		sent[r.group] += r.healBytes()
-		turn[r] = sent[r.group]
+		sent[r.service] += r.wireBytes()
+		turn[r] = sent[r.service]
 	}
 	slices.SortStableFunc(order, func(a, b *registration) int { return cmp.Compare(turn[a], turn[b]) })
 	return order
 }
 
-func (r *registration) healBytes() int { return healRecordBytes + len(r.payload) }
+func (r *registration) wireBytes() int { return recordOverheadBytes + len(r.payload) }
 
 // partOf returns how many of these, at least one, are sent in one go. All of them
 // are answered together, so small ones that come first do not go with a large one.
-func partOf(regs []*registration) int {
-	bytes, small := 0, regs[0].healBytes() <= smallBytes
-	for i, r := range regs[:min(len(regs), healBatch)] {
-		bytes += r.healBytes()
-		if i > 0 && (bytes > healBatchBytes || small && r.healBytes() > smallBytes) {
+func reregisterBatchLen(regs []*registration) int {
+	bytes, small := 0, regs[0].wireBytes() <= smallRecordBytes
+	for i, r := range regs[:min(len(regs), maxReregisterBatch)] {
+		bytes += r.wireBytes()
+		if i > 0 && (bytes > maxReregisterBytes || small && r.wireBytes() > smallRecordBytes) {
 			return i
 		}
 	}
-	return min(len(regs), healBatch)
+	return min(len(regs), maxReregisterBatch)
 }
 
 // healPart writes registrations again, as they were. It returns those for which
 // that failed in passing, and how many are back that were lost.
-func (e *Engine) healPart(part []*registration) (again []*registration, healed int, err error) {
+func (e *Engine) reregisterBatch(part []*registration) (again []*registration, healed int, err error) {
 	var puts []store.Put
 	var regs []*registration
 	e.mu.Lock()
 	for _, r := range part {
-		if !e.keeps(r) {
-			r.healing = false // a renewal finds it again if it is kept after all
+		if !e.isCurrent(r) {
+			r.reregistering = false // a renewal finds it again if it is kept after all
 			continue
 		}
-		puts = append(puts, store.Put{Group: r.group, ID: r.id, Heal: r.stamp > 0, Stamp: r.stamp,
-			TTL: e.cfg.TTL, Beat: e.cfg.Beat, Payload: r.payload, Value: r.value, Overlay: r.overlay,
+		puts = append(puts, store.Put{Group: r.service, ID: r.id, Heal: r.registeredAt > 0, Stamp: r.registeredAt,
+			TTL: e.cfg.TTL, Beat: e.cfg.HeartbeatInterval, Payload: r.payload, Value: r.value, Overlay: r.overlay,
 			// It may be deregistered, and forgotten again by the backend, before this is sent.
 			Wanted: func() bool {
 				e.mu.Lock()
 				defer e.mu.Unlock()
-				return e.keeps(r)
+				return e.isCurrent(r)
 			}})
 		regs = append(regs, r)
 	}
@@ -177,11 +177,11 @@ func (e *Engine) healPart(part []*registration) (again []*registration, healed i
 		if errors.Is(result.Err, store.ErrUnavailable) {
 			again, err = append(again, r), result.Err
 			if errors.Is(err, store.ErrForeign) {
-				e.reportBad(r.group, "", err)
+				e.reportBadRecord(r.service, "", err)
 			}
 			continue
 		}
-		if e.healDone(r, result) {
+		if e.reregistered(r, result) {
 			healed++
 		}
 	}
@@ -190,30 +190,30 @@ func (e *Engine) healPart(part []*registration) (again []*registration, healed i
 
 // healDone takes the answer to a reregistration that did not fail in passing. It
 // reports whether what was lost is back.
-func (e *Engine) healDone(r *registration, result store.PutResult) (back bool) {
+func (e *Engine) reregistered(r *registration, result store.PutResult) (back bool) {
 	e.mu.Lock()
-	r.healing = false
+	r.reregistering = false
 	written := result.Err == nil && result.Outcome != store.Superseded && result.Outcome != store.Buried
 	if written {
-		r.put = time.Now()
-		if r.stamp == 0 {
-			r.seq, r.stamp = result.Seq, result.Stamp
+		r.writtenAt = time.Now()
+		if r.registeredAt == 0 {
+			r.seq, r.registeredAt = result.Seq, result.Stamp
 		}
 		if !store.Generated(r.id) {
-			r.strays = nil // which ended it where a move had taken it
+			r.strayServices = nil // which ended it where a move had taken it
 		}
 		back, r.lost = r.lost, false
-		e.beats = nil
+		e.batch = nil
 	}
 	e.mu.Unlock()
 	switch {
 	case back:
-		e.cfg.Hooks.healed(r.group, r.id)
+		e.cfg.Hooks.reregistered(r.service, r.id)
 	case written || result.Err != nil: // closed
 	case result.Outcome == store.Superseded:
-		e.drop(r, LossSuperseded)
+		e.loseRegistration(r, LossSuperseded)
 	default:
-		e.drop(r, LossRemoved)
+		e.loseRegistration(r, LossDeregisteredByOther)
 	}
 	return back
 }

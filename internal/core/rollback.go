@@ -9,7 +9,7 @@ import (
 
 // undoTimeout bounds the removal of a registration whose caller gave up. The
 // lease ends what a backend that is unavailable keeps.
-const undoTimeout = time.Second
+const rollbackTimeout = time.Second
 
 // undo removes in the background what a Register call may have left in the
 // backend when its context ended before the reply came. It removes nothing when
@@ -19,31 +19,31 @@ const undoTimeout = time.Second
 // ends neither another owner's registration nor lets the call take effect late.
 // A Register of the same ID waits for it (see awaitUndo): otherwise the removal
 // could end that newer registration. e.mu is held.
-func (e *Engine) undo(group, id string) {
-	if e.owned[id] != nil || e.pending[id] > 0 || e.undoing[id] != nil {
+func (e *Engine) rollBack(group, id string) {
+	if e.owned[id] != nil || e.pending[id] > 0 || e.rollbacks[id] != nil {
 		return
 	}
 	done := make(chan struct{})
 	started := e.start(func() {
-		ctx, cancel := context.WithTimeout(e.ctx, undoTimeout)
+		ctx, cancel := context.WithTimeout(e.ctx, rollbackTimeout)
 		// An error leaves the instance to its lease, as documented for Register.
 		_, _ = e.store.Remove(ctx, store.Removal{Group: group, ID: id, Own: true})
 		cancel()
 		e.mu.Lock()
-		delete(e.undoing, id)
+		delete(e.rollbacks, id)
 		e.mu.Unlock()
 		close(done)
 	})
 	if started {
-		e.undoing[id] = done
+		e.rollbacks[id] = done
 	}
 }
 
 // awaitUndo returns when no removal by undo of that ID is under way, or with
 // ctx's error when that ends first.
-func (e *Engine) awaitUndo(ctx context.Context, id string) error {
+func (e *Engine) awaitRollback(ctx context.Context, id string) error {
 	e.mu.Lock()
-	done := e.undoing[id]
+	done := e.rollbacks[id]
 	e.mu.Unlock()
 	if done == nil {
 		return nil
@@ -58,19 +58,19 @@ func (e *Engine) awaitUndo(ctx context.Context, id string) error {
 
 // AwaitUndo waits until a registration of that ID whose caller gave up is
 // removed from the backend, or has failed to be, or ctx ends.
-func (e *Engine) AwaitUndo(ctx context.Context, id string) {
-	_ = e.awaitUndo(ctx, id)
+func (e *Engine) AwaitRollback(ctx context.Context, id string) {
+	_ = e.awaitRollback(ctx, id)
 }
 
 // awaitUndos waits up to undoTimeout for all removals by undo, before Close ends them.
-func (e *Engine) awaitUndos() {
+func (e *Engine) awaitRollbacks() {
 	e.mu.Lock()
-	all := make([]chan struct{}, 0, len(e.undoing))
-	for _, done := range e.undoing {
+	all := make([]chan struct{}, 0, len(e.rollbacks))
+	for _, done := range e.rollbacks {
 		all = append(all, done)
 	}
 	e.mu.Unlock()
-	limit := time.NewTimer(undoTimeout)
+	limit := time.NewTimer(rollbackTimeout)
 	defer limit.Stop()
 	for _, done := range all {
 		select {

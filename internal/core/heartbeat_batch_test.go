@@ -13,9 +13,9 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		want := map[string]int64{}
-		check := func(what string, changed bool, before *beats) *beats {
+		check := func(what string, changed bool, before *heartbeatBatch) *heartbeatBatch {
 			t.Helper()
-			now := e.todo()
+			now := e.heartbeatBatch()
 			if (now != before) != changed {
 				t.Errorf("%s: made anew: %v, want %v", what, now != before, changed)
 			}
@@ -23,13 +23,13 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 			for i, g := range now.leases {
 				for j, l := range g.Leases {
 					got[l.ID] = l.Stamp
-					if r := now.of[i].regs[j]; r.id != l.ID || r.group != g.Group {
-						t.Errorf("%s: lease %s of %s is of %s of %s", what, l.ID, g.Group, r.id, r.group)
+					if r := now.services[i].regs[j]; r.id != l.ID || r.service != g.Group {
+						t.Errorf("%s: lease %s of %s is of %s of %s", what, l.ID, g.Group, r.id, r.service)
 					}
 				}
 			}
-			if fmt.Sprint(got) != fmt.Sprint(want) || now.n != len(want) {
-				t.Errorf("%s: %d leases %v, want %v", what, now.n, got, want)
+			if fmt.Sprint(got) != fmt.Sprint(want) || now.count != len(want) {
+				t.Errorf("%s: %d leases %v, want %v", what, now.count, got, want)
 			}
 			return now
 		}
@@ -76,7 +76,7 @@ func TestRegistrationsAreWrittenInFullEveryEightHours(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		healed := 0
-		e.cfg.Hooks.Healed = func(string, string) { healed++ }
+		e.cfg.Hooks.Reregistered = func(string, string) { healed++ }
 		f.set(func() { f.calm = true })
 		written := func() (n int) {
 			f.set(func() { n = len(f.puts) })
@@ -84,14 +84,14 @@ func TestRegistrationsAreWrittenInFullEveryEightHours(t *testing.T) {
 		}
 		const late = 10 * testBeat // each writing up to one more
 		register(t, e, "g", "early", "x")
-		pass(rewriteEvery / 2)
+		pass(rewriteInterval / 2)
 		register(t, e, "g", "late", "x")
 		for i, want := range []int{2, 3, 4, 5, 6} { // after 4 h, 8 h and so on
 			pass(late)
 			if got := written(); got != want {
-				t.Errorf("after %v written %d times, want %d", time.Duration(i+1)*rewriteEvery/2, got, want)
+				t.Errorf("after %v written %d times, want %d", time.Duration(i+1)*rewriteInterval/2, got, want)
 			}
-			pass(rewriteEvery/2 - late)
+			pass(rewriteInterval/2 - late)
 		}
 		if healed > 0 {
 			t.Errorf("%d are said to have been lost", healed)

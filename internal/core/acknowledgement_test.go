@@ -89,18 +89,18 @@ func TestTakenMeansTakenByAll(t *testing.T) {
 	}
 	stop()
 	loops.Wait()
-	if left := e.groups["g"].topic; left != nil {
-		t.Errorf("nobody watches, yet there is a topic with %d readers and %d milestones", len(left.readers), len(left.milestones))
+	if left := e.services["g"].hub; left != nil {
+		t.Errorf("nobody watches, yet there is a topic with %d readers and %d milestones", len(left.subscribers), len(left.barriers))
 	}
 }
 
 // takenByAll waits until what stands now is taken, and checks that it is.
 func takenByAll(ctx context.Context, e *Engine, has []atomic.Int64) error {
-	g := e.group("g")
-	defer e.release(g)
+	g := e.acquireService("g")
+	defer e.releaseService(g)
 	g.mu.Lock()
-	stands := version(g.topic.cur.Load().content)
-	taken := g.topic.whenTaken()
+	stands := version(g.hub.shown.Load().content)
+	taken := g.hub.whenAcknowledged()
 	g.mu.Unlock()
 	select {
 	case <-taken:
@@ -122,16 +122,16 @@ func TestTakingWhileTheNextIsFollowed(t *testing.T) {
 		e := start(t, f, "alpha")
 		register(t, e, "g", "a", "1")
 		watch(t, e, "g")
-		g := e.group("g")
-		defer e.release(g)
+		g := e.acquireService("g")
+		defer e.releaseService(g)
 		g.mu.Lock()
-		topic := g.topic
+		topic := g.hub
 		g.mu.Unlock()
-		r, other := topic.join(), topic.join()
+		r, other := topic.subscribe(), topic.subscribe()
 		follow := func() (taken func() bool) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
-			done := topic.whenTaken()
+			done := topic.whenAcknowledged()
 			return func() bool {
 				select {
 				case <-done:
@@ -141,25 +141,25 @@ func TestTakingWhileTheNextIsFollowed(t *testing.T) {
 				}
 			}
 		}
-		first, serial := follow(), topic.cur.Load().serial
-		r.taken.Store(serial)
+		first, serial := follow(), topic.shown.Load().version
+		r.acknowledged.Store(serial)
 		register(t, e, "g", "a", "2")
 		second := follow()
-		topic.took(r, serial)
+		topic.acknowledge(r, serial)
 		if first() || second() {
 			t.Error("taken by all, though one of them has taken none")
 		}
-		topic.took(other, serial)
+		topic.acknowledge(other, serial)
 		if !first() || second() {
 			t.Errorf("both have taken the first only; taken by all: the first %v, the second %v", first(), second())
 		}
-		topic.took(r, serial+1)
-		topic.part(other)
+		topic.acknowledge(r, serial+1)
+		topic.unsubscribe(other)
 		synctest.Wait()
 		if !second() {
 			t.Error("who has not taken the second is gone, and it does not come to be taken")
 		}
-		topic.part(r)
+		topic.unsubscribe(r)
 	})
 }
 
@@ -182,11 +182,11 @@ func TestOnlyWhatIsWaitedForIsFollowed(t *testing.T) {
 		}()
 		register(t, e, "g", "a", "2")
 		<-busy
-		g := e.group("g")
-		defer e.release(g)
+		g := e.acquireService("g")
+		defer e.releaseService(g)
 		g.mu.Lock()
-		topic := g.topic
-		taken := topic.whenTaken()
+		topic := g.hub
+		taken := topic.whenAcknowledged()
 		g.mu.Unlock()
 		pass(time.Second)
 		select {
@@ -194,13 +194,13 @@ func TestOnlyWhatIsWaitedForIsFollowed(t *testing.T) {
 			t.Error("taken, while a loop is busy with it")
 		default:
 		}
-		if !topic.following.Load() {
+		if !topic.hasBarriers.Load() {
 			t.Error("it is waited for, and not followed")
 		}
 		close(free)
 		<-taken
 		pass(time.Second)
-		if topic.following.Load() {
+		if topic.hasBarriers.Load() {
 			t.Error("all have taken it, and it is followed still")
 		}
 	})
@@ -208,18 +208,18 @@ func TestOnlyWhatIsWaitedForIsFollowed(t *testing.T) {
 
 // A state is followed on when the count for it finds that the one before was taken.
 func TestFollowingOutlastsTheStateBefore(t *testing.T) {
-	tp := &topic{g: &group{e: New(Config{})}, held: map[string]*held{}}
-	r := tp.join()
+	tp := &serviceHub{service: &service{e: New(Config{})}, retained: map[string]*retainedInstance{}}
+	r := tp.subscribe()
 	follow := func(serial uint64) <-chan struct{} {
-		tp.g.mu.Lock()
-		defer tp.g.mu.Unlock()
-		tp.cur.Store(&shown{serial: serial})
-		return tp.whenTaken()
+		tp.service.mu.Lock()
+		defer tp.service.mu.Unlock()
+		tp.shown.Store(&shownState{version: serial})
+		return tp.whenAcknowledged()
 	}
 	first := follow(1)
-	r.taken.Store(1) // on its way to be counted off
+	r.acknowledged.Store(1) // on its way to be counted off
 	second := follow(2)
-	tp.took(r, 2)
+	tp.acknowledge(r, 2)
 	for i, taken := range []<-chan struct{}{first, second} {
 		select {
 		case <-taken:

@@ -18,16 +18,16 @@ func TestInstancesAreDroppedOnEvidenceOnly(t *testing.T) {
 	for _, c := range []struct {
 		ended store.Reason
 		blind bool
-		want  fate
+		want  verdict
 	}{
-		{store.Left, false, dropped},
-		{store.Left, true, dropped},
-		{store.Moved, false, dropped},
-		{store.Moved, true, dropped},
-		{store.Expired, false, doubted},
-		{store.Expired, true, retained},
-		{"", false, retained},
-		{"", true, retained},
+		{store.Left, false, drop},
+		{store.Left, true, drop},
+		{store.Moved, false, drop},
+		{store.Moved, true, drop},
+		{store.Expired, false, wait},
+		{store.Expired, true, retain},
+		{"", false, retain},
+		{"", true, retain},
 	} {
 		if got := judge(c.ended, c.blind); got != c.want {
 			t.Errorf("ended %q, blind %t: fate %d, want %d", c.ended, c.blind, got, c.want)
@@ -35,7 +35,7 @@ func TestInstancesAreDroppedOnEvidenceOnly(t *testing.T) {
 	}
 	ev := evidence{"a": {ID: "a", Reason: store.Left, Stamp: 7}}
 	for stamp, want := range map[int64]store.Reason{6: store.Left, 7: store.Left, 8: ""} {
-		if got := ev.ended(&Entry{Record: &store.Record{ID: "a", Stamp: stamp}}); got != want {
+		if got := ev.reason(&Entry{Record: &store.Record{ID: "a", Stamp: stamp}}); got != want {
 			t.Errorf("a tombstone of 7 says %q of a registration at %d, want %q", got, stamp, want)
 		}
 	}
@@ -152,7 +152,7 @@ func TestOneLogLinePerOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		var log bytes.Buffer
 		e := New(Config{
-			Store: f.as("alpha"), Owner: "alpha", TTL: testTTL, Beat: testBeat, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Store: f.as("alpha"), Owner: "alpha", TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
 		})
 		register(t, e, "g", "a", "x")
@@ -230,10 +230,10 @@ func TestGracePeriodBeginsAgainWhenWritesAreRefused(t *testing.T) {
 		pass(2 * testTTL)
 		f.set(func() { f.refuse = false })
 		pass(testBeat + time.Second)
-		g := e.group("g")
-		defer e.release(g)
+		g := e.acquireService("g")
+		defer e.releaseService(g)
 		g.mu.Lock()
-		ends := g.topic.held["a"].until
+		ends := g.hub.retained["a"].graceEnd
 		g.mu.Unlock()
 		f.set(func() { f.refuse = true })
 		pass(time.Until(ends) - 10*time.Millisecond)
@@ -249,24 +249,24 @@ func TestGracePeriodBeginsAgainWhenWritesAreRefused(t *testing.T) {
 // owners would be, in a row of reads that all found writes accepted.
 func TestOutageSettles(t *testing.T) {
 	entry := &Entry{Record: &store.Record{ID: "a", Stamp: 1}}
-	full := &truth{entries: map[string]*Entry{"a": entry}, sorted: []*Entry{entry}}
+	full := &serviceState{entries: map[string]*Entry{"a": entry}, live: []*Entry{entry}}
 	began := time.Now()
 	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
 	for name, c := range map[string]struct {
 		then func(o *outage) error
 		want bool // an error
 	}{
-		"back at once":    {func(o *outage) error { return o.settle(full, nil, at(1), at(1)) }, false},
-		"not back at all": {func(o *outage) error { return o.settle(&truth{}, nil, at(1), at(1)) }, true},
+		"back at once":    {func(o *outage) error { return o.verify(full, nil, at(1), at(1)) }, false},
+		"not back at all": {func(o *outage) error { return o.verify(&serviceState{}, nil, at(1), at(1)) }, true},
 		"not back after a while of reads": {func(o *outage) (err error) {
 			for ms := 0; ms <= 700; ms += 100 {
-				err = o.settle(&truth{}, nil, at(ms), at(ms))
+				err = o.verify(&serviceState{}, nil, at(ms), at(ms))
 			}
 			return err
 		}, false},
 		"not back after a while without reads": {func(o *outage) error {
-			_ = o.settle(&truth{}, nil, at(0), at(0))
-			return o.settle(&truth{}, nil, at(700), at(700))
+			_ = o.verify(&serviceState{}, nil, at(0), at(0))
+			return o.verify(&serviceState{}, nil, at(700), at(700))
 		}, true},
 		"refused again in between": {func(o *outage) (err error) {
 			for ms := 0; ms <= 700; ms += 100 {
@@ -274,21 +274,21 @@ func TestOutageSettles(t *testing.T) {
 				if ms == 400 {
 					refused = errFakeRefused
 				}
-				state := &truth{}
+				state := &serviceState{}
 				if refused != nil {
 					state = full
 				}
-				err = o.settle(state, refused, at(ms), at(ms))
+				err = o.verify(state, refused, at(ms), at(ms))
 			}
 			return err
 		}, true},
 		"it left": {func(o *outage) error {
-			o.learn(evidence{"a": {ID: "a", Reason: store.Left, Stamp: 1}})
-			return o.settle(&truth{}, nil, at(1), at(1))
+			o.applyEvidence(evidence{"a": {ID: "a", Reason: store.Left, Stamp: 1}})
+			return o.verify(&serviceState{}, nil, at(1), at(1))
 		}, false},
 		"it expired": {func(o *outage) error {
-			o.learn(evidence{"a": {ID: "a", Reason: store.Expired, Stamp: 1}})
-			return o.settle(&truth{}, nil, at(1), at(1))
+			o.applyEvidence(evidence{"a": {ID: "a", Reason: store.Expired, Stamp: 1}})
+			return o.verify(&serviceState{}, nil, at(1), at(1))
 		}, true},
 	} {
 		var o outage
@@ -334,7 +334,7 @@ func TestAnOutageThatComesBackForgetsNothing(t *testing.T) {
 				once()
 				f.set(func() { f.down, f.refuse = false, false })
 				back := make(chan struct{})
-				time.AfterFunc(retryMost, func() {
+				time.AfterFunc(maxRetryPause, func() {
 					defer close(back)
 					f.mu.Lock()
 					defer f.mu.Unlock()

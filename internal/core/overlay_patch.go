@@ -10,22 +10,22 @@ import (
 // Mark sets parts of an instance's overlay, whatever owner it has. An instance of
 // this engine that the backend does not know where this engine has it was moved by
 // another owner, or was lost: then it is registered again first.
-func (e *Engine) Mark(ctx context.Context, id string, set map[string]string) (store.Marked, error) {
-	give := time.Now().Add(patience)
+func (e *Engine) PatchOverlay(ctx context.Context, id string, set map[string]string) (store.Marked, error) {
+	give := time.Now().Add(defaultReadTimeout)
 	for {
-		if err := e.alive(ctx); err != nil {
+		if err := e.checkOpen(ctx); err != nil {
 			return store.Marked{}, err
 		}
 		e.mu.Lock()
 		own, group := e.owned[id], ""
 		if own != nil {
-			group = own.group
+			group = own.service
 		}
 		e.mu.Unlock()
 		marked, err := e.store.Mark(ctx, store.Mark{Group: group, ID: id, Set: set})
 		if err == nil && marked.Existed {
 			e.mu.Lock()
-			if own := e.owned[id]; own != nil && own.group == marked.Group {
+			if own := e.owned[id]; own != nil && own.service == marked.Group {
 				own.overlay = marked.Overlay // known at once to what heals it
 			}
 			e.mu.Unlock()
@@ -33,7 +33,7 @@ func (e *Engine) Mark(ctx context.Context, id string, set map[string]string) (st
 		if err != nil || marked.Existed || own == nil || time.Now().After(give) {
 			return marked, err
 		}
-		here, err := e.reregister(ctx, own)
+		here, err := e.reregisterNow(ctx, own)
 		if err != nil {
 			return store.Marked{}, err
 		}
@@ -49,17 +49,17 @@ func (e *Engine) Mark(ctx context.Context, id string, set map[string]string) (st
 // reregister writes a registration of this engine again, as it was, before the
 // heartbeat does. It reports whether it stands: otherwise another owner has the
 // ID, or it was deregistered, or this engine is just registering it.
-func (e *Engine) reregister(ctx context.Context, own *registration) (stands bool, err error) {
+func (e *Engine) reregisterNow(ctx context.Context, own *registration) (stands bool, err error) {
 	keeps := func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		return e.keeps(own)
+		return e.isCurrent(own)
 	}
 	if !keeps() {
 		return false, nil
 	}
 	e.mu.Lock()
-	put := store.Put{Group: own.group, ID: own.id, Heal: own.stamp > 0, Stamp: own.stamp, TTL: e.cfg.TTL, Beat: e.cfg.Beat,
+	put := store.Put{Group: own.service, ID: own.id, Heal: own.registeredAt > 0, Stamp: own.registeredAt, TTL: e.cfg.TTL, Beat: e.cfg.HeartbeatInterval,
 		Payload: own.payload, Value: own.value, Overlay: own.overlay, Wanted: keeps}
 	e.mu.Unlock()
 	result := e.store.Put(ctx, []store.Put{put})[0]
@@ -67,17 +67,17 @@ func (e *Engine) reregister(ctx context.Context, own *registration) (stands bool
 	case result.Err != nil:
 		return false, result.Err
 	case result.Outcome == store.Superseded:
-		e.drop(own, LossSuperseded)
+		e.loseRegistration(own, LossSuperseded)
 		return false, nil
 	case result.Outcome == store.Buried:
-		e.drop(own, LossRemoved)
+		e.loseRegistration(own, LossDeregisteredByOther)
 		return false, nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if own.stamp == 0 {
-		own.seq, own.stamp = result.Seq, result.Stamp
-		e.beats = nil
+	if own.registeredAt == 0 {
+		own.seq, own.registeredAt = result.Seq, result.Stamp
+		e.batch = nil
 	}
 	return true, nil
 }

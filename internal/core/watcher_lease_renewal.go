@@ -13,23 +13,23 @@ import (
 
 const (
 	// attendTimeout bounds one renewal of watcher leases.
-	attendTimeout = 2 * time.Second
+	renewWatcherTimeout = 2 * time.Second
 	// attendFirstTimeout bounds how long a new watch waits for its lease before it
 	// reads all the same, to find out whether the backend is available, and Close
 	// for giving leases up.
-	attendFirstTimeout = 300 * time.Millisecond
+	firstWatcherLeaseTimeout = 300 * time.Millisecond
 )
 
 // attender tells the backend what this process watches and has acknowledged, one
 // message at a time. What it says of a service is what holds when it is said, so
 // that no earlier message can outlive a later one.
-type attender struct {
-	turn   chan struct{}   // semaphore of size 1; the holder may send
-	ctx    context.Context // of what is sent; it outlasts the engine's until Close gives the leases up
-	cancel context.CancelFunc
+type watcherLeases struct {
+	sending chan struct{}   // semaphore of size 1; the holder may send
+	ctx     context.Context // of what is sent; it outlasts the engine's until Close gives the leases up
+	cancel  context.CancelFunc
 
 	mu       sync.Mutex
-	wanted   map[string]struct{} // services to be spoken of
+	queue    map[string]struct{} // services to be spoken of
 	running  bool
 	failures int                  // rounds in which some failed, since the last in which none did
 	leases   map[string]time.Time // what the backend may hold a lease of, and when the last ends
@@ -37,43 +37,43 @@ type attender struct {
 
 // attend says in the background what this process has acknowledged of these
 // services. The caller may hold the lock of a group.
-func (e *Engine) attend(groups ...string) {
+func (e *Engine) renewWatcherLeases(groups ...string) {
 	a, ok := e.store.(store.Attending)
 	if !ok {
 		return
 	}
-	at := &e.attender
+	at := &e.watcherLeases
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	for _, name := range groups {
-		at.wanted[name] = struct{}{}
+		at.queue[name] = struct{}{}
 	}
-	if at.running || len(at.wanted) == 0 || !e.enter() {
+	if at.running || len(at.queue) == 0 || !e.beginWork() {
 		return
 	}
 	at.running = true
 	go func() {
-		defer e.leave()
-		for groups := at.take(); len(groups) > 0; groups = at.take() {
-			e.attendRound(a, attendTimeout, groups)
+		defer e.endWork()
+		for groups := at.takeQueue(); len(groups) > 0; groups = at.takeQueue() {
+			e.renewWatcherRound(a, renewWatcherTimeout, groups)
 		}
 	}()
 }
 
 // take returns what is to be spoken of; if there is nothing, the caller ends.
-func (at *attender) take() []string {
+func (at *watcherLeases) takeQueue() []string {
 	at.mu.Lock()
 	defer at.mu.Unlock()
-	groups := slices.Collect(maps.Keys(at.wanted))
-	clear(at.wanted)
+	groups := slices.Collect(maps.Keys(at.queue))
+	clear(at.queue)
 	at.running = len(groups) > 0
 	return groups
 }
 
 // attendRound speaks of some services, and again after a pause of those for which that failed.
-func (e *Engine) attendRound(a store.Attending, limit time.Duration, groups []string) {
-	failed := e.attendNow(a, limit, groups)
-	at := &e.attender
+func (e *Engine) renewWatcherRound(a store.Attending, limit time.Duration, groups []string) {
+	failed := e.renewWatchersNow(a, limit, groups)
+	at := &e.watcherLeases
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	if len(failed) == 0 {
@@ -81,31 +81,31 @@ func (e *Engine) attendRound(a store.Attending, limit time.Duration, groups []st
 		return
 	}
 	at.failures++
-	time.AfterFunc(pauseAfter(at.failures, retryMost), func() { e.attend(failed...) })
+	time.AfterFunc(pauseAfter(at.failures, maxRetryPause), func() { e.renewWatcherLeases(failed...) })
 }
 
 // attendNow speaks of some services now. It returns those to be tried again.
-func (e *Engine) attendNow(a store.Attending, limit time.Duration, groups []string) (failed []string) {
-	at := &e.attender
+func (e *Engine) renewWatchersNow(a store.Attending, limit time.Duration, groups []string) (failed []string) {
+	at := &e.watcherLeases
 	ctx, cancel := context.WithTimeout(at.ctx, limit)
 	defer cancel()
 	start, mine := time.Now(), false
 	select {
-	case at.turn <- struct{}{}:
-		defer func() { <-at.turn }()
+	case at.sending <- struct{}{}:
+		defer func() { <-at.sending }()
 		start, mine = time.Now(), true
 	case <-ctx.Done():
 	}
 	if at.ctx.Err() != nil {
 		return nil // Close gives all up
 	}
-	all, topics := make([]store.Attendance, len(groups)), make([]*topic, len(groups))
+	all, topics := make([]store.Attendance, len(groups)), make([]*serviceHub, len(groups))
 	for i, name := range groups {
-		all[i], topics[i] = e.attending(name)
+		all[i], topics[i] = e.watcherRenewal(name)
 	}
 	results := make([]store.Attended, len(groups))
 	if mine {
-		at.sending(all, start.Add(limit))
+		at.noteSent(all, start.Add(limit))
 		results = a.Attend(ctx, all)
 	}
 	for i, result := range results {
@@ -114,10 +114,10 @@ func (e *Engine) attendNow(a store.Attending, limit time.Duration, groups []stri
 		}
 		switch t := topics[i]; {
 		case t != nil:
-			if e.attended(t, start, result) {
+			if e.watcherRenewed(t, start, result) {
 				failed = append(failed, groups[i])
 			}
-		case at.gaveUp(groups[i], result.Err):
+		case at.released(groups[i], result.Err):
 			failed = append(failed, groups[i])
 		}
 	}
@@ -125,7 +125,7 @@ func (e *Engine) attendNow(a store.Attending, limit time.Duration, groups []stri
 }
 
 // sending notes the leases that the backend may hold after a call that ends by then.
-func (at *attender) sending(all []store.Attendance, by time.Time) {
+func (at *watcherLeases) noteSent(all []store.Attendance, by time.Time) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	for _, said := range all {
@@ -137,7 +137,7 @@ func (at *attender) sending(all []store.Attendance, by time.Time) {
 
 // gaveUp notes how giving a lease up ended. It reports whether to try again:
 // until the lease has ended by itself.
-func (at *attender) gaveUp(name string, err error) (again bool) {
+func (at *watcherLeases) released(name string, err error) (again bool) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	if until, ok := at.leases[name]; ok && err != nil && time.Now().Before(until) {
@@ -148,32 +148,32 @@ func (at *attender) gaveUp(name string, err error) (again bool) {
 }
 
 // attending is what holds of a service now, and the topic that it is said for.
-func (e *Engine) attending(name string) (store.Attendance, *topic) {
+func (e *Engine) watcherRenewal(name string) (store.Attendance, *serviceHub) {
 	said := store.Attendance{Group: name}
-	e.groupsMu.Lock()
-	g := e.groups[name]
-	e.groupsMu.Unlock()
+	e.servicesMu.Lock()
+	g := e.services[name]
+	e.servicesMu.Unlock()
 	if g == nil {
 		return said, nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.topic != nil {
-		said.TTL, said.Taken = e.cfg.TTL, g.topic.taken
+	if g.hub != nil {
+		said.TTL, said.Taken = e.cfg.TTL, g.hub.acknowledgedRev
 	}
-	return said, g.topic
+	return said, g.hub
 }
 
 // attended notes for a topic how saying it ended. It reports whether to try
 // again before the next check.
-func (e *Engine) attended(t *topic, start time.Time, result store.Attended) (again bool) {
-	g := t.g
+func (e *Engine) watcherRenewed(t *serviceHub, start time.Time, result store.Attended) (again bool) {
+	g := t.service
 	g.mu.Lock()
-	if g.topic != t {
+	if g.hub != t {
 		g.mu.Unlock()
 		return false // what holds since is said next
 	}
-	read := t.lease.result(start, e.cfg.TTL, result)
+	read := t.lease.renewed(start, e.cfg.TTL, result)
 	t.publish()
 	if !read {
 		t.wake() // those that the end of a lease held up
@@ -181,44 +181,44 @@ func (e *Engine) attended(t *topic, start time.Time, result store.Attended) (aga
 	again = result.Err != nil && !t.lease.denied
 	g.mu.Unlock()
 	if read {
-		g.join(resyncStart)
+		g.sharedRead(resyncStart)
 	}
 	return again
 }
 
 // attendFirst takes the watcher lease of a new watch, and has the state read.
-func (e *Engine) attendFirst(g *group) {
+func (e *Engine) acquireWatcherLease(g *service) {
 	a, ok := e.store.(store.Attending)
-	if !ok || !e.enter() {
+	if !ok || !e.beginWork() {
 		return
 	}
 	go func() {
-		defer e.leave()
-		e.attendRound(a, attendFirstTimeout, []string{g.name})
+		defer e.endWork()
+		e.renewWatcherRound(a, firstWatcherLeaseTimeout, []string{g.name})
 	}()
 }
 
 // attendNoMore gives all watcher leases up, so that no drain waits for a process
 // that closed its registry, and ends what is under way. If the backend is
 // unavailable they end by themselves.
-func (e *Engine) attendNoMore() {
+func (e *Engine) releaseWatcherLeases() {
 	a, ok := e.store.(store.Attending)
 	if !ok {
 		return
 	}
-	at := &e.attender
+	at := &e.watcherLeases
 	defer at.cancel()
-	ctx, cancel := context.WithTimeout(context.Background(), attendFirstTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), firstWatcherLeaseTimeout)
 	defer cancel()
 	// Half of the time is for what is under way: its end may leave nothing to do.
-	patient := time.NewTimer(attendFirstTimeout / 2)
+	patient := time.NewTimer(firstWatcherLeaseTimeout / 2)
 	defer patient.Stop()
 	select {
-	case at.turn <- struct{}{}: // for good
+	case at.sending <- struct{}{}: // for good
 	case <-patient.C:
 		at.cancel()
 		select {
-		case at.turn <- struct{}{}:
+		case at.sending <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}

@@ -59,7 +59,7 @@ func (s *attendedStore) attendance(group string) store.Attendance {
 func startAttended(t *testing.T, f *fake) (*Engine, *attendedStore) {
 	s := &attendedStore{fakeStore: f.as("alpha"), said: map[string]store.Attendance{}}
 	e := New(Config{
-		Store: s, Owner: "alpha", TTL: testTTL, Beat: testBeat, Logger: slog.New(slog.DiscardHandler),
+		Store: s, Owner: "alpha", TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
 		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
 	})
 	t.Cleanup(func() { _ = e.Close() })
@@ -93,7 +93,7 @@ func TestAttendanceKeepsUp(t *testing.T) {
 		watch(t, e, "g")
 		register(t, e, "g", "i", "x")
 		pass(testBeat + time.Second)
-		if got, want := s.attendance("g").Taken, read(t, e, "g").Content; number(got) != want.Revision {
+		if got, want := s.attendance("g").Taken, read(t, e, "g").Content; revisionNumber(got) != want.Revision {
 			t.Errorf("it says that %q was taken", got)
 		}
 	})

@@ -11,7 +11,7 @@ import (
 )
 
 // many are more readers than one of them wakes, and not a multiple of it.
-const many = 5*wakeEach + 7
+const many = 5*wakeFanout + 7
 
 // crowd watches many times. Each loop calls take with its number and each state.
 func crowd(ctx context.Context, e *Engine, take func(i int, n int64)) (ended *atomic.Int64) {
@@ -31,7 +31,7 @@ func crowd(ctx context.Context, e *Engine, take func(i int, n int64)) (ended *at
 // Loops that are busy hold up nobody, whatever their place among the others, and
 // are handed the newest state when they ask for it.
 func TestABusyLoopHoldsUpNobody(t *testing.T) {
-	for _, every := range []int{1, 2, wakeEach, many} {
+	for _, every := range []int{1, 2, wakeFanout, many} {
 		t.Run(fmt.Sprint(every), func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
 				e := start(t, f, "alpha")

@@ -79,7 +79,7 @@ func TestHeartbeatsGoOnWhileALotIsReregistered(t *testing.T) {
 		if slow.order[0] != "x" {
 			t.Errorf("%q was sent first", slow.order[0])
 		}
-		if least := n * 40_000 / healBatchBytes; slow.parts < least {
+		if least := n * 40_000 / maxReregisterBytes; slow.parts < least {
 			t.Errorf("sent in %d parts, want at least %d", slow.parts, least)
 		}
 	})
@@ -88,16 +88,16 @@ func TestHeartbeatsGoOnWhileALotIsReregistered(t *testing.T) {
 func TestReregistrationsTakeTurns(t *testing.T) {
 	var regs []*registration
 	for i := range 100 {
-		regs = append(regs, &registration{group: "a", id: fmt.Sprint("a", i), payload: make([]byte, 10_000)})
+		regs = append(regs, &registration{service: "a", id: fmt.Sprint("a", i), payload: make([]byte, 10_000)})
 	}
 	for _, g := range []string{"b", "c"} {
 		for i := range 10 {
-			regs = append(regs, &registration{group: g, id: fmt.Sprint(g, i), payload: make([]byte, 300)})
+			regs = append(regs, &registration{service: g, id: fmt.Sprint(g, i), payload: make([]byte, 300)})
 		}
 	}
 	got := map[string]int{}
-	for _, r := range fairly(regs)[:21] {
-		got[r.group]++
+	for _, r := range fairOrder(regs)[:21] {
+		got[r.service]++
 	}
 	if got["b"] != 10 || got["c"] != 10 {
 		t.Errorf("of the first 21 there are %v", got)

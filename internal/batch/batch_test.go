@@ -1,4 +1,4 @@
-package line
+package batch
 
 import (
 	"sync"
@@ -12,28 +12,28 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestWhatWaitsTravelsTogether(t *testing.T) {
+func TestWaitingOperationsFormOneBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var batches [][]int
-		l := New(func(batch []int) {
+		b := New(func(batch []int) {
 			batches = append(batches, batch)
 			time.Sleep(time.Second)
 		})
-		l.Add(0)
+		b.Add(0)
 		synctest.Wait()
 		for i := 1; i <= 5; i++ {
-			l.Add(i)
+			b.Add(i)
 		}
 		time.Sleep(1500 * time.Millisecond)
-		l.Add(6)
-		l.Close()
-		l.Wait()
+		b.Add(6)
+		b.Close()
+		b.Wait()
 		if len(batches) != 3 || len(batches[0]) != 1 || len(batches[1]) != 5 || len(batches[2]) != 1 {
 			t.Fatalf("batches %v, want the first alone, then all that waited, then the last", batches)
 		}
 		next := 0
-		for _, b := range batches {
-			for _, op := range b {
+		for _, sent := range batches {
+			for _, op := range sent {
 				if op != next {
 					t.Fatalf("batches %v are out of order", batches)
 				}
@@ -43,60 +43,64 @@ func TestWhatWaitsTravelsTogether(t *testing.T) {
 	})
 }
 
-func TestCloseRefusesAndSendsWhatWaits(t *testing.T) {
+func TestCloseRefusesNewOperationsAndSendsWaitingOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := 0
-		l := New(func(batch []int) {
+		b := New(func(batch []int) {
 			time.Sleep(time.Second)
 			sent += len(batch)
 		})
-		l.Add(1)
+		b.Add(1)
 		synctest.Wait()
-		l.Add(2)
-		l.Close()
-		if l.Add(3) {
-			t.Error("a closed line took an operation")
+		b.Add(2)
+		b.Close()
+		if b.Add(3) {
+			t.Error("a closed Batcher accepted an operation")
 		}
-		l.Wait()
+		b.Wait()
 		if sent != 2 {
-			t.Errorf("%d operations were sent, want the 2 that were taken", sent)
+			t.Errorf("%d operations were sent, want the 2 that were accepted", sent)
 		}
-		l.Wait() // again
+		b.Wait() // again
 	})
 }
 
-func TestIdleLineHoldsNothing(t *testing.T) {
-	l := New(func([]int) {})
+func TestIdleBatcherRunsAgain(t *testing.T) {
+	b := New(func([]int) {})
 	for range 100 {
-		l.Add(1)
+		b.Add(1)
 	}
-	l.Wait()
-	if !l.Add(1) {
-		t.Error("a line that fell idle took no more")
+	b.Wait()
+	if !b.Add(1) {
+		t.Error("an idle Batcher accepted no operation")
 	}
-	l.Wait()
+	b.Wait()
 }
 
 func TestAddFromWithinSend(t *testing.T) {
 	done := make(chan struct{})
-	var l *Line[int]
-	l = New(func(batch []int) {
+	var b *Batcher[int]
+	b = New(func(batch []int) {
 		if batch[0] == 3 {
 			close(done)
 			return
 		}
-		l.Add(batch[0] + 1)
+		b.Add(batch[0] + 1)
 	})
-	l.Add(0)
-	<-done
-	l.Wait()
+	b.Add(0)
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("an operation that send added was not sent within 10 seconds")
+	}
+	b.Wait()
 }
 
-func TestStress(t *testing.T) {
+func TestConcurrentAddsKeepTheirOrder(t *testing.T) {
 	const goroutines, each = 16, 500
 	var busy, sent atomic.Int32
 	last := make([]int, goroutines)
-	l := New(func(batch [][2]int) {
+	b := New(func(batch [][2]int) {
 		if busy.Add(1) != 1 {
 			t.Error("two batches at a time")
 		}
@@ -110,23 +114,23 @@ func TestStress(t *testing.T) {
 		busy.Add(-1)
 	})
 	var wg sync.WaitGroup
-	var taken atomic.Int32
+	var accepted atomic.Int32
 	for g := range goroutines {
 		wg.Go(func() {
 			for i := range each {
-				if !l.Add([2]int{g, i + 1}) {
+				if !b.Add([2]int{g, i + 1}) {
 					return
 				}
-				if taken.Add(1) == goroutines*each*3/4 {
-					l.Close()
+				if accepted.Add(1) == goroutines*each*3/4 {
+					b.Close()
 				}
 			}
 		})
 	}
 	wg.Wait()
-	l.Close()
-	l.Wait()
-	if sent.Load() != taken.Load() {
-		t.Errorf("%d of the %d operations taken were sent", sent.Load(), taken.Load())
+	b.Close()
+	b.Wait()
+	if sent.Load() != accepted.Load() {
+		t.Errorf("%d of the %d accepted operations were sent", sent.Load(), accepted.Load())
 	}
 }
