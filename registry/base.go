@@ -53,7 +53,7 @@ func (known *recent) decodeRecord(group string, r *store.Record) (any, error) {
 	if group == store.Catalog {
 		return r.ID, nil
 	}
-	s, err := decodeService(group, r.ID, r.Stamp, r.Payload, known.of(group))
+	s, err := decodeService(group, r.ID, r.RegisteredAt, r.Payload, known.of(group))
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +173,8 @@ func (b *base) Instances(ctx context.Context, serviceName string) ([]Instance, e
 	for i, e := range entries {
 		info, over := visible(e)
 		out[i] = Instance{ServiceInfo: info.Clone(), Note: over.note(info.Status), Revision: e.Revision()}
-		if e.Expires > 0 {
-			out[i].ExpiresAt = time.UnixMicro(e.Expires).UTC()
+		if e.ExpiresAt > 0 {
+			out[i].ExpiresAt = time.UnixMicro(e.ExpiresAt).UTC()
 		}
 	}
 	return out, nil

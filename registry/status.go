@@ -117,7 +117,7 @@ func (b *base) Undrain(ctx context.Context, serviceID string) error {
 }
 
 func (b *base) drain(ctx context.Context, call, serviceID string,
-	mark func(context.Context, string, map[string]string) (store.Marked, error), set map[string]string) error {
+	mark func(context.Context, string, map[string]string) (store.PatchResult, error), set map[string]string) error {
 	if b.closed() {
 		return failed(call, serviceID, ErrClosed)
 	}

@@ -46,7 +46,7 @@ func (v *stored) status() Status {
 // show sets all of info, as the owner put it, with Weight and Status always set;
 // its maps and slices are shared.
 func (v *stored) show(info *ServiceInfo, e *core.Entry) {
-	info.ID, info.Name, info.RegisteredAt = e.ID, v.name, time.UnixMicro(e.Stamp).UTC()
+	info.ID, info.Name, info.RegisteredAt = e.ID, v.name, time.UnixMicro(e.RegisteredAt).UTC()
 	info.Version, info.Address, info.HealthEndpoint = v.version, v.address, v.health
 	info.Port, info.Weight, info.Metadata = int(v.port), int(max(v.weight, 1)), v.metadata
 	var x extras

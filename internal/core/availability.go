@@ -33,7 +33,7 @@ func (e *Engine) noteAvailability(from requestSource, err error) {
 	if errors.Is(err, store.ErrClosed) || errors.Is(err, context.Canceled) {
 		return
 	}
-	if errors.Is(err, store.ErrForeign) {
+	if errors.Is(err, store.ErrForeignData) {
 		err = nil // the backend answered, of one service
 	}
 	if began, ended := e.availability.note(from, err, 2*e.cfg.HeartbeatInterval+time.Second); began {

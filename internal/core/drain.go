@@ -26,18 +26,18 @@ var errOverlayChanged = errors.New("another has set it otherwise in the meantime
 // service has taken a state with it. The error of an ended ctx says how many have
 // not. If the backend loses its memory meanwhile, the mark is set again, and
 // watchers get a heartbeat and a second to be known again.
-func (e *Engine) PatchAndWait(ctx context.Context, id string, set map[string]string) (store.Marked, error) {
+func (e *Engine) PatchAndWait(ctx context.Context, id string, set map[string]string) (store.PatchResult, error) {
 	marked, err := e.PatchOverlay(ctx, id, set)
 	if err != nil || !marked.Existed {
 		return marked, err
 	}
-	attending, ok := e.store.(store.Attending)
+	attending, ok := e.store.(store.WatcherLeases)
 	if !ok {
-		return marked, e.waitAcknowledged(ctx, marked.Group, id, set)
+		return marked, e.waitAcknowledged(ctx, marked.Service, id, set)
 	}
-	w := drainWait{e: e, service: marked.Group, id: id, set: set, rev: marked.Rev, verifiedAt: time.Now()}
+	w := drainWait{e: e, service: marked.Service, id: id, set: set, rev: marked.Rev, verifiedAt: time.Now()}
 	for pause := minPollPause; ; pause = min(2*pause, maxPollPause) {
-		watchers, err := attending.Behind(ctx, w.service, id, w.rev)
+		watchers, err := attending.LaggingWatchers(ctx, w.service, id, w.rev)
 		if err != nil && !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 			return marked, err
 		}
@@ -52,7 +52,7 @@ func (e *Engine) PatchAndWait(ctx context.Context, id string, set map[string]str
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return marked, waitError(ctx, watchers.Behind, err)
+			return marked, waitError(ctx, watchers.Lagging, err)
 		case <-e.ctx.Done():
 			t.Stop()
 			return marked, store.ErrClosed
@@ -81,22 +81,22 @@ func (w *drainWait) handleAnswer(ctx context.Context, watchers store.Watchers) (
 	w.begun = true
 	again := w.e.cfg.HeartbeatInterval + time.Second // by then each watching process is known again
 	switch {
-	case first && watchers.Lost >= 0 && watchers.Lost < again:
-		w.noteLoss(now.Add(again - watchers.Lost))
-	case !watchers.Kept && !w.forgotRev, w.memory != "" && watchers.Memory != "" && watchers.Memory != w.memory:
+	case first && watchers.MemoryLostAgo >= 0 && watchers.MemoryLostAgo < again:
+		w.noteLoss(now.Add(again - watchers.MemoryLostAgo))
+	case !watchers.RemembersRev && !w.forgotRev, w.memory != "" && watchers.MemoryID != "" && watchers.MemoryID != w.memory:
 		// What was lagging when the memory was lost may take until its lease would have ended.
 		w.noteLoss(maxTime(now.Add(again), w.lastLeaseEnd))
 	}
-	w.forgotRev = !watchers.Kept
-	if watchers.Memory != "" {
-		w.memory = watchers.Memory
+	w.forgotRev = !watchers.RemembersRev
+	if watchers.MemoryID != "" {
+		w.memory = watchers.MemoryID
 	}
-	w.lastLeaseEnd = now.Add(watchers.Longest)
-	acknowledged := watchers.Behind == 0
+	w.lastLeaseEnd = now.Add(watchers.LongestLease)
+	acknowledged := watchers.Lagging == 0
 	if first && acknowledged && w.unknownUntil.IsZero() {
 		return true, nil
 	}
-	if !acknowledged && watchers.Kept && now.Sub(w.verifiedAt) < verifyInterval {
+	if !acknowledged && watchers.RemembersRev && now.Sub(w.verifiedAt) < verifyInterval {
 		return false, nil
 	}
 	w.verifiedAt = now
@@ -106,8 +106,8 @@ func (w *drainWait) handleAnswer(ctx context.Context, watchers store.Watchers) (
 	case err != nil:
 		return false, nil
 	case stands.Changed:
-		if w.rev = stands.Rev; stands.Group != w.service { // it moved
-			w.service, w.memory, w.forgotRev = stands.Group, "", false
+		if w.rev = stands.Rev; stands.Service != w.service { // it moved
+			w.service, w.memory, w.forgotRev = stands.Service, "", false
 		}
 		w.noteLoss(now.Add(again))
 		return false, nil
@@ -119,10 +119,10 @@ func (w *drainWait) handleAnswer(ctx context.Context, watchers store.Watchers) (
 func (w *drainWait) noteLoss(until time.Time) { w.unknownUntil = maxTime(w.unknownUntil, until) }
 
 // remark sets a mark again if the backend lost it. Changed says that it had to.
-func (e *Engine) ensurePatched(ctx context.Context, group, id string, set map[string]string) (store.Marked, error) {
+func (e *Engine) ensurePatched(ctx context.Context, group, id string, set map[string]string) (store.PatchResult, error) {
 	view, err := e.Read(ctx, group)
 	if err != nil {
-		return store.Marked{}, err
+		return store.PatchResult{}, err
 	}
 	for _, entry := range view.Entries {
 		if entry.ID != id {
@@ -130,9 +130,9 @@ func (e *Engine) ensurePatched(ctx context.Context, group, id string, set map[st
 		}
 		switch missing, other := compareOverlay(entry.Overlay, set); {
 		case other:
-			return store.Marked{}, errOverlayChanged
+			return store.PatchResult{}, errOverlayChanged
 		case !missing:
-			return store.Marked{Existed: true}, nil
+			return store.PatchResult{Existed: true}, nil
 		}
 	}
 	return e.PatchOverlay(ctx, id, set)

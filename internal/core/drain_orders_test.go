@@ -51,8 +51,8 @@ func (p *process) isCut() bool {
 	return p.cut
 }
 
-func (p *process) Attend(ctx context.Context, all []store.Attendance) []store.Attended {
-	results := make([]store.Attended, len(all))
+func (p *process) RenewWatcherLeases(ctx context.Context, all []store.WatcherLease) []store.WatcherLeaseResult {
+	results := make([]store.WatcherLeaseResult, len(all))
 	err := p.request(ctx)
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
@@ -64,18 +64,18 @@ func (p *process) Attend(ctx context.Context, all []store.Attendance) []store.At
 			continue
 		}
 		was, ok := p.w.leases[p.owner]
-		results[i].Kept = ok && was.ends >= p.w.now()
+		results[i].Continued = ok && was.ends >= p.w.now()
 		if a.TTL == 0 {
 			delete(p.w.leases, p.owner)
 			continue
 		}
-		rev, _ := strconv.ParseUint(a.Taken, 10, 64)
+		rev, _ := strconv.ParseUint(a.Acknowledged, 10, 64)
 		p.w.leases[p.owner] = watcherEntry{p.w.now() + a.TTL.Microseconds(), rev}
 	}
 	return results
 }
 
-func (p *process) Behind(ctx context.Context, group, id, rev string) (store.Watchers, error) {
+func (p *process) LaggingWatchers(ctx context.Context, group, id, rev string) (store.Watchers, error) {
 	if err := p.request(ctx); err != nil {
 		return store.Watchers{}, err
 	}
@@ -84,29 +84,29 @@ func (p *process) Behind(ctx context.Context, group, id, rev string) (store.Watc
 	g, now := p.w.group(group), p.w.now()
 	at, _ := strconv.ParseUint(rev, 10, 64)
 	is, _ := strconv.ParseUint(g.rev, 10, 64)
-	w := store.Watchers{Kept: is >= at, Memory: strconv.Itoa(p.w.memory), Lost: -1}
+	w := store.Watchers{RemembersRev: is >= at, MemoryID: strconv.Itoa(p.w.memory), MemoryLostAgo: -1}
 	for _, l := range p.w.leases {
 		if l.ends >= now && l.rev < at {
-			w.Behind++
-			w.Longest = max(w.Longest, time.Duration(l.ends-now)*time.Microsecond)
+			w.Lagging++
+			w.LongestLease = max(w.LongestLease, time.Duration(l.ends-now)*time.Microsecond)
 		}
 	}
 	if p.w.memory > 0 {
-		w.Lost = time.Duration(now-p.w.lostAt) * time.Microsecond
+		w.MemoryLostAgo = time.Duration(now-p.w.lostAt) * time.Microsecond
 	}
 	return w, nil
 }
 
-func (p *process) Mark(ctx context.Context, m store.Mark) (store.Marked, error) {
+func (p *process) PatchOverlay(ctx context.Context, m store.OverlayPatch) (store.PatchResult, error) {
 	if err := p.request(ctx); err != nil {
-		return store.Marked{}, err
+		return store.PatchResult{}, err
 	}
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	g := p.w.group("g")
 	cur := g.recs[m.ID]
 	if cur == nil {
-		return store.Marked{Group: m.Group, Rev: g.rev}, nil
+		return store.PatchResult{Service: m.Service, Rev: g.rev}, nil
 	}
 	overlay := []byte(`{"drain":` + m.Set["drain"] + `}`)
 	changed := string(cur.Overlay) != string(overlay)
@@ -115,10 +115,10 @@ func (p *process) Mark(ctx context.Context, m store.Mark) (store.Marked, error) 
 		r.Overlay = overlay
 		p.w.change("g", &r, nil)
 	}
-	return store.Marked{Existed: true, Changed: changed, Group: "g", Rev: g.rev, Overlay: overlay}, nil
+	return store.PatchResult{Existed: true, Changed: changed, Service: "g", Rev: g.rev, Overlay: overlay}, nil
 }
 
-func (p *process) Read(group string, known store.Known, done func(store.Reading, error)) {
+func (p *process) Read(group string, known store.KnownState, done func(store.Reading, error)) {
 	p.fakeStore.Read(group, known, func(r store.Reading, err error) {
 		if p.isCut() {
 			r, err = store.Reading{}, errFake

@@ -13,7 +13,7 @@ type evidence map[string]store.Tombstone
 
 // ended returns the reason for which a record has ended, "" when nothing shows that it has.
 func (ev evidence) reason(e *Entry) store.Reason {
-	if t, ok := ev[e.ID]; ok && t.Stamp >= e.Stamp {
+	if t, ok := ev[e.ID]; ok && t.RegisteredAt >= e.RegisteredAt {
 		return t.Reason
 	}
 	return ""
@@ -42,9 +42,9 @@ const (
 // lease: no Reading says Expired without that.
 func judge(ended store.Reason, blind bool) verdict {
 	switch {
-	case ended == store.Left, ended == store.Moved:
+	case ended == store.ReasonDeregistered, ended == store.ReasonMoved:
 		return drop
-	case ended == store.Expired && !blind:
+	case ended == store.ReasonExpired && !blind:
 		return wait
 	}
 	return retain
@@ -69,7 +69,7 @@ const expiryGrace = maxRetryPause + 100*time.Millisecond
 // takes a little, too, but not at the cost of what an owner's next try may take.
 func (e *Entry) lossGraceEnd(since, at time.Time) time.Time {
 	const read = 200 * time.Millisecond
-	return maxTime(since.Add(max(e.TTL, e.Beat+time.Second)-read), at.Add(e.Beat+maxRetryPause))
+	return maxTime(since.Add(max(e.TTL, e.HeartbeatInterval+time.Second)-read), at.Add(e.HeartbeatInterval+maxRetryPause))
 }
 
 // outage remembers which records a group had when the backend could not be read

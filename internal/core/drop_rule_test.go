@@ -20,12 +20,12 @@ func TestInstancesAreDroppedOnEvidenceOnly(t *testing.T) {
 		blind bool
 		want  verdict
 	}{
-		{store.Left, false, drop},
-		{store.Left, true, drop},
-		{store.Moved, false, drop},
-		{store.Moved, true, drop},
-		{store.Expired, false, wait},
-		{store.Expired, true, retain},
+		{store.ReasonDeregistered, false, drop},
+		{store.ReasonDeregistered, true, drop},
+		{store.ReasonMoved, false, drop},
+		{store.ReasonMoved, true, drop},
+		{store.ReasonExpired, false, wait},
+		{store.ReasonExpired, true, retain},
 		{"", false, retain},
 		{"", true, retain},
 	} {
@@ -33,9 +33,9 @@ func TestInstancesAreDroppedOnEvidenceOnly(t *testing.T) {
 			t.Errorf("ended %q, blind %t: fate %d, want %d", c.ended, c.blind, got, c.want)
 		}
 	}
-	ev := evidence{"a": {ID: "a", Reason: store.Left, Stamp: 7}}
-	for stamp, want := range map[int64]store.Reason{6: store.Left, 7: store.Left, 8: ""} {
-		if got := ev.reason(&Entry{Record: &store.Record{ID: "a", Stamp: stamp}}); got != want {
+	ev := evidence{"a": {ID: "a", Reason: store.ReasonDeregistered, RegisteredAt: 7}}
+	for stamp, want := range map[int64]store.Reason{6: store.ReasonDeregistered, 7: store.ReasonDeregistered, 8: ""} {
+		if got := ev.reason(&Entry{Record: &store.Record{ID: "a", RegisteredAt: stamp}}); got != want {
 			t.Errorf("a tombstone of 7 says %q of a registration at %d, want %q", got, stamp, want)
 		}
 	}
@@ -54,20 +54,20 @@ func TestRefusedWritesDropNothing(t *testing.T) {
 		w.want(false, "a") // nothing can have changed yet
 		pass(6 * testTTL)
 		w.want(true, "a")
-		if stale := w.latest().stale; !errors.Is(stale, store.ErrRefused) {
+		if stale := w.latest().stale; !errors.Is(stale, store.ErrWritesRefused) {
 			t.Errorf("stale for %v, want the backend's word", stale)
 		}
 		fresh := watch(t, start(t, f, "gamma"), "g")
 		pass(time.Second)
 		fresh.want(true, "a")
 		before := time.Now()
-		if v, err := reader.Read(t.Context(), "g"); !errors.Is(err, store.ErrRefused) || !errors.Is(err, store.ErrUnavailable) {
+		if v, err := reader.Read(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) || !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a read gave %v, %v", names(v), err)
 		}
 		if took := time.Since(before); took > time.Second {
 			t.Errorf("what the backend said in plain words took %v to be told", took)
 		}
-		if l, err := reader.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrRefused) {
+		if l, err := reader.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) {
 			t.Errorf("a read of leases gave %d entries, %v", len(l), err)
 		}
 		f.set(func() { f.refuse = false })
@@ -120,7 +120,7 @@ func TestRefusedWritesAfterALossDropNothing(t *testing.T) {
 		f.set(func() { f.refuse = true; f.groups = nil })
 		pass(10 * testTTL)
 		w.want(true, "a")
-		if v, err := reader.Read(t.Context(), "g"); !errors.Is(err, store.ErrRefused) {
+		if v, err := reader.Read(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) {
 			t.Errorf("a read gave %v, %v", names(v), err)
 		}
 		f.set(func() { f.refuse = false })
@@ -140,7 +140,7 @@ func TestEvidenceFromBeforeWritesWereRefused(t *testing.T) {
 		w := watch(t, start(t, f, "alpha"), "g")
 		pass(time.Second)
 		f.set(func() { f.drop = true })
-		f.end("g", "leaves", store.Left)
+		f.end("g", "leaves", store.ReasonDeregistered)
 		f.set(func() { f.refuse = true })
 		pass(3 * testTTL)
 		w.want(true, "stays")
@@ -194,7 +194,7 @@ func TestRevisionsOfRetainedStatesDiffer(t *testing.T) {
 			for v := range start(t, f, "alpha").Watch(ctx, "g") {
 				shown := make([]string, len(v.Entries))
 				for i, e := range v.Entries {
-					shown[i] = e.ID + string(rune('0'+e.Stamp%10))
+					shown[i] = e.ID + string(rune('0'+e.RegisteredAt%10))
 				}
 				if was, ok := revisions[v.Revision]; ok && !slices.Equal(was, shown) {
 					t.Errorf("%q and %q have one revision", was, shown)
@@ -248,7 +248,7 @@ func TestGracePeriodBeginsAgainWhenWritesAreRefused(t *testing.T) {
 // Right after an outage readers wait until what was there is back, or until its
 // owners would be, in a row of reads that all found writes accepted.
 func TestOutageSettles(t *testing.T) {
-	entry := &Entry{Record: &store.Record{ID: "a", Stamp: 1}}
+	entry := &Entry{Record: &store.Record{ID: "a", RegisteredAt: 1}}
 	full := &serviceState{entries: map[string]*Entry{"a": entry}, live: []*Entry{entry}}
 	began := time.Now()
 	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
@@ -283,11 +283,11 @@ func TestOutageSettles(t *testing.T) {
 			return err
 		}, true},
 		"it left": {func(o *outage) error {
-			o.applyEvidence(evidence{"a": {ID: "a", Reason: store.Left, Stamp: 1}})
+			o.applyEvidence(evidence{"a": {ID: "a", Reason: store.ReasonDeregistered, RegisteredAt: 1}})
 			return o.verify(&serviceState{}, nil, at(1), at(1))
 		}, false},
 		"it expired": {func(o *outage) error {
-			o.applyEvidence(evidence{"a": {ID: "a", Reason: store.Expired, Stamp: 1}})
+			o.applyEvidence(evidence{"a": {ID: "a", Reason: store.ReasonExpired, RegisteredAt: 1}})
 			return o.verify(&serviceState{}, nil, at(1), at(1))
 		}, true},
 	} {
@@ -322,7 +322,7 @@ func TestAnOutageThatComesBackForgetsNothing(t *testing.T) {
 				pass(2 * testTTL)
 				once()
 				f.set(func() { f.refuse = false })
-				f.end("g", "b", store.Left) // and shows the end of a
+				f.end("g", "b", store.ReasonDeregistered) // and shows the end of a
 				once()
 				if how == "is down" {
 					f.set(func() { f.down = true })
@@ -339,7 +339,7 @@ func TestAnOutageThatComesBackForgetsNothing(t *testing.T) {
 					f.mu.Lock()
 					defer f.mu.Unlock()
 					again := *a
-					again.Expires = f.now() + time.Hour.Microseconds()
+					again.ExpiresAt = f.now() + time.Hour.Microseconds()
 					f.change("g", &again, nil)
 				})
 				if v := read(t, reader, "g"); !slices.Contains(names(v), "a") {

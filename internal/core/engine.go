@@ -31,7 +31,7 @@ type Config struct {
 type Engine struct {
 	cfg     Config
 	store   store.Store
-	instant store.Instant // nil unless the store is one
+	instant store.Local // nil unless the store is one
 
 	ctx    context.Context // ends with the engine
 	cancel context.CancelFunc
@@ -73,7 +73,7 @@ func New(cfg Config) *Engine {
 	at := &e.watcherLeases
 	at.sending, at.queue, at.leases = make(chan struct{}, 1), make(map[string]struct{}), make(map[string]time.Time)
 	at.ctx, at.cancel = context.WithCancel(context.Background())
-	e.instant, _ = cfg.Store.(store.Instant)
+	e.instant, _ = cfg.Store.(store.Local)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e
 }

@@ -61,7 +61,7 @@ type fakeRenewal struct {
 
 const fakeTimeout = time.Second
 
-var errFakeRefused = fmt.Errorf("%w: %w: the fake's word", store.ErrUnavailable, store.ErrRefused)
+var errFakeRefused = fmt.Errorf("%w: %w: the fake's word", store.ErrUnavailable, store.ErrWritesRefused)
 
 var errFake = fmt.Errorf("%w: as the test asked", store.ErrUnavailable)
 
@@ -120,7 +120,7 @@ func (f *fake) add(group, id string, ttl, beat, life time.Duration) *store.Recor
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stamp = max(f.now(), f.stamp+1)
-	r := &store.Record{ID: id, Owner: "other", Stamp: f.stamp, TTL: ttl, Beat: beat, Expires: f.now() + life.Microseconds(), Payload: []byte(id)}
+	r := &store.Record{ID: id, Owner: "other", RegisteredAt: f.stamp, TTL: ttl, HeartbeatInterval: beat, ExpiresAt: f.now() + life.Microseconds(), Payload: []byte(id)}
 	f.change(group, r, nil)
 	return r
 }
@@ -130,9 +130,9 @@ func (f *fake) extend(group, id string, life time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	g := f.group(group)
-	if old := g.recs[id]; old != nil && old.Expires >= f.now() {
+	if old := g.recs[id]; old != nil && old.ExpiresAt >= f.now() {
 		r := *old
-		r.Expires = f.now() + life.Microseconds()
+		r.ExpiresAt = f.now() + life.Microseconds()
 		g.recs[id] = &r
 	}
 }
@@ -142,7 +142,7 @@ func (f *fake) end(group, id string, reason store.Reason) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r := f.group(group).recs[id]; r != nil {
-		f.change(group, nil, &store.Tombstone{ID: id, Reason: reason, Stamp: r.Stamp, Owner: r.Owner})
+		f.change(group, nil, &store.Tombstone{ID: id, Reason: reason, RegisteredAt: r.RegisteredAt, Owner: r.Owner})
 	}
 }
 
@@ -151,17 +151,17 @@ func (f *fake) change(group string, r *store.Record, t *store.Tombstone) {
 	g := f.group(group)
 	reading := store.Reading{Kind: store.Delta, Now: f.now()}
 	for id, old := range g.recs { // prune
-		if old.Expires < f.now() && (r == nil || id != r.ID) {
-			b := store.Tombstone{ID: id, Reason: store.Expired, Stamp: old.Stamp, Owner: old.Owner}
+		if old.ExpiresAt < f.now() && (r == nil || id != r.ID) {
+			b := store.Tombstone{ID: id, Reason: store.ReasonExpired, RegisteredAt: old.RegisteredAt, Owner: old.Owner}
 			delete(g.recs, id)
 			g.tombs[id] = b
-			reading.Buried = append(reading.Buried, b)
+			reading.Tombstones = append(reading.Tombstones, b)
 		}
 	}
 	if t != nil {
 		delete(g.recs, t.ID)
 		g.tombs[t.ID] = *t
-		reading.Buried = append(reading.Buried, *t)
+		reading.Tombstones = append(reading.Tombstones, *t)
 	}
 	if r != nil {
 		delete(g.tombs, r.ID)
@@ -172,7 +172,7 @@ func (f *fake) change(group string, r *store.Record, t *store.Tombstone) {
 	f.revs++
 	g.rev = strconv.FormatUint(f.revs, 10)
 	reading.Rev = g.rev
-	f.push(group, store.Notice{Prev: prev, Reading: reading})
+	f.push(group, store.Notice{PreviousRev: prev, Reading: reading})
 }
 
 func (f *fake) push(group string, n store.Notice) {
@@ -252,19 +252,19 @@ func (s *fakeStore) Put(ctx context.Context, puts []store.Put) []store.PutResult
 			continue
 		}
 		s.puts = append(s.puts, p)
-		g := s.group(p.Group)
+		g := s.group(p.Service)
 		cur := g.recs[p.ID]
-		if cur != nil && cur.Expires < s.now() {
+		if cur != nil && cur.ExpiresAt < s.now() {
 			cur = nil
 		}
-		stamp := p.Stamp
-		if p.Heal {
-			if cur != nil && cur.Owner != s.owner && cur.Stamp > p.Stamp {
+		stamp := p.RegisteredAt
+		if p.Reregister {
+			if cur != nil && cur.Owner != s.owner && cur.RegisteredAt > p.RegisteredAt {
 				results[i].Outcome = store.Superseded
 				continue
 			}
-			if t, ok := g.tombs[p.ID]; ok && cur == nil && t.Reason != store.Expired && t.Stamp >= p.Stamp {
-				results[i].Outcome = store.Buried
+			if t, ok := g.tombs[p.ID]; ok && cur == nil && t.Reason != store.ReasonExpired && t.RegisteredAt >= p.RegisteredAt {
+				results[i].Outcome = store.Deregistered
 				continue
 			}
 		} else {
@@ -272,19 +272,19 @@ func (s *fakeStore) Put(ctx context.Context, puts []store.Put) []store.PutResult
 			stamp = s.stamp
 		}
 		s.seqs++
-		r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.seqs, Stamp: stamp, TTL: p.TTL, Beat: p.Beat,
-			Expires: s.now() + p.TTL.Microseconds(), Payload: p.Payload, Overlay: p.Overlay}
-		s.change(p.Group, r, nil)
-		results[i] = store.PutResult{Stamp: stamp, Seq: r.Seq, Overlay: p.Overlay}
+		r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.seqs, RegisteredAt: stamp, TTL: p.TTL, HeartbeatInterval: p.HeartbeatInterval,
+			ExpiresAt: s.now() + p.TTL.Microseconds(), Payload: p.Payload, Overlay: p.Overlay}
+		s.change(p.Service, r, nil)
+		results[i] = store.PutResult{RegisteredAt: stamp, Seq: r.Seq, Overlay: p.Overlay}
 	}
 	return results
 }
 
-func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []store.Renewal {
+func (s *fakeStore) Renew(ctx context.Context, leases []store.ServiceLeases) []store.Renewal {
 	answers := make([]store.Renewal, len(leases))
 	s.mu.Lock()
 	for _, l := range leases {
-		sent := fakeRenewal{at: time.Now(), group: l.Group}
+		sent := fakeRenewal{at: time.Now(), group: l.Service}
 		for _, lease := range l.Leases {
 			sent.ids = append(sent.ids, lease.ID)
 		}
@@ -299,7 +299,7 @@ func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []sto
 	}
 	for i, l := range leases {
 		answers[i].Err = err
-		if err == nil && s.sick[l.Group] {
+		if err == nil && s.sick[l.Service] {
 			answers[i].Err = errFake
 		}
 		if answers[i].Err != nil {
@@ -307,19 +307,19 @@ func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []sto
 		}
 		answers[i].Outcomes = map[string]store.Outcome{}
 		answers[i].Overlays = map[string][]byte{}
-		g := s.group(l.Group)
+		g := s.group(l.Service)
 		for _, lease := range l.Leases {
 			cur, t := g.recs[lease.ID], g.tombs[lease.ID]
 			switch {
-			case cur != nil && cur.Owner == s.owner && cur.Stamp == lease.Stamp && cur.Expires >= s.now():
+			case cur != nil && cur.Owner == s.owner && cur.RegisteredAt == lease.RegisteredAt && cur.ExpiresAt >= s.now():
 				r := *cur
-				r.Expires = s.now() + l.TTL.Microseconds()
+				r.ExpiresAt = s.now() + l.TTL.Microseconds()
 				g.recs[lease.ID] = &r
 				answers[i].Overlays[lease.ID] = r.Overlay
-			case cur != nil && cur.Owner != s.owner && cur.Stamp > lease.Stamp:
+			case cur != nil && cur.Owner != s.owner && cur.RegisteredAt > lease.RegisteredAt:
 				answers[i].Outcomes[lease.ID] = store.Superseded
-			case cur == nil && t.Reason != "" && t.Reason != store.Expired && t.Stamp >= lease.Stamp:
-				answers[i].Outcomes[lease.ID] = store.Buried
+			case cur == nil && t.Reason != "" && t.Reason != store.ReasonExpired && t.RegisteredAt >= lease.RegisteredAt:
+				answers[i].Outcomes[lease.ID] = store.Deregistered
 			default:
 				answers[i].Outcomes[lease.ID] = store.Lost
 			}
@@ -331,30 +331,30 @@ func (s *fakeStore) Renew(ctx context.Context, leases []store.GroupLeases) []sto
 	return answers
 }
 
-func (s *fakeStore) Remove(ctx context.Context, r store.Removal) (store.Removed, error) {
+func (s *fakeStore) Remove(ctx context.Context, r store.Removal) (store.RemoveResult, error) {
 	if err := s.request(ctx); err != nil {
-		return store.Removed{}, err
+		return store.RemoveResult{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seqs++
 	for name, g := range s.groups {
-		if cur := g.recs[r.ID]; cur != nil && (!r.Own || cur.Owner == s.owner && name == r.Group) {
-			s.change(name, nil, &store.Tombstone{ID: r.ID, Reason: store.Left, Stamp: max(cur.Stamp, r.Stamp), Owner: cur.Owner})
-			return store.Removed{Existed: true, Group: name, Seq: s.seqs}, nil
+		if cur := g.recs[r.ID]; cur != nil && (!r.Own || cur.Owner == s.owner && name == r.Service) {
+			s.change(name, nil, &store.Tombstone{ID: r.ID, Reason: store.ReasonDeregistered, RegisteredAt: max(cur.RegisteredAt, r.RegisteredAt), Owner: cur.Owner})
+			return store.RemoveResult{Existed: true, Service: name, Seq: s.seqs}, nil
 		}
 	}
 	if r.Own {
-		s.group(r.Group).tombs[r.ID] = store.Tombstone{ID: r.ID, Reason: store.Left, Stamp: r.Stamp, Owner: s.owner}
+		s.group(r.Service).tombs[r.ID] = store.Tombstone{ID: r.ID, Reason: store.ReasonDeregistered, RegisteredAt: r.RegisteredAt, Owner: s.owner}
 	}
-	return store.Removed{Group: r.Group, Seq: s.seqs}, nil
+	return store.RemoveResult{Service: r.Service, Seq: s.seqs}, nil
 }
 
-func (s *fakeStore) Mark(context.Context, store.Mark) (store.Marked, error) {
-	return store.Marked{}, errors.New("the fake sets no overlays")
+func (s *fakeStore) PatchOverlay(context.Context, store.OverlayPatch) (store.PatchResult, error) {
+	return store.PatchResult{}, errors.New("the fake sets no overlays")
 }
 
-func (s *fakeStore) Read(group string, known store.Known, done func(store.Reading, error)) {
+func (s *fakeStore) Read(group string, known store.KnownState, done func(store.Reading, error)) {
 	s.callsMu.Lock()
 	over := s.over
 	if !over {
@@ -386,37 +386,37 @@ func (s *fakeStore) Read(group string, known store.Known, done func(store.Readin
 }
 
 // state is what a read brings. f.mu is held.
-func (f *fake) state(group string, known store.Known) store.Reading {
+func (f *fake) state(group string, known store.KnownState) store.Reading {
 	g, now := f.group(group), f.now()
 	r := store.Reading{Now: now, Rev: g.rev}
 	var expired []string
 	for _, id := range slices.Sorted(maps.Keys(g.recs)) {
 		rec := g.recs[id]
 		switch {
-		case rec.Expires < now && f.refuse:
-			r.Refused = errFakeRefused
+		case rec.ExpiresAt < now && f.refuse:
+			r.WritesRefused = errFakeRefused
 			r.Records = append(r.Records, rec)
-		case rec.Expires < now:
+		case rec.ExpiresAt < now:
 			expired = append(expired, id)
-			r.Buried = append(r.Buried, store.Tombstone{ID: id, Reason: store.Expired, Stamp: rec.Stamp, Owner: rec.Owner})
+			r.Tombstones = append(r.Tombstones, store.Tombstone{ID: id, Reason: store.ReasonExpired, RegisteredAt: rec.RegisteredAt, Owner: rec.Owner})
 		default:
 			r.Records = append(r.Records, rec)
-			if r.Next == 0 || rec.Expires < r.Next {
-				r.Next = rec.Expires
+			if r.NextExpiry == 0 || rec.ExpiresAt < r.NextExpiry {
+				r.NextExpiry = rec.ExpiresAt
 			}
 		}
 	}
 	for _, t := range g.tombs {
-		r.Buried = append(r.Buried, t)
+		r.Tombstones = append(r.Tombstones, t)
 	}
-	if f.refuse && (known.Prove || g.rev == "") {
-		r.Refused = errFakeRefused
+	if f.refuse && (known.ProveAbsence || g.rev == "") {
+		r.WritesRefused = errFakeRefused
 	}
-	if r.Refused != nil {
-		r.Next = now - 1
+	if r.WritesRefused != nil {
+		r.NextExpiry = now - 1
 	}
 	if known.Rev != "" && known.Rev == g.rev {
-		return store.Reading{Kind: store.Same, Now: now, Rev: g.rev, Next: r.Next, Expired: append([]string{}, expired...), Refused: r.Refused}
+		return store.Reading{Kind: store.Unchanged, Now: now, Rev: g.rev, NextExpiry: r.NextExpiry, Expired: append([]string{}, expired...), WritesRefused: r.WritesRefused}
 	}
 	return r
 }

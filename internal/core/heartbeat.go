@@ -46,9 +46,9 @@ func (e *Engine) heartbeat(due time.Time) (done bool) {
 		var err error
 		for i, renewal := range e.store.Renew(e.ctx, todo.leases) {
 			if renewal.Err != nil {
-				group := todo.leases[i].Group
+				group := todo.leases[i].Service
 				failed[group], err = true, renewal.Err
-				if errors.Is(err, store.ErrForeign) {
+				if errors.Is(err, store.ErrForeignData) {
 					e.reportBadRecord(group, "", err)
 				}
 				continue
@@ -106,7 +106,7 @@ func (e *Engine) applyRenewal(sent *ownedService, answer store.Renewal) []*regis
 		case store.Superseded:
 			e.loseRegistration(r, LossSuperseded)
 			continue
-		case store.Buried:
+		case store.Deregistered:
 			e.loseRegistration(r, LossDeregisteredByOther)
 			continue
 		case store.Lost:

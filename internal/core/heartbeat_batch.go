@@ -12,7 +12,7 @@ import (
 // as nothing of it changes. Read only.
 type heartbeatBatch struct {
 	count    int // registrations
-	leases   []store.GroupLeases
+	leases   []store.ServiceLeases
 	services []*ownedService // what leases[i] are of
 }
 
@@ -46,15 +46,15 @@ func (e *Engine) heartbeatBatch() *heartbeatBatch {
 		slices.SortFunc(h.regs, func(a, b *registration) int { return strings.Compare(a.id, b.id) })
 		leases := make([]store.Lease, len(h.regs))
 		for i, r := range h.regs {
-			leases[i] = store.Lease{ID: r.id, Stamp: r.registeredAt}
+			leases[i] = store.Lease{ID: r.id, RegisteredAt: r.registeredAt}
 		}
-		b.add(store.GroupLeases{Group: name, TTL: e.cfg.TTL, Leases: leases, Memo: new(store.Memo)}, h)
+		b.add(store.ServiceLeases{Service: name, TTL: e.cfg.TTL, Leases: leases, Cached: new(store.CachedValue)}, h)
 	}
 	e.batch = b
 	return b
 }
 
-func (b *heartbeatBatch) add(leases store.GroupLeases, h *ownedService) {
+func (b *heartbeatBatch) add(leases store.ServiceLeases, h *ownedService) {
 	b.count += len(h.regs)
 	b.leases = append(b.leases, leases)
 	b.services = append(b.services, h)
@@ -64,7 +64,7 @@ func (b *heartbeatBatch) add(leases store.GroupLeases, h *ownedService) {
 func (b *heartbeatBatch) restrictedTo(groups map[string]bool) *heartbeatBatch {
 	some := new(heartbeatBatch)
 	for i, g := range b.leases {
-		if groups[g.Group] {
+		if groups[g.Service] {
 			some.add(g, b.services[i])
 		}
 	}

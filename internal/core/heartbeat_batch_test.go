@@ -22,9 +22,9 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 			got := map[string]int64{}
 			for i, g := range now.leases {
 				for j, l := range g.Leases {
-					got[l.ID] = l.Stamp
-					if r := now.services[i].regs[j]; r.id != l.ID || r.service != g.Group {
-						t.Errorf("%s: lease %s of %s is of %s of %s", what, l.ID, g.Group, r.id, r.service)
+					got[l.ID] = l.RegisteredAt
+					if r := now.services[i].regs[j]; r.id != l.ID || r.service != g.Service {
+						t.Errorf("%s: lease %s of %s is of %s of %s", what, l.ID, g.Service, r.id, r.service)
 					}
 				}
 			}

@@ -74,7 +74,7 @@ func TestRetriesAreCloseAndUncapped(t *testing.T) {
 				back()
 				pass(testBeat + time.Second)
 				v := read(t, e, "g")
-				if len(v.Entries) != 1 || v.Entries[0].Stamp != stamp {
+				if len(v.Entries) != 1 || v.Entries[0].RegisteredAt != stamp {
 					t.Errorf("an hour later it is not back: %v", names(v))
 				}
 			})
@@ -101,7 +101,7 @@ func TestHealingRestoresAllOfIt(t *testing.T) {
 			t.Fatalf("got %v", names(v))
 		}
 		r := v.Entries[0]
-		if r.Stamp != stamp || string(r.Payload) != "payload" || string(r.Overlay) != `{"drained":true}` || r.TTL != testTTL || r.Beat != testBeat {
+		if r.RegisteredAt != stamp || string(r.Payload) != "payload" || string(r.Overlay) != `{"drained":true}` || r.TTL != testTTL || r.HeartbeatInterval != testBeat {
 			t.Errorf("healed as %+v", r.Record)
 		}
 		if !slices.Equal(healed, []string{"a"}) {
@@ -157,7 +157,7 @@ func TestAFailedBeatIsRetriedInsideItsInterval(t *testing.T) {
 			f.set(func() { f.down = false })
 			pass(maxRetryPause)
 			f.mu.Lock()
-			left := f.group("g").recs["a"].Expires - f.now()
+			left := f.group("g").recs["a"].ExpiresAt - f.now()
 			f.mu.Unlock()
 			if left < (testTTL - 2*testBeat).Microseconds() {
 				t.Fatalf("%d ms of the lease are left", left/1000)
@@ -232,11 +232,11 @@ func TestAStalledOwnerComesBack(t *testing.T) {
 		w := watch(t, start(t, f, "reader"), "g")
 		f.set(func() { // as if it had not beaten for long
 			r := *f.group("g").recs["i"]
-			f.change("g", nil, &store.Tombstone{ID: "i", Reason: store.Expired, Stamp: r.Stamp, Owner: r.Owner})
+			f.change("g", nil, &store.Tombstone{ID: "i", Reason: store.ReasonExpired, RegisteredAt: r.RegisteredAt, Owner: r.Owner})
 		})
 		pass(testBeat + time.Second)
 		w.want(false, "i")
-		if got := read(t, e, "g").Entries[0].Stamp; got != stamp {
+		if got := read(t, e, "g").Entries[0].RegisteredAt; got != stamp {
 			t.Errorf("back with stamp %d, want %d", got, stamp)
 		}
 	})

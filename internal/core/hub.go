@@ -63,7 +63,7 @@ func (e *Engine) acquireHub(name string) *serviceHub {
 	first := t == nil
 	if first {
 		t = &serviceHub{service: g, retained: make(map[string]*retainedInstance)}
-		_, attending := e.store.(store.Attending)
+		_, attending := e.store.(store.WatcherLeases)
 		t.lease.needed = attending && e.instant == nil && name != store.Catalog
 		g.hub = t
 	}

@@ -34,14 +34,14 @@ func (o *ordered) wait(what string, run func()) {
 }
 
 func (o *ordered) Put(ctx context.Context, puts []store.Put) (results []store.PutResult) {
-	if puts[0].Heal {
+	if puts[0].Reregister {
 		return o.Store.Put(ctx, puts)
 	}
 	o.wait(string(puts[0].Payload), func() { results = o.Store.Put(ctx, puts) })
 	return results
 }
 
-func (o *ordered) Remove(ctx context.Context, r store.Removal) (removed store.Removed, err error) {
+func (o *ordered) Remove(ctx context.Context, r store.Removal) (removed store.RemoveResult, err error) {
 	o.wait("remove", func() { removed, err = o.Store.Remove(ctx, r) })
 	return removed, err
 }
@@ -125,7 +125,7 @@ func registerID(e *Engine, id, payload string) error {
 func stored(f *fake, group, id string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if r := f.group(group).recs[id]; r != nil && r.Expires >= f.now() {
+	if r := f.group(group).recs[id]; r != nil && r.ExpiresAt >= f.now() {
 		return string(r.Payload)
 	}
 	return ""
@@ -168,8 +168,8 @@ func (o *overtaking) Put(ctx context.Context, puts []store.Put) []store.PutResul
 	case "b":
 		results[0].Err = errFake
 	case "a":
-		if !puts[0].Heal && results[0].Seq < 3 {
-			results[0] = store.PutResult{Outcome: store.Overtaken, Seq: 1, Stamp: results[0].Stamp}
+		if !puts[0].Reregister && results[0].Seq < 3 {
+			results[0] = store.PutResult{Outcome: store.Overtaken, Seq: 1, RegisteredAt: results[0].RegisteredAt}
 		}
 	}
 	return results
@@ -193,10 +193,10 @@ func TestTheOvertakenStandsWhenTheLaterFails(t *testing.T) {
 				t.Errorf("the backend has %q, want the one that returned nil", got)
 			}
 		}
-		before := f.group("g").recs["i"].Stamp
+		before := f.group("g").recs["i"].RegisteredAt
 		f.loseAll()
 		pass(testBeat)
-		if got := f.group("g").recs["i"]; got == nil || got.Stamp != before {
+		if got := f.group("g").recs["i"]; got == nil || got.RegisteredAt != before {
 			t.Errorf("after a loss there is %+v, want the registration time %d", got, before)
 		}
 	})
@@ -205,7 +205,7 @@ func TestTheOvertakenStandsWhenTheLaterFails(t *testing.T) {
 // A registration that was found, when it was sent again, to have been ended by
 // another is not kept alive, and says so.
 func TestARegistrationThatWasEndedSinceIsLost(t *testing.T) {
-	for outcome, want := range map[store.Outcome]Loss{store.Superseded: LossSuperseded, store.Buried: LossDeregisteredByOther} {
+	for outcome, want := range map[store.Outcome]Loss{store.Superseded: LossSuperseded, store.Deregistered: LossDeregisteredByOther} {
 		bubble(t, func(t *testing.T, f *fake) {
 			e := startOn(t, &endedSince{f.as("alpha"), outcome}, "alpha")
 			if err := registerID(e, "i", "a"); err != nil {
@@ -231,7 +231,7 @@ type endedSince struct {
 }
 
 func (s *endedSince) Put(context.Context, []store.Put) []store.PutResult {
-	return []store.PutResult{{Outcome: s.outcome, Seq: 1, Stamp: 7}}
+	return []store.PutResult{{Outcome: s.outcome, Seq: 1, RegisteredAt: 7}}
 }
 
 // lossy is a store whose replies to registrations in the group "new" are lost.
@@ -239,7 +239,7 @@ type lossy struct{ store.Store }
 
 func (l *lossy) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 	results := l.Store.Put(ctx, puts)
-	if puts[0].Group == "new" {
+	if puts[0].Service == "new" {
 		results[0].Err = errFake
 	}
 	return results
@@ -257,7 +257,7 @@ func TestDeregisterEndsWhatAFailedMoveLeft(t *testing.T) {
 			t.Fatal("the move did not fail")
 		}
 		f.set(func() {
-			f.change("g", nil, &store.Tombstone{ID: "i", Reason: store.Moved, Stamp: f.stamp, Owner: "alpha"})
+			f.change("g", nil, &store.Tombstone{ID: "i", Reason: store.ReasonMoved, RegisteredAt: f.stamp, Owner: "alpha"})
 		})
 		if _, err := e.Deregister(t.Context(), "i"); err != nil {
 			t.Fatal(err)

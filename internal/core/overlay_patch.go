@@ -10,11 +10,11 @@ import (
 // Mark sets parts of an instance's overlay, whatever owner it has. An instance of
 // this engine that the backend does not know where this engine has it was moved by
 // another owner, or was lost: then it is registered again first.
-func (e *Engine) PatchOverlay(ctx context.Context, id string, set map[string]string) (store.Marked, error) {
+func (e *Engine) PatchOverlay(ctx context.Context, id string, set map[string]string) (store.PatchResult, error) {
 	give := time.Now().Add(defaultReadTimeout)
 	for {
 		if err := e.checkOpen(ctx); err != nil {
-			return store.Marked{}, err
+			return store.PatchResult{}, err
 		}
 		e.mu.Lock()
 		own, group := e.owned[id], ""
@@ -22,10 +22,10 @@ func (e *Engine) PatchOverlay(ctx context.Context, id string, set map[string]str
 			group = own.service
 		}
 		e.mu.Unlock()
-		marked, err := e.store.Mark(ctx, store.Mark{Group: group, ID: id, Set: set})
+		marked, err := e.store.PatchOverlay(ctx, store.OverlayPatch{Service: group, ID: id, Set: set})
 		if err == nil && marked.Existed {
 			e.mu.Lock()
-			if own := e.owned[id]; own != nil && own.service == marked.Group {
+			if own := e.owned[id]; own != nil && own.service == marked.Service {
 				own.overlay = marked.Overlay // known at once to what heals it
 			}
 			e.mu.Unlock()
@@ -35,10 +35,10 @@ func (e *Engine) PatchOverlay(ctx context.Context, id string, set map[string]str
 		}
 		here, err := e.reregisterNow(ctx, own)
 		if err != nil {
-			return store.Marked{}, err
+			return store.PatchResult{}, err
 		}
 		if !here {
-			marked, err = e.store.Mark(ctx, store.Mark{ID: id, Set: set})
+			marked, err = e.store.PatchOverlay(ctx, store.OverlayPatch{ID: id, Set: set})
 			if err != nil || marked.Existed {
 				return marked, err
 			}
@@ -59,8 +59,8 @@ func (e *Engine) reregisterNow(ctx context.Context, own *registration) (stands b
 		return false, nil
 	}
 	e.mu.Lock()
-	put := store.Put{Group: own.service, ID: own.id, Heal: own.registeredAt > 0, Stamp: own.registeredAt, TTL: e.cfg.TTL, Beat: e.cfg.HeartbeatInterval,
-		Payload: own.payload, Value: own.value, Overlay: own.overlay, Wanted: keeps}
+	put := store.Put{Service: own.service, ID: own.id, Reregister: own.registeredAt > 0, RegisteredAt: own.registeredAt, TTL: e.cfg.TTL, HeartbeatInterval: e.cfg.HeartbeatInterval,
+		Payload: own.payload, Decoded: own.value, Overlay: own.overlay, StillWanted: keeps}
 	e.mu.Unlock()
 	result := e.store.Put(ctx, []store.Put{put})[0]
 	switch {
@@ -69,14 +69,14 @@ func (e *Engine) reregisterNow(ctx context.Context, own *registration) (stands b
 	case result.Outcome == store.Superseded:
 		e.loseRegistration(own, LossSuperseded)
 		return false, nil
-	case result.Outcome == store.Buried:
+	case result.Outcome == store.Deregistered:
 		e.loseRegistration(own, LossDeregisteredByOther)
 		return false, nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if own.registeredAt == 0 {
-		own.seq, own.registeredAt = result.Seq, result.Stamp
+		own.seq, own.registeredAt = result.Seq, result.RegisteredAt
 		e.batch = nil
 	}
 	return true, nil

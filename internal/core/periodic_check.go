@@ -59,7 +59,7 @@ func (e *Engine) checkAll() {
 func (e *Engine) reportRead(name string, f *pendingRead, r *store.Reading, err error) {
 	kind := "full"
 	switch r.Kind {
-	case store.Same:
+	case store.Unchanged:
 		kind = "unchanged"
 	case store.Delta:
 		kind = "delta"
@@ -67,7 +67,7 @@ func (e *Engine) reportRead(name string, f *pendingRead, r *store.Reading, err e
 	if e.cfg.Hooks.Read != nil {
 		e.cfg.Hooks.Read(name, kind, time.Since(f.start), err)
 	}
-	if f.reason != "" && err == nil && (f.reason != resyncCheck || r.Kind != store.Same) {
+	if f.reason != "" && err == nil && (f.reason != resyncCheck || r.Kind != store.Unchanged) {
 		e.cfg.Hooks.resync(name, f.reason)
 	}
 }

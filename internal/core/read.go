@@ -67,7 +67,7 @@ const maxReadPause = expiryGrace / 3
 func (e *Engine) pauseBeforeRetry(ctx context.Context, give time.Time, try int, failed error) error {
 	pause := min(maxReadPause, 10*time.Millisecond<<min(try, 5))
 	pause = pause/2 + rand.N(pause/2)
-	if !errors.Is(failed, store.ErrUnavailable) || errors.Is(failed, store.ErrRefused) || time.Until(give) < pause {
+	if !errors.Is(failed, store.ErrUnavailable) || errors.Is(failed, store.ErrWritesRefused) || time.Until(give) < pause {
 		return failed
 	}
 	t := time.NewTimer(pause)
@@ -137,7 +137,7 @@ func (e *Engine) readLeasesOnce(ctx context.Context, name string) ([]*Entry, err
 	g := e.acquireService(name)
 	defer e.releaseService(g)
 	g.mu.Lock()
-	known := store.Known{Prove: g.outage.expected != nil}
+	known := store.KnownState{ProveAbsence: g.outage.expected != nil}
 	g.mu.Unlock()
 	done, start := make(chan answer, 1), time.Now()
 	e.store.Read(name, known, func(r store.Reading, err error) { done <- answer{r, err} })
@@ -150,7 +150,7 @@ func (e *Engine) readLeasesOnce(ctx context.Context, name string) ([]*Entry, err
 		defer g.mu.Unlock()
 		var t serviceState
 		g.outage.applyEvidence(t.applyFull(&service{e: e, name: name}, &a.r))
-		return t.live, g.outage.verify(&t, a.r.Refused, start, time.Now())
+		return t.live, g.outage.verify(&t, a.r.WritesRefused, start, time.Now())
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-e.ctx.Done():
@@ -163,13 +163,13 @@ func (e *Engine) readInMemory(name string) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	if content, ok := r.Memo.Known(); ok {
+	if content, ok := r.Cached.Peek(); ok {
 		return content.(*Content), nil
 	}
-	return r.Memo.Get(func() any {
+	return r.Cached.Get(func() any {
 		c := &Content{Entries: make([]*Entry, len(r.Records)), Revision: revisionNumber(r.Rev)}
 		for i, rec := range r.Records {
-			c.Entries[i] = &Entry{Record: rec, Value: rec.Value}
+			c.Entries[i] = &Entry{Record: rec, Value: rec.Decoded}
 		}
 		return c
 	}).(*Content), nil

@@ -166,9 +166,9 @@ func TestUnchangedContentIsShared(t *testing.T) {
 func TestADeltaLeavesOutWhatCannotBeRead(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		g := &service{e: start(t, f, "alpha"), name: "g"}
-		records := []*store.Record{{ID: "i", Stamp: 1, TTL: time.Second}, {ID: "j", Stamp: 2, TTL: time.Second}}
+		records := []*store.Record{{ID: "i", RegisteredAt: 1, TTL: time.Second}, {ID: "j", RegisteredAt: 2, TTL: time.Second}}
 		g.state.applyDelta(g, &store.Reading{Kind: store.Delta, Rev: "1", Records: records})
-		unreadable := &store.Reading{Kind: store.Delta, Rev: "2", Bad: []string{"i", "unknown"}}
+		unreadable := &store.Reading{Kind: store.Delta, Rev: "2", Malformed: []string{"i", "unknown"}}
 		if gone := g.state.endedBy(unreadable); len(gone) != 1 || gone[0].ID != "i" {
 			t.Errorf("gone are %v", gone)
 		}
@@ -191,8 +191,8 @@ func TestAFullReadingDecodesWhatChanged(t *testing.T) {
 		g := &service{e: e, name: "g"}
 		full := func(rev, first, overlay string) []*Entry {
 			g.state.applyFull(g, &store.Reading{Rev: rev, Records: []*store.Record{
-				{ID: "a", Owner: "o", Stamp: 1, Payload: []byte(first), Overlay: []byte(overlay)},
-				{ID: "b", Owner: "o", Stamp: 2, Payload: []byte("b")},
+				{ID: "a", Owner: "o", RegisteredAt: 1, Payload: []byte(first), Overlay: []byte(overlay)},
+				{ID: "b", Owner: "o", RegisteredAt: 2, Payload: []byte("b")},
 			}})
 			return g.state.content().Entries
 		}
@@ -268,7 +268,7 @@ func TestReadOfLeasesTakesEvidence(t *testing.T) {
 			t.Fatal("a read succeeded without a backend")
 		}
 		f.set(func() { f.down = false })
-		f.end("g", "a", store.Left)
+		f.end("g", "a", store.ReasonDeregistered)
 		before := time.Now()
 		l, err := e.ReadLeases(t.Context(), "g")
 		if err != nil || len(l) != 1 || time.Since(before) > 0 {
@@ -280,7 +280,7 @@ func TestReadOfLeasesTakesEvidence(t *testing.T) {
 // mute is a store whose reads are never answered.
 type mute struct{ store.Store }
 
-func (mute) Read(string, store.Known, func(store.Reading, error)) {}
+func (mute) Read(string, store.KnownState, func(store.Reading, error)) {}
 
 func TestReadOfLeasesEndsWithItsEngine(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
@@ -313,11 +313,11 @@ func TestReadOfLeasesProvesAfterAnOutage(t *testing.T) {
 		read(t, e, "g")
 		f.set(func() { f.refuse = true })
 		pass(2 * testTTL)
-		if _, err := e.Read(t.Context(), "g"); !errors.Is(err, store.ErrRefused) {
+		if _, err := e.Read(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) {
 			t.Fatalf("a read while writes are refused: %v", err)
 		}
-		f.end("g", "b", store.Left) // accepted, which shows the end of a, and then refused again
-		if l, err := e.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrRefused) {
+		f.end("g", "b", store.ReasonDeregistered) // accepted, which shows the end of a, and then refused again
+		if l, err := e.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) {
 			t.Errorf("%d leases, %v, want that writes are refused", len(l), err)
 		}
 	})

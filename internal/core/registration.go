@@ -55,17 +55,17 @@ func (e *Engine) Register(ctx context.Context, r RegisterRequest) (stamp int64, 
 	if err := e.awaitRollback(ctx, r.ID); err != nil {
 		return 0, err
 	}
-	put := store.Put{Group: r.Service, ID: r.ID, Fresh: r.Fresh, TTL: e.cfg.TTL, Beat: e.cfg.HeartbeatInterval,
-		Payload: r.Payload, Value: r.Value, Reset: r.ResetOverlay}
+	put := store.Put{Service: r.Service, ID: r.ID, NewID: r.Fresh, TTL: e.cfg.TTL, HeartbeatInterval: e.cfg.HeartbeatInterval,
+		Payload: r.Payload, Decoded: r.Value, ResetOverlay: r.ResetOverlay}
 	e.mu.Lock()
 	if own := e.owned[r.ID]; own != nil && own.service != r.Service {
-		put.From = own.service
+		put.PreviousService = own.service
 	}
 	e.pending[r.ID]++
 	e.mu.Unlock()
 	result := e.store.Put(ctx, []store.Put{put})[0]
 	own := &registration{service: r.Service, id: r.ID, payload: r.Payload, value: r.Value,
-		overlay: result.Overlay, seq: result.Seq, registeredAt: result.Stamp, writtenAt: time.Now()}
+		overlay: result.Overlay, seq: result.Seq, registeredAt: result.RegisteredAt, writtenAt: time.Now()}
 	if how, lost := e.finishRegister(ctx, own, result); lost {
 		e.reportLoss(own, how)
 		return 0, nil
@@ -73,7 +73,7 @@ func (e *Engine) Register(ctx context.Context, r RegisterRequest) (stamp int64, 
 	if result.Err != nil {
 		return 0, result.Err
 	}
-	return result.Stamp, nil
+	return result.RegisteredAt, nil
 }
 
 // registered takes the answer to a registration. It reports how it was lost
@@ -96,7 +96,7 @@ func (e *Engine) finishRegister(ctx context.Context, own *registration, result s
 		return 0, false
 	}
 	switch result.Outcome {
-	case store.Buried:
+	case store.Deregistered:
 		return LossDeregisteredByOther, true
 	case store.Superseded:
 		own.registeredAt-- // which is not that of this registration: it is only known to be older
@@ -133,27 +133,27 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 	switch {
 	case own != nil:
 		strays = own.strayServices
-		removal = store.Removal{Group: own.service, ID: id, Own: true, Stamp: own.registeredAt}
+		removal = store.Removal{Service: own.service, ID: id, Own: true, RegisteredAt: own.registeredAt}
 	case former != nil: // which ends what is older only: the newer owner's stays
-		removal = store.Removal{Group: former.service, ID: id, Own: true, Stamp: former.registeredAt}
+		removal = store.Removal{Service: former.service, ID: id, Own: true, RegisteredAt: former.registeredAt}
 	}
 	e.mu.Unlock()
 	if own != nil {
 		defer e.notifyLoss(own, LossDeregistered)
 	}
-	var removed store.Removed
+	var removed store.RemoveResult
 	if err = ctx.Err(); err == nil {
 		removed, err = e.store.Remove(ctx, removal)
 	}
 	for i := 0; i < len(strays) && err == nil; i++ {
 		stray := removal
-		stray.Group = strays[i]
+		stray.Service = strays[i]
 		_, err = e.store.Remove(ctx, stray)
 	}
 	if removal.Own {
-		group = removal.Group
+		group = removal.Service
 	} else {
-		group = removed.Group
+		group = removed.Service
 	}
 	if late := e.finishDeregister(id, own, former, removed, err); late != nil {
 		e.notifyLoss(late, LossDeregistered)
@@ -163,7 +163,7 @@ func (e *Engine) Deregister(ctx context.Context, id string) (group string, err e
 
 // deregistered takes the answer to a removal. It returns the registration that
 // was made by a call at the same time and ended by this later one, or nil.
-func (e *Engine) finishDeregister(id string, own *registration, former *formerRegistration, removed store.Removed, err error) *registration {
+func (e *Engine) finishDeregister(id string, own *registration, former *formerRegistration, removed store.RemoveResult, err error) *registration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {

@@ -130,7 +130,7 @@ func TestAFailedReplacementLeavesTheEarlierRunning(t *testing.T) {
 		f.thaw()
 		pass(testBeat + time.Second)
 		v := read(t, e, "g")
-		if len(v.Entries) != 1 || v.Entries[0].Stamp != stamp || string(v.Entries[0].Payload) != "first" {
+		if len(v.Entries) != 1 || v.Entries[0].RegisteredAt != stamp || string(v.Entries[0].Payload) != "first" {
 			t.Errorf("the earlier did not come back: %v", names(v))
 		}
 		if got := names(read(t, e, "h")); len(got) != 0 {

@@ -158,10 +158,10 @@ func (e *Engine) reregisterBatch(part []*registration) (again []*registration, h
 			r.reregistering = false // a renewal finds it again if it is kept after all
 			continue
 		}
-		puts = append(puts, store.Put{Group: r.service, ID: r.id, Heal: r.registeredAt > 0, Stamp: r.registeredAt,
-			TTL: e.cfg.TTL, Beat: e.cfg.HeartbeatInterval, Payload: r.payload, Value: r.value, Overlay: r.overlay,
+		puts = append(puts, store.Put{Service: r.service, ID: r.id, Reregister: r.registeredAt > 0, RegisteredAt: r.registeredAt,
+			TTL: e.cfg.TTL, HeartbeatInterval: e.cfg.HeartbeatInterval, Payload: r.payload, Decoded: r.value, Overlay: r.overlay,
 			// It may be deregistered, and forgotten again by the backend, before this is sent.
-			Wanted: func() bool {
+			StillWanted: func() bool {
 				e.mu.Lock()
 				defer e.mu.Unlock()
 				return e.isCurrent(r)
@@ -176,7 +176,7 @@ func (e *Engine) reregisterBatch(part []*registration) (again []*registration, h
 		r := regs[i]
 		if errors.Is(result.Err, store.ErrUnavailable) {
 			again, err = append(again, r), result.Err
-			if errors.Is(err, store.ErrForeign) {
+			if errors.Is(err, store.ErrForeignData) {
 				e.reportBadRecord(r.service, "", err)
 			}
 			continue
@@ -193,13 +193,13 @@ func (e *Engine) reregisterBatch(part []*registration) (again []*registration, h
 func (e *Engine) reregistered(r *registration, result store.PutResult) (back bool) {
 	e.mu.Lock()
 	r.reregistering = false
-	written := result.Err == nil && result.Outcome != store.Superseded && result.Outcome != store.Buried
+	written := result.Err == nil && result.Outcome != store.Superseded && result.Outcome != store.Deregistered
 	if written {
 		r.writtenAt = time.Now()
 		if r.registeredAt == 0 {
-			r.seq, r.registeredAt = result.Seq, result.Stamp
+			r.seq, r.registeredAt = result.Seq, result.RegisteredAt
 		}
-		if !store.Generated(r.id) {
+		if !store.IsGeneratedID(r.id) {
 			r.strayServices = nil // which ended it where a move had taken it
 		}
 		back, r.lost = r.lost, false

@@ -22,7 +22,7 @@ type slowPuts struct {
 }
 
 func (s *slowPuts) Put(ctx context.Context, puts []store.Put) []store.PutResult {
-	if !puts[0].Heal {
+	if !puts[0].Reregister {
 		return s.Store.Put(ctx, puts)
 	}
 	bytes := 0

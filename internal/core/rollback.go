@@ -27,7 +27,7 @@ func (e *Engine) rollBack(group, id string) {
 	started := e.start(func() {
 		ctx, cancel := context.WithTimeout(e.ctx, rollbackTimeout)
 		// An error leaves the instance to its lease, as documented for Register.
-		_, _ = e.store.Remove(ctx, store.Removal{Group: group, ID: id, Own: true})
+		_, _ = e.store.Remove(ctx, store.Removal{Service: group, ID: id, Own: true})
 		cancel()
 		e.mu.Lock()
 		delete(e.rollbacks, id)

@@ -101,7 +101,7 @@ func (g *service) requestRead(reason string, here bool) *pendingRead {
 	}
 	f := &pendingRead{reason: reason, done: make(chan struct{})}
 	known := g.beginRead(f)
-	known.Here = here
+	known.Blocking = here
 	g.mu.Unlock()
 	g.e.store.Read(g.name, known, func(r store.Reading, err error) { g.finishRead(f, r, err) })
 	return f
@@ -131,7 +131,7 @@ func (e *Engine) endPendingReads() {
 }
 
 // take makes f the read in flight. g.mu is held.
-func (g *service) beginRead(f *pendingRead) store.Known {
+func (g *service) beginRead(f *pendingRead) store.KnownState {
 	f.start = time.Now()
 	g.currentRead = f
 	f.proveWrites = g.outage.expected != nil
@@ -139,9 +139,9 @@ func (g *service) beginRead(f *pendingRead) store.Known {
 		f.proveWrites, f.leaseNumber = f.proveWrites || len(g.hub.retained) > 0, g.hub.lease.number
 	}
 	if g.state.expiriesVoid {
-		return store.Known{Prove: f.proveWrites}
+		return store.KnownState{ProveAbsence: f.proveWrites}
 	}
-	return store.Known{Rev: g.state.rev, Next: g.state.nextExpiry, Moving: g.changedLast, Prove: f.proveWrites}
+	return store.KnownState{Rev: g.state.rev, NextExpiry: g.state.nextExpiry, ChangedLast: g.changedLast, ProveAbsence: f.proveWrites}
 }
 
 // land takes a read's answer and starts the read that waited for it.
@@ -154,13 +154,13 @@ func (g *service) finishRead(f *pendingRead, r store.Reading, err error) {
 			g.readFailed(err)
 		} else {
 			before := g.state.rev
-			g.changedLast = r.Kind != store.Same
+			g.changedLast = r.Kind != store.Unchanged
 			g.apply(f, &r)
 			if g.hub != nil && f.reason == resyncCheck && before != "" && before != r.Rev && len(g.pushes) == 0 {
 				g.hub.unannounced = r.Rev
 			}
 			gap = g.applyPushes()
-			failed = g.outage.verify(&g.state, r.Refused, f.start, time.Now())
+			failed = g.outage.verify(&g.state, r.WritesRefused, f.start, time.Now())
 		}
 		if waited {
 			f.ended, f.err, f.view = true, failed, View{Content: g.state.content(), AsOf: f.start}
@@ -170,7 +170,7 @@ func (g *service) finishRead(f *pendingRead, r store.Reading, err error) {
 		}
 		next := g.queuedRead
 		g.queuedRead, g.currentRead = nil, nil
-		var known store.Known
+		var known store.KnownState
 		if next != nil {
 			known = g.beginRead(next)
 		}
@@ -179,7 +179,7 @@ func (g *service) finishRead(f *pendingRead, r store.Reading, err error) {
 			close(f.done)
 		}
 		g.e.noteAvailability(requestSource(g.name), failed)
-		if errors.Is(err, store.ErrForeign) {
+		if errors.Is(err, store.ErrForeignData) {
 			g.e.reportBadRecord(g.name, "", err)
 		}
 		g.e.reportRead(g.name, f, &r, failed)
@@ -235,7 +235,7 @@ func (g *service) apply(f *pendingRead, r *store.Reading) {
 	gone := g.state.endedBy(r)
 	var ev evidence
 	switch r.Kind {
-	case store.Same:
+	case store.Unchanged:
 		ev = g.state.applyUnchanged(r)
 	case store.Delta:
 		ev = g.state.applyDelta(g, r)
@@ -243,7 +243,7 @@ func (g *service) apply(f *pendingRead, r *store.Reading) {
 		ev = g.state.applyFull(g, r)
 	}
 	g.outage.applyEvidence(ev)
-	for _, id := range r.Bad {
+	for _, id := range r.Malformed {
 		g.e.reportBadRecord(g.name, id, errors.New("not a record that this version can read"))
 	}
 	if g.hub != nil {
@@ -255,7 +255,7 @@ func (g *service) apply(f *pendingRead, r *store.Reading) {
 			gone = before
 		}
 		again := f != nil && g.hub.lease.readFinished(f.leaseNumber, r.Kind == store.Full && rev != "" && rev != r.Rev)
-		g.hub.update(gone, ev, answer{at: at, confirmed: confirmed, jumped: jumped, proven: f != nil && f.proveWrites, refused: r.Refused})
+		g.hub.update(gone, ev, answer{at: at, confirmed: confirmed, jumped: jumped, proven: f != nil && f.proveWrites, refused: r.WritesRefused})
 		if again {
 			g.hub.wake() // those that the end of a lease held up
 		}
@@ -293,14 +293,14 @@ func (g *service) handlePush(n store.Notice) {
 		g.mu.Unlock()
 		return
 	}
-	if n.Lost == "" && n.Reading.Kind == store.Full {
+	if n.Resync == "" && n.Reading.Kind == store.Full {
 		// A store that pushes whole states pushes them in order.
 		g.apply(nil, &n.Reading)
 		g.mu.Unlock()
 		return
 	}
 	g.hub.unannounced = ""
-	reason := n.Lost
+	reason := n.Resync
 	if reason == "" {
 		g.pushes = append(g.pushes, n)
 		if g.currentRead != nil {
@@ -341,7 +341,7 @@ func (g *service) applyPushes() (gap string) {
 		}
 	}
 	for i := range pushed {
-		if pushed[i].Prev != g.state.rev {
+		if pushed[i].PreviousRev != g.state.rev {
 			return resyncGap
 		}
 		g.apply(nil, &pushed[i].Reading)

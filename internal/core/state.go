@@ -38,13 +38,13 @@ func (t *serviceState) endedBy(r *store.Reading) []*Entry {
 			out = append(out, e)
 		}
 	}
-	for _, b := range r.Buried {
+	for _, b := range r.Tombstones {
 		note(b.ID)
 	}
 	for _, id := range r.Expired {
 		note(id)
 	}
-	for _, id := range r.Bad {
+	for _, id := range r.Malformed {
 		note(id)
 	}
 	return out
@@ -60,7 +60,7 @@ func (t *serviceState) content() *Content {
 
 // same takes a reading that confirmed the revision.
 func (t *serviceState) applyUnchanged(r *store.Reading) evidence {
-	t.nextExpiry = r.Next
+	t.nextExpiry = r.NextExpiry
 	if r.Expired == nil {
 		return nil
 	}
@@ -78,7 +78,7 @@ func (t *serviceState) setExpired(ids []string) evidence {
 	for _, id := range ids {
 		if e := t.entries[id]; e != nil {
 			now[id] = true
-			ev[id] = store.Tombstone{ID: id, Reason: store.Expired, Stamp: e.Stamp, Owner: e.Owner}
+			ev[id] = store.Tombstone{ID: id, Reason: store.ReasonExpired, RegisteredAt: e.RegisteredAt, Owner: e.Owner}
 			changed = changed || !t.expired[id]
 		}
 	}
@@ -103,11 +103,11 @@ func (t *serviceState) rebuildLive() {
 
 // delta takes what changed.
 func (t *serviceState) applyDelta(g *service, r *store.Reading) evidence {
-	ev := make(evidence, len(r.Buried))
+	ev := make(evidence, len(r.Tombstones))
 	if t.entries == nil {
 		t.entries = make(map[string]*Entry)
 	}
-	few := len(r.Records)+len(r.Buried)+len(r.Bad) <= 8 && len(t.expired) == 0
+	few := len(r.Records)+len(r.Tombstones)+len(r.Malformed) <= 8 && len(t.expired) == 0
 	drop := func(id string) {
 		if old := t.entries[id]; old != nil {
 			delete(t.entries, id)
@@ -116,11 +116,11 @@ func (t *serviceState) applyDelta(g *service, r *store.Reading) evidence {
 			}
 		}
 	}
-	for _, b := range r.Buried {
+	for _, b := range r.Tombstones {
 		ev[b.ID] = b
 		drop(b.ID)
 	}
-	for _, id := range r.Bad {
+	for _, id := range r.Malformed {
 		drop(id)
 	}
 	for _, rec := range r.Records {
@@ -139,14 +139,14 @@ func (t *serviceState) applyDelta(g *service, r *store.Reading) evidence {
 		if few {
 			t.live = insertSorted(t.live, e)
 		}
-		if rec.Expires > 0 && (t.nextExpiry == 0 || rec.Expires < t.nextExpiry) {
-			t.nextExpiry = rec.Expires
+		if rec.ExpiresAt > 0 && (t.nextExpiry == 0 || rec.ExpiresAt < t.nextExpiry) {
+			t.nextExpiry = rec.ExpiresAt
 		}
 	}
 	t.rev = r.Rev
 	t.cachedContent = nil
-	if r.Next != 0 {
-		t.nextExpiry = r.Next
+	if r.NextExpiry != 0 {
+		t.nextExpiry = r.NextExpiry
 	}
 	if r.Expired == nil {
 		// A push says nothing of the others' leases. Every script prunes first, so
@@ -175,8 +175,8 @@ func removeSorted(list []*Entry, e *Entry) []*Entry {
 
 // full takes a whole state.
 func (t *serviceState) applyFull(g *service, r *store.Reading) evidence {
-	ev := make(evidence, len(r.Buried))
-	for _, b := range r.Buried {
+	ev := make(evidence, len(r.Tombstones))
+	for _, b := range r.Tombstones {
 		ev[b.ID] = b
 	}
 	entries := make(map[string]*Entry, len(r.Records))
@@ -188,7 +188,7 @@ func (t *serviceState) applyFull(g *service, r *store.Reading) evidence {
 			same = same && e == old
 		}
 	}
-	t.rev, t.nextExpiry, t.entries, t.expired, t.expiriesVoid = r.Rev, r.Next, entries, nil, false
+	t.rev, t.nextExpiry, t.entries, t.expired, t.expiriesVoid = r.Rev, r.NextExpiry, entries, nil, false
 	if !same {
 		t.rebuildLive()
 	}
@@ -197,16 +197,16 @@ func (t *serviceState) applyFull(g *service, r *store.Reading) evidence {
 
 // entry returns the decoded record, the one known already when it is the same.
 func (g *service) decodeEntry(old *Entry, rec *store.Record) (*Entry, bool) {
-	if rec.Value != nil {
+	if rec.Decoded != nil {
 		if old != nil && old.Record == rec {
 			return old, true
 		}
-		return &Entry{Record: rec, Value: rec.Value}, true
+		return &Entry{Record: rec, Value: rec.Decoded}, true
 	}
 	sum := payloadSum(rec.Payload) // before Decode, which may let go of it
-	if old != nil && old.Stamp == rec.Stamp && old.Owner == rec.Owner && old.sum == sum && string(old.Overlay) == string(rec.Overlay) {
+	if old != nil && old.RegisteredAt == rec.RegisteredAt && old.Owner == rec.Owner && old.sum == sum && string(old.Overlay) == string(rec.Overlay) {
 		if g.name == store.Catalog {
-			old.TTL, old.Beat = max(old.TTL, rec.TTL), max(old.Beat, rec.Beat)
+			old.TTL, old.HeartbeatInterval = max(old.TTL, rec.TTL), max(old.HeartbeatInterval, rec.HeartbeatInterval)
 		}
 		return old, true
 	}

@@ -30,12 +30,12 @@ type View struct {
 type Content struct {
 	Entries  []*Entry // live, in order
 	Revision uint64   // compare for equality only
-	cached   store.Memo
+	cached   store.CachedValue
 }
 
 // Memo returns what the caller makes of this content, made once.
 func (c *Content) Cached(make func(*Content) any) any {
-	if v, ok := c.cached.Known(); ok {
+	if v, ok := c.cached.Peek(); ok {
 		return v
 	}
 	return c.cached.Get(func() any { return make(c) })
@@ -58,7 +58,7 @@ func (e *Entry) Revision() uint64 {
 	h.Write([]byte(e.Owner))
 	var b [8]byte
 	for i := range b {
-		b[i] = byte(e.Stamp >> (8 * i))
+		b[i] = byte(e.RegisteredAt >> (8 * i))
 	}
 	h.Write(b[:])
 	h.Write(e.Overlay)

@@ -18,9 +18,9 @@ func TestWatchShowsChangesAtOnce(t *testing.T) {
 		w.want(false, "a")
 		f.add("g", "b", testTTL, testBeat, time.Hour)
 		w.want(false, "a", "b")
-		f.end("g", "a", store.Left)
+		f.end("g", "a", store.ReasonDeregistered)
 		w.want(false, "b")
-		f.end("g", "b", store.Moved)
+		f.end("g", "b", store.ReasonMoved)
 		w.want(false)
 		pass(time.Minute)
 		if n := w.count(); n != 5 {
@@ -58,7 +58,7 @@ func TestWatchNeverMissesWhatIsHealed(t *testing.T) {
 			f.loseAll()
 			pass(testBeat + time.Second)
 			w.want(false, "a")
-			if got := read(t, e, "g").Entries[0].Stamp; got != stamp {
+			if got := read(t, e, "g").Entries[0].RegisteredAt; got != stamp {
 				t.Fatalf("healed with stamp %d, want %d", got, stamp)
 			}
 		}
@@ -92,7 +92,7 @@ func TestWatchKeepsWhatIsRenewedLate(t *testing.T) {
 		pass(5*time.Second + maxRetryPause)
 		f.set(func() { // its owner heals
 			again := *r
-			again.Expires += time.Hour.Microseconds()
+			again.ExpiresAt += time.Hour.Microseconds()
 			f.change("g", &again, nil)
 		})
 		pass(time.Minute)
@@ -228,7 +228,7 @@ func TestLostPushesAreMadeUpFor(t *testing.T) {
 		f.add("g", "b", testTTL, testBeat, time.Hour)
 		pass(testBeat + time.Second)
 		w.want(false, "a", "b") // by the check
-		f.end("g", "a", store.Left)
+		f.end("g", "a", store.ReasonDeregistered)
 		f.set(func() { f.drop = false })
 		f.add("g", "c", testTTL, testBeat, time.Hour)
 		w.want(false, "b", "c") // by the gap, at once
@@ -241,7 +241,7 @@ func TestShuffledPushesEndInTheTruth(t *testing.T) {
 		f.set(func() { f.hold = true })
 		f.add("g", "a", testTTL, testBeat, time.Hour)
 		f.add("g", "b", testTTL, testBeat, time.Hour)
-		f.end("g", "a", store.Left)
+		f.end("g", "a", store.ReasonDeregistered)
 		f.add("g", "c", testTTL, testBeat, time.Hour)
 		f.release(2, 0, 0, 3, 1)
 		w.want(false, "b", "c")
@@ -265,9 +265,9 @@ func TestPushesDuringAReadFollowIt(t *testing.T) {
 			g.sharedRead(resyncGap)
 			pass(10 * time.Millisecond)
 			f.add("g", "b", testTTL, testBeat, time.Hour)
-			f.end("g", "a", store.Left)
+			f.end("g", "a", store.ReasonDeregistered)
 			f.add("g", "c", testTTL, testBeat, time.Hour)
-			f.end("g", "c", store.Left)
+			f.end("g", "c", store.ReasonDeregistered)
 			f.set(func() { f.slow = 0 })
 			pass(100 * time.Millisecond)
 			w.want(false, "b")

@@ -41,17 +41,17 @@ func (l *watcherLease) mayHaveEnded() bool {
 
 // result takes the answer to a renewal that was begun at start. It reports whether
 // the state has to be read, because it was not under this lease.
-func (l *watcherLease) renewed(start time.Time, ttl time.Duration, r store.Attended) (read bool) {
+func (l *watcherLease) renewed(start time.Time, ttl time.Duration, r store.WatcherLeaseResult) (read bool) {
 	if r.Err != nil {
 		l.failures++
-		l.denied = errors.Is(r.Err, store.ErrDenied)
-		l.refused = errors.Is(r.Err, store.ErrRefused)
+		l.denied = errors.Is(r.Err, store.ErrNoPermission)
+		l.refused = errors.Is(r.Err, store.ErrWritesRefused)
 		if l.refused || l.failures > 1 || time.Since(start) > slowFailure {
 			l.err = r.Err
 		}
 		return l.failures == 1 && l.number == 0
 	}
-	unbroken := r.Kept && l.number > 0 && !l.mayHaveEnded()
+	unbroken := r.Continued && l.number > 0 && !l.mayHaveEnded()
 	until := start.Add(ttl)
 	l.validUntil.Store(&until)
 	l.failures, l.err, l.refused, l.denied, l.uncertain = 0, nil, false, false, false

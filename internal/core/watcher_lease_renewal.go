@@ -38,7 +38,7 @@ type watcherLeases struct {
 // attend says in the background what this process has acknowledged of these
 // services. The caller may hold the lock of a group.
 func (e *Engine) renewWatcherLeases(groups ...string) {
-	a, ok := e.store.(store.Attending)
+	a, ok := e.store.(store.WatcherLeases)
 	if !ok {
 		return
 	}
@@ -71,7 +71,7 @@ func (at *watcherLeases) takeQueue() []string {
 }
 
 // attendRound speaks of some services, and again after a pause of those for which that failed.
-func (e *Engine) renewWatcherRound(a store.Attending, limit time.Duration, groups []string) {
+func (e *Engine) renewWatcherRound(a store.WatcherLeases, limit time.Duration, groups []string) {
 	failed := e.renewWatchersNow(a, limit, groups)
 	at := &e.watcherLeases
 	at.mu.Lock()
@@ -85,7 +85,7 @@ func (e *Engine) renewWatcherRound(a store.Attending, limit time.Duration, group
 }
 
 // attendNow speaks of some services now. It returns those to be tried again.
-func (e *Engine) renewWatchersNow(a store.Attending, limit time.Duration, groups []string) (failed []string) {
+func (e *Engine) renewWatchersNow(a store.WatcherLeases, limit time.Duration, groups []string) (failed []string) {
 	at := &e.watcherLeases
 	ctx, cancel := context.WithTimeout(at.ctx, limit)
 	defer cancel()
@@ -99,14 +99,14 @@ func (e *Engine) renewWatchersNow(a store.Attending, limit time.Duration, groups
 	if at.ctx.Err() != nil {
 		return nil // Close gives all up
 	}
-	all, topics := make([]store.Attendance, len(groups)), make([]*serviceHub, len(groups))
+	all, topics := make([]store.WatcherLease, len(groups)), make([]*serviceHub, len(groups))
 	for i, name := range groups {
 		all[i], topics[i] = e.watcherRenewal(name)
 	}
-	results := make([]store.Attended, len(groups))
+	results := make([]store.WatcherLeaseResult, len(groups))
 	if mine {
 		at.noteSent(all, start.Add(limit))
-		results = a.Attend(ctx, all)
+		results = a.RenewWatcherLeases(ctx, all)
 	}
 	for i, result := range results {
 		if !mine {
@@ -125,12 +125,12 @@ func (e *Engine) renewWatchersNow(a store.Attending, limit time.Duration, groups
 }
 
 // sending notes the leases that the backend may hold after a call that ends by then.
-func (at *watcherLeases) noteSent(all []store.Attendance, by time.Time) {
+func (at *watcherLeases) noteSent(all []store.WatcherLease, by time.Time) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	for _, said := range all {
 		if said.TTL > 0 {
-			at.leases[said.Group] = by.Add(said.TTL)
+			at.leases[said.Service] = by.Add(said.TTL)
 		}
 	}
 }
@@ -148,8 +148,8 @@ func (at *watcherLeases) released(name string, err error) (again bool) {
 }
 
 // attending is what holds of a service now, and the topic that it is said for.
-func (e *Engine) watcherRenewal(name string) (store.Attendance, *serviceHub) {
-	said := store.Attendance{Group: name}
+func (e *Engine) watcherRenewal(name string) (store.WatcherLease, *serviceHub) {
+	said := store.WatcherLease{Service: name}
 	e.servicesMu.Lock()
 	g := e.services[name]
 	e.servicesMu.Unlock()
@@ -159,14 +159,14 @@ func (e *Engine) watcherRenewal(name string) (store.Attendance, *serviceHub) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.hub != nil {
-		said.TTL, said.Taken = e.cfg.TTL, g.hub.acknowledgedRev
+		said.TTL, said.Acknowledged = e.cfg.TTL, g.hub.acknowledgedRev
 	}
 	return said, g.hub
 }
 
 // attended notes for a topic how saying it ended. It reports whether to try
 // again before the next check.
-func (e *Engine) watcherRenewed(t *serviceHub, start time.Time, result store.Attended) (again bool) {
+func (e *Engine) watcherRenewed(t *serviceHub, start time.Time, result store.WatcherLeaseResult) (again bool) {
 	g := t.service
 	g.mu.Lock()
 	if g.hub != t {
@@ -188,7 +188,7 @@ func (e *Engine) watcherRenewed(t *serviceHub, start time.Time, result store.Att
 
 // attendFirst takes the watcher lease of a new watch, and has the state read.
 func (e *Engine) acquireWatcherLease(g *service) {
-	a, ok := e.store.(store.Attending)
+	a, ok := e.store.(store.WatcherLeases)
 	if !ok || !e.beginWork() {
 		return
 	}
@@ -202,7 +202,7 @@ func (e *Engine) acquireWatcherLease(g *service) {
 // that closed its registry, and ends what is under way. If the backend is
 // unavailable they end by themselves.
 func (e *Engine) releaseWatcherLeases() {
-	a, ok := e.store.(store.Attending)
+	a, ok := e.store.(store.WatcherLeases)
 	if !ok {
 		return
 	}
@@ -224,12 +224,12 @@ func (e *Engine) releaseWatcherLeases() {
 		}
 	}
 	at.mu.Lock()
-	var all []store.Attendance
+	var all []store.WatcherLease
 	for name := range at.leases {
-		all = append(all, store.Attendance{Group: name})
+		all = append(all, store.WatcherLease{Service: name})
 	}
 	at.mu.Unlock()
 	if len(all) > 0 {
-		a.Attend(ctx, all)
+		a.RenewWatcherLeases(ctx, all)
 	}
 }

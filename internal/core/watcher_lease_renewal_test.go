@@ -19,10 +19,10 @@ type attendedStore struct {
 
 	mu    sync.Mutex
 	calls int
-	said  map[string]store.Attendance
+	said  map[string]store.WatcherLease
 }
 
-func (s *attendedStore) Attend(ctx context.Context, attendances []store.Attendance) []store.Attended {
+func (s *attendedStore) RenewWatcherLeases(ctx context.Context, attendances []store.WatcherLease) []store.WatcherLeaseResult {
 	s.mu.Lock()
 	s.calls++
 	wait := 50 * time.Millisecond
@@ -33,23 +33,23 @@ func (s *attendedStore) Attend(ctx context.Context, attendances []store.Attendan
 	select {
 	case <-time.After(wait):
 	case <-ctx.Done():
-		return slices.Repeat([]store.Attended{{Err: ctx.Err()}}, len(attendances))
+		return slices.Repeat([]store.WatcherLeaseResult{{Err: ctx.Err()}}, len(attendances))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	results := make([]store.Attended, len(attendances))
+	results := make([]store.WatcherLeaseResult, len(attendances))
 	for i, a := range attendances {
-		results[i].Kept = s.said[a.Group].TTL > 0
-		s.said[a.Group] = a
+		results[i].Continued = s.said[a.Service].TTL > 0
+		s.said[a.Service] = a
 	}
 	return results
 }
 
-func (s *attendedStore) Behind(context.Context, string, string, string) (store.Watchers, error) {
-	return store.Watchers{Kept: true, Lost: -1}, nil
+func (s *attendedStore) LaggingWatchers(context.Context, string, string, string) (store.Watchers, error) {
+	return store.Watchers{RemembersRev: true, MemoryLostAgo: -1}, nil
 }
 
-func (s *attendedStore) attendance(group string) store.Attendance {
+func (s *attendedStore) attendance(group string) store.WatcherLease {
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +57,7 @@ func (s *attendedStore) attendance(group string) store.Attendance {
 }
 
 func startAttended(t *testing.T, f *fake) (*Engine, *attendedStore) {
-	s := &attendedStore{fakeStore: f.as("alpha"), said: map[string]store.Attendance{}}
+	s := &attendedStore{fakeStore: f.as("alpha"), said: map[string]store.WatcherLease{}}
 	e := New(Config{
 		Store: s, Owner: "alpha", TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
 		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
@@ -93,7 +93,7 @@ func TestAttendanceKeepsUp(t *testing.T) {
 		watch(t, e, "g")
 		register(t, e, "g", "i", "x")
 		pass(testBeat + time.Second)
-		if got, want := s.attendance("g").Taken, read(t, e, "g").Content; revisionNumber(got) != want.Revision {
+		if got, want := s.attendance("g").Acknowledged, read(t, e, "g").Content; revisionNumber(got) != want.Revision {
 			t.Errorf("it says that %q was taken", got)
 		}
 	})

@@ -9,18 +9,18 @@ import (
 )
 
 // Mark implements store.Store.
-func (s *Store) Mark(ctx context.Context, m store.Mark) (store.Marked, error) {
+func (s *Store) PatchOverlay(ctx context.Context, m store.OverlayPatch) (store.PatchResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.alive(ctx); err != nil {
-		return store.Marked{}, err
+		return store.PatchResult{}, err
 	}
 	group, ok := s.where[m.ID]
 	if !ok {
-		return store.Marked{}, nil
+		return store.PatchResult{}, nil
 	}
 	old := s.find(group, m.ID)
-	marked := store.Marked{Existed: true, Group: group, Overlay: merge(old.Overlay, m.Set)}
+	marked := store.PatchResult{Existed: true, Service: group, Overlay: merge(old.Overlay, m.Set)}
 	if !bytes.Equal(marked.Overlay, old.Overlay) {
 		marked.Changed = true
 		next := *old

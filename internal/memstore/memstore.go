@@ -64,42 +64,42 @@ func (s *Store) alive(ctx context.Context) error {
 func (s *Store) put(p store.Put) store.PutResult {
 	s.seq++
 	result := store.PutResult{Seq: s.seq}
-	old := s.find(p.Group, p.ID)
+	old := s.find(p.Service, p.ID)
 	call, stamp := store.CallRegister, int64(0)
-	if p.Heal {
-		call, stamp = store.CallReregister, p.Stamp
+	if p.Reregister {
+		call, stamp = store.CallReregister, p.RegisteredAt
 	}
 	overlay := p.Overlay
 	if old != nil {
 		overlay = old.Overlay
-		for _, name := range p.Reset {
+		for _, name := range p.ResetOverlay {
 			overlay = merge(overlay, map[string]string{name: ""})
 		}
 	}
-	verdict := store.Rule(call, store.Stands(s.owner, s.seq, stamp, old, nil))
-	same := old != nil && bytes.Equal(old.Payload, p.Payload) && bytes.Equal(overlay, old.Overlay) && (!p.Heal || old.Stamp == stamp)
+	verdict := store.FencingVerdict(call, store.SituationOf(s.owner, s.seq, stamp, old, nil))
+	same := old != nil && bytes.Equal(old.Payload, p.Payload) && bytes.Equal(overlay, old.Overlay) && (!p.Reregister || old.RegisteredAt == stamp)
 	if verdict == store.WriteOrExtend && same {
-		result.Stamp, result.Overlay = old.Stamp, old.Overlay
+		result.RegisteredAt, result.Overlay = old.RegisteredAt, old.Overlay
 		return result
 	}
-	if !p.Heal {
+	if !p.Reregister {
 		stamp = max(time.Now().UnixMicro(), s.stamp+1)
 	}
 	s.stamp = max(s.stamp, stamp)
 	from, live := s.where[p.ID]
-	moved := live && from != p.Group
+	moved := live && from != p.Service
 	var there *store.Record
 	if moved {
 		there = s.find(from, p.ID)
 	}
-	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.seq, Stamp: stamp, Payload: p.Payload, Value: p.Value, Overlay: overlay}
-	s.where[p.ID] = p.Group
+	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.seq, RegisteredAt: stamp, Payload: p.Payload, Decoded: p.Decoded, Overlay: overlay}
+	s.where[p.ID] = p.Service
 	// The new name shows it before the old one stops.
-	s.replace(p.Group, old, r, "")
-	if moved && store.Rule(store.CallMove, store.Stands(s.owner, s.seq, stamp, there, nil)) == store.DoEnd {
-		s.replace(from, there, nil, store.Moved)
+	s.replace(p.Service, old, r, "")
+	if moved && store.FencingVerdict(store.CallMove, store.SituationOf(s.owner, s.seq, stamp, there, nil)) == store.DoEnd {
+		s.replace(from, there, nil, store.ReasonMoved)
 	}
-	result.Stamp, result.Overlay = r.Stamp, r.Overlay
+	result.RegisteredAt, result.Overlay = r.RegisteredAt, r.Overlay
 	return result
 }
 
@@ -140,7 +140,7 @@ func (s *Store) replace(group string, old, new *store.Record, reason store.Reaso
 	}
 	next := s.state(group, records)
 	if new == nil && old != nil {
-		next.Buried = []store.Tombstone{{ID: old.ID, Reason: reason, Stamp: old.Stamp, Owner: old.Owner}}
+		next.Tombstones = []store.Tombstone{{ID: old.ID, Reason: reason, RegisteredAt: old.RegisteredAt, Owner: old.Owner}}
 	}
 	s.publish(group, next)
 	if (len(had) == 0) != (len(records) == 0) {
@@ -150,7 +150,7 @@ func (s *Store) replace(group string, old, new *store.Record, reason store.Reaso
 
 func (s *Store) state(group string, records []*store.Record) *store.Reading {
 	s.revs++
-	return &store.Reading{Rev: strconv.FormatUint(s.revs, 36), Records: records, Memo: new(store.Memo)}
+	return &store.Reading{Rev: strconv.FormatUint(s.revs, 36), Records: records, Cached: new(store.CachedValue)}
 }
 
 func (s *Store) publish(group string, state *store.Reading) {
@@ -184,27 +184,27 @@ func (s *Store) catalog(name string, live bool) {
 		names = slices.Insert(names, i, &store.Record{ID: name})
 	} else {
 		names = slices.Delete(names, i, i+1)
-		buried = []store.Tombstone{{ID: name, Reason: store.Left}}
+		buried = []store.Tombstone{{ID: name, Reason: store.ReasonDeregistered}}
 	}
 	state := s.state(store.Catalog, names)
-	state.Buried = buried
+	state.Tombstones = buried
 	s.publish(store.Catalog, state)
 }
 
 // Renew implements store.Store: nothing expires, so there is nothing to renew.
-func (s *Store) Renew(_ context.Context, leases []store.GroupLeases) []store.Renewal {
+func (s *Store) Renew(_ context.Context, leases []store.ServiceLeases) []store.Renewal {
 	return make([]store.Renewal, len(leases))
 }
 
 // Remove implements store.Store.
-func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, error) {
+func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.alive(ctx); err != nil {
-		return store.Removed{}, err
+		return store.RemoveResult{}, err
 	}
 	s.seq++
-	removed := store.Removed{Group: r.Group, Seq: s.seq}
+	removed := store.RemoveResult{Service: r.Service, Seq: s.seq}
 	group, ok := s.where[r.ID]
 	if !ok {
 		return removed, nil
@@ -213,10 +213,10 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, err
 	if r.Own {
 		call = store.CallDeregister
 	}
-	if store.Rule(call, store.Stands(s.owner, s.seq, r.Stamp, old, nil)) == store.DoEnd {
+	if store.FencingVerdict(call, store.SituationOf(s.owner, s.seq, r.RegisteredAt, old, nil)) == store.DoEnd {
 		delete(s.where, r.ID)
-		s.replace(group, old, nil, store.Left)
-		removed.Existed, removed.Group = true, group
+		s.replace(group, old, nil, store.ReasonDeregistered)
+		removed.Existed, removed.Service = true, group
 	}
 	return removed, nil
 }
@@ -224,8 +224,8 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, err
 // The states of a group without records and of an empty catalog, of which
 // readers make different things.
 var (
-	nothing = &store.Reading{Memo: new(store.Memo)}
-	nobody  = &store.Reading{Memo: new(store.Memo)}
+	nothing = &store.Reading{Cached: new(store.CachedValue)}
+	nobody  = &store.Reading{Cached: new(store.CachedValue)}
 )
 
 func (s *Store) present(group string) *store.Reading {
@@ -247,7 +247,7 @@ func (s *Store) Current(group string) (*store.Reading, error) {
 }
 
 // Read implements store.Store.
-func (s *Store) Read(group string, _ store.Known, done func(store.Reading, error)) {
+func (s *Store) Read(group string, _ store.KnownState, done func(store.Reading, error)) {
 	r, err := s.Current(group)
 	if err != nil {
 		done(store.Reading{}, err)

@@ -25,8 +25,8 @@ func revNumber(rev string) string {
 // Attend implements store.Attending. All leases travel together. What is still
 // under way when it returns does nothing after its deadline, and nothing once a
 // later Attend has taken effect.
-func (s *Store) Attend(ctx context.Context, attendances []store.Attendance) []store.Attended {
-	results := make([]store.Attended, len(attendances))
+func (s *Store) RenewWatcherLeases(ctx context.Context, attendances []store.WatcherLease) []store.WatcherLeaseResult {
+	results := make([]store.WatcherLeaseResult, len(attendances))
 	todo := make([]int, len(attendances))
 	for i := range todo {
 		todo[i] = i
@@ -40,14 +40,14 @@ func (s *Store) Attend(ctx context.Context, attendances []store.Attendance) []st
 }
 
 // attend sends some and notes their results. It returns what came after its deadline.
-func (s *Store) attend(ctx context.Context, attendances []store.Attendance, todo []int, results []store.Attended) (late []int) {
+func (s *Store) attend(ctx context.Context, attendances []store.WatcherLease, todo []int, results []store.WatcherLeaseResult) (late []int) {
 	ops, give, unsure := make([]*single, len(todo)), until(ctx), s.attending.unsure()
 	for i, at := range todo {
 		a := attendances[at]
 		ops[i] = &single{ctx: ctx, done: make(chan struct{}), call: &call{
-			script: attendScript, keys: []string{s.keys.base(a.Group) + ":w"},
-			args: []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Taken), 0, s.nextSeq(), unsure},
-			due:  3, group: a.Group, give: give,
+			script: attendScript, keys: []string{s.keys.base(a.Service) + ":w"},
+			args: []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Acknowledged), 0, s.nextSeq(), unsure},
+			due:  3, group: a.Service, give: give,
 		}}
 		if !s.writes.Add(ops[i]) {
 			results[at].Err = store.ErrClosed
@@ -62,7 +62,7 @@ func (s *Store) attend(ctx context.Context, attendances []store.Attendance, todo
 		select {
 		case <-o.done:
 			kept, _ := position(o.call.reply, 2).(int64)
-			results[at] = store.Attended{Kept: kept == 1}
+			results[at] = store.WatcherLeaseResult{Continued: kept == 1}
 			if o.call.err != nil || o.call.again {
 				s.attending.note(give)
 			}
@@ -119,15 +119,15 @@ func (s *Store) attendFailed(ctx context.Context, err error) error {
 	failed := s.failed(ctx, err)
 	switch {
 	case noPermission(err), redis.HasErrorPrefix(err, "WRONGTYPE"):
-		return fmt.Errorf("%w: %w", store.ErrDenied, failed)
+		return fmt.Errorf("%w: %w", store.ErrNoPermission, failed)
 	case redis.HasErrorPrefix(err, "MISCONF"), redis.HasErrorPrefix(err, "NOREPLICAS"), redis.HasErrorPrefix(err, "OOM"):
-		return fmt.Errorf("%w: %w", store.ErrRefused, failed)
+		return fmt.Errorf("%w: %w", store.ErrWritesRefused, failed)
 	}
 	return failed
 }
 
 // Behind implements store.Attending.
-func (s *Store) Behind(ctx context.Context, group, id, rev string) (store.Watchers, error) {
+func (s *Store) LaggingWatchers(ctx context.Context, group, id, rev string) (store.Watchers, error) {
 	base := s.keys.base(group)
 	c := &call{script: behindScript, keys: []string{base + ":w", base + ":h"}, args: []any{revNumber(rev), id}}
 	if err := s.write(ctx, c); err != nil {
@@ -140,12 +140,12 @@ func (s *Store) Behind(ctx context.Context, group, id, rev string) (store.Watche
 	if !ok || !ok2 || !ok3 {
 		return store.Watchers{}, unavailable(errReply)
 	}
-	w := store.Watchers{Behind: int(count), Kept: kept == 1, Memory: text(c.reply, 4), Lost: -1}
+	w := store.Watchers{Lagging: int(count), RemembersRev: kept == 1, MemoryID: text(c.reply, 4), MemoryLostAgo: -1}
 	if longest, err := strconv.ParseInt(text(c.reply, 3), 10, 64); err == nil {
-		w.Longest = time.Duration(longest-now) * time.Microsecond
+		w.LongestLease = time.Duration(longest-now) * time.Microsecond
 	}
-	if since, err := strconv.ParseInt(w.Memory, 10, 64); err == nil && lost == 1 {
-		w.Lost = max(0, time.Duration(now-since)*time.Microsecond)
+	if since, err := strconv.ParseInt(w.MemoryID, 10, 64); err == nil && lost == 1 {
+		w.MemoryLostAgo = max(0, time.Duration(now-since)*time.Microsecond)
 	}
 	return w, nil
 }

@@ -12,7 +12,7 @@ import (
 func TestAWatchersLeaseOutlastsAFullServer(t *testing.T) {
 	r := newRig(t)
 	attend := func(ttl time.Duration) error {
-		return r.store.Attend(t.Context(), []store.Attendance{{Group: "g", TTL: ttl}})[0].Err
+		return r.store.RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: ttl}})[0].Err
 	}
 	if err := attend(rigTTL); err != nil {
 		t.Fatal(err)
@@ -21,11 +21,11 @@ func TestAWatchersLeaseOutlastsAFullServer(t *testing.T) {
 	if err := attend(2 * rigTTL); err != nil {
 		t.Errorf("the renewal was refused: %v", err)
 	}
-	err := r.open("beta").Attend(t.Context(), []store.Attendance{{Group: "g", TTL: rigTTL}})[0].Err
-	if !errors.Is(err, store.ErrRefused) {
-		t.Errorf("a full server answered another watcher with %v, want an error that matches %v", err, store.ErrRefused)
+	err := r.open("beta").RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: rigTTL}})[0].Err
+	if !errors.Is(err, store.ErrWritesRefused) {
+		t.Errorf("a full server answered another watcher with %v, want an error that matches %v", err, store.ErrWritesRefused)
 	}
-	if w, err := r.store.Behind(t.Context(), "g", "i", "1.alpha:1"); err != nil || w.Behind != 1 {
+	if w, err := r.store.LaggingWatchers(t.Context(), "g", "i", "1.alpha:1"); err != nil || w.Lagging != 1 {
 		t.Errorf("the watchers are %+v, %v", w, err)
 	}
 	for _, ttl := range []time.Duration{2 * rigTTL, rigTTL} { // a shorter lease does not shorten the key's life
@@ -45,7 +45,7 @@ func TestBehindTellsOfAMemoryLoss(t *testing.T) {
 	r.put(r.store, asked("g", "i", "x"))
 	rev := r.read("g", "").Rev
 	for _, want := range []bool{true, false} {
-		if w, err := r.store.Behind(t.Context(), "g", "i", rev); err != nil || w.Behind != 0 || w.Kept != want {
+		if w, err := r.store.LaggingWatchers(t.Context(), "g", "i", rev); err != nil || w.Lagging != 0 || w.RemembersRev != want {
 			t.Errorf("%+v, %v; want none behind, kept: %t", w, err, want)
 		}
 		r.do("FLUSHALL")
@@ -86,17 +86,17 @@ func (s *script) run(t *testing.T, r *rig, key string, args ...any) error {
 func TestBehindTellsOfANewMemory(t *testing.T) {
 	r := newRig(t)
 	stamp := r.put(r.store, asked("g", "i", "x"))
-	before, err := r.store.Behind(t.Context(), "g", "i", r.read("g", "").Rev)
-	if err != nil || before.Lost >= 0 || before.Memory == "" || !before.Kept {
+	before, err := r.store.LaggingWatchers(t.Context(), "g", "i", r.read("g", "").Rev)
+	if err != nil || before.MemoryLostAgo >= 0 || before.MemoryID == "" || !before.RemembersRev {
 		t.Fatalf("at first: %+v, %v", before, err)
 	}
 	rev := r.read("g", "").Rev
 	r.do("FLUSHALL")
 	p := asked("g", "i", "x")
-	p.Heal, p.Stamp = true, stamp[0].Stamp
+	p.Reregister, p.RegisteredAt = true, stamp[0].RegisteredAt
 	r.put(r.store, p)
-	after, err := r.store.Behind(t.Context(), "g", "i", rev)
-	if err != nil || after.Lost < 0 || after.Memory == before.Memory {
+	after, err := r.store.LaggingWatchers(t.Context(), "g", "i", rev)
+	if err != nil || after.MemoryLostAgo < 0 || after.MemoryID == before.MemoryID {
 		t.Errorf("after a loss and a re-registration: %+v, %v; before: %+v", after, err, before)
 	}
 }

@@ -51,23 +51,23 @@ func TestTheClockRemembersHowFarItWas(t *testing.T) {
 func TestTheNewestOwnerWinsOnAServerWhoseClockLags(t *testing.T) {
 	r := newRig(t, testredis.WithFakeTime())
 	b := r.open("beta")
-	first := r.put(r.store, asked("g", "i", "x"))[0].Stamp
+	first := r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt
 	r.put(b, asked("other", "o", "z")) // after which beta knows a later time than first
 	r.server.StepClock(-10 * time.Second)
 	r.do("FLUSHALL")
-	second := r.put(b, asked("g", "i", "y"))[0].Stamp
+	second := r.put(b, asked("g", "i", "y"))[0].RegisteredAt
 	if second <= first {
 		t.Errorf("registration times %d, and then %d", first, second)
 	}
-	answer := r.renew("g", store.Lease{ID: "i", Stamp: first})
+	answer := r.renew("g", store.Lease{ID: "i", RegisteredAt: first})
 	if answer.Err != nil { // late: it learns the time
-		answer = r.renew("g", store.Lease{ID: "i", Stamp: first})
+		answer = r.renew("g", store.Lease{ID: "i", RegisteredAt: first})
 	}
 	if answer.Outcomes["i"] != store.Superseded {
 		t.Errorf("the earlier owner's renewal: %+v, want Superseded", answer)
 	}
 	p := asked("g", "i", "x")
-	p.Heal, p.Stamp = true, first
+	p.Reregister, p.RegisteredAt = true, first
 	if got := r.put(r.store, p)[0]; got.Outcome != store.Superseded {
 		t.Errorf("the earlier owner reregisters: %+v, want Superseded", got)
 	}

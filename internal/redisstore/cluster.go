@@ -27,16 +27,16 @@ func (p place) empty() bool { return p.rec == nil && p.tomb == nil }
 func (p place) stamp() int64 {
 	switch {
 	case p.rec != nil:
-		return p.rec.Stamp
+		return p.rec.RegisteredAt
 	case p.tomb != nil:
-		return p.tomb.Stamp
+		return p.tomb.RegisteredAt
 	}
 	return 0
 }
 
 // rule says what a call of this owner, later than all before, does there.
 func (s *Store) rule(call store.Call, stamp int64, at place) store.Verdict {
-	return store.Rule(call, store.Stands(s.cfg.Owner, store.NoSeq, stamp, at.rec, at.tomb))
+	return store.FencingVerdict(call, store.SituationOf(s.cfg.Owner, store.LatestSeq, stamp, at.rec, at.tomb))
 }
 
 // putOnCluster looks up where IDs that are not this owner's stand, writes them,
@@ -56,15 +56,15 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 		at, ok := elsewhere[i]
 		switch {
 		case !ok:
-		case !p.Heal:
-			p.Stamp = at.stamp() + 1 // the other node's clock may be ahead
+		case !p.Reregister:
+			p.RegisteredAt = at.stamp() + 1 // the other node's clock may be ahead
 		default:
-			switch s.rule(store.CallReregister, p.Stamp, at) {
+			switch s.rule(store.CallReregister, p.RegisteredAt, at) {
 			case store.IsSuperseded:
 				results[i].Outcome = store.Superseded
 				continue
-			case store.IsBuried:
-				results[i].Outcome = store.Buried
+			case store.IsDeregistered:
+				results[i].Outcome = store.Deregistered
 				continue
 			}
 		}
@@ -81,8 +81,8 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 		if ok && r.Err == nil && r.Outcome == store.Done {
 			results[i].Err = s.endElsewhere(ctx, puts[i].ID, r, at)
 		}
-		if r.Err == nil && r.Outcome == store.Done && !store.Generated(puts[i].ID) {
-			chosen[puts[i].ID] = puts[i].Group
+		if r.Err == nil && r.Outcome == store.Done && !store.IsGeneratedID(puts[i].ID) {
+			chosen[puts[i].ID] = puts[i].Service
 		}
 	}
 	// Its error is no error of the registrations: the next heartbeat settles them.
@@ -93,10 +93,10 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 // endElsewhere ends an ID where it stood before a put. It does so as that very
 // call: what its owner or a newer one has registered there since stays.
 func (s *Store) endElsewhere(ctx context.Context, id string, r store.PutResult, at place) error {
-	if store.Rule(store.CallMove, store.Stands(s.cfg.Owner, r.Seq, r.Stamp, at.rec, at.tomb)) != store.DoEnd {
+	if store.FencingVerdict(store.CallMove, store.SituationOf(s.cfg.Owner, r.Seq, r.RegisteredAt, at.rec, at.tomb)) != store.DoEnd {
 		return nil
 	}
-	_, err := s.removeAs(ctx, s.cfg.Owner, r.Seq, at.group, id, "moved", r.Stamp)
+	_, err := s.removeAs(ctx, s.cfg.Owner, r.Seq, at.group, id, "moved", r.RegisteredAt)
 	return err
 }
 
@@ -114,14 +114,14 @@ func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place,
 		case "!":
 			scan = append(scan, i)
 		default:
-			found[i] = place{group: p.From}
+			found[i] = place{group: p.PreviousService}
 		}
 	}
 	if err := s.execIndex(ctx, pipe); err != nil {
 		return nil, err
 	}
 	for i, cmd := range hints {
-		if group, ok := hinted(cmd.Val()); ok && group != puts[i].Group {
+		if group, ok := hinted(cmd.Val()); ok && group != puts[i].Service {
 			found[i] = place{group: group}
 		}
 	}
@@ -138,7 +138,7 @@ func (s *Store) elsewhere(ctx context.Context, puts []store.Put) (map[int]place,
 		return found, nil
 	}
 	for _, i := range scan {
-		at, err := s.scan(ctx, puts[i].ID, puts[i].Group)
+		at, err := s.scan(ctx, puts[i].ID, puts[i].Service)
 		if err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func TestClusterForeignDataFailsOnlyWhatNeedsIt(t *testing.T) {
 	}
 	for i, r := range s.Put(t.Context(), puts) {
 		switch {
-		case i == 0 && !errors.Is(r.Err, store.ErrForeign):
+		case i == 0 && !errors.Is(r.Err, store.ErrForeignData):
 			t.Errorf("a registration in the place of another program's data: %+v", r)
 		case i > 0 && r.Err != nil:
 			t.Errorf("%s failed, too: %v", puts[i].ID, r.Err)

@@ -150,9 +150,9 @@ func (s *Store) announce(puts []store.Put) (hints []*hintCall, told []<-chan str
 	lengths := make(map[string]time.Duration)
 	groups := make(map[string]string)
 	for _, p := range puts {
-		lengths[p.Group] = max(lengths[p.Group], p.TTL)
-		if !store.Generated(p.ID) {
-			groups[p.ID] = p.Group
+		lengths[p.Service] = max(lengths[p.Service], p.TTL)
+		if !store.IsGeneratedID(p.ID) {
+			groups[p.ID] = p.Service
 		}
 	}
 	hints = s.setHints(groups)
@@ -166,11 +166,11 @@ func (s *Store) announce(puts []store.Put) (hints []*hintCall, told []<-chan str
 }
 
 // refreshCatalog tells the catalog of the services whose leases were renewed.
-func (s *Store) refreshCatalog(leases []store.GroupLeases, answers []store.Renewal) {
+func (s *Store) refreshCatalog(leases []store.ServiceLeases, answers []store.Renewal) {
 	lengths := make(map[string]time.Duration)
 	for i, g := range leases {
 		if answers[i].Err == nil && len(answers[i].Outcomes) < len(g.Leases) {
-			lengths[g.Group] = g.TTL
+			lengths[g.Service] = g.TTL
 		}
 	}
 	if len(lengths) > 0 {

@@ -31,7 +31,7 @@ func (s *Store) callWhereItIs(ctx context.Context, id string, call func(group st
 
 // removeAnywhere ends a record of which only the ID is known. Once the call took
 // effect, what is registered elsewhere is newer.
-func (s *Store) removeAnywhere(ctx context.Context, r store.Removal) (removed store.Removed, err error) {
+func (s *Store) removeAnywhere(ctx context.Context, r store.Removal) (removed store.RemoveResult, err error) {
 	seq := s.nextSeq()
 	err = s.callWhereItIs(ctx, r.ID, func(group string) (existed bool, err error) {
 		removed, err = s.removeAs(ctx, s.cfg.Owner, seq, group, r.ID, "any", 0)
@@ -43,7 +43,7 @@ func (s *Store) removeAnywhere(ctx context.Context, r store.Removal) (removed st
 // locate finds the service in which an ID is live, or else has expired or was
 // deregistered; "" when there is none.
 func (s *Store) locate(ctx context.Context, id string) (group string, live bool, err error) {
-	if !store.Generated(id) {
+	if !store.IsGeneratedID(id) {
 		pipe := s.client.Pipeline()
 		hint := pipe.HGet(ctx, s.keys.hints(id), id)
 		if err := s.exec(ctx, pipe); err != nil {
@@ -57,7 +57,7 @@ func (s *Store) locate(ctx context.Context, id string) (group string, live bool,
 				return "", false, err
 			}
 			tomb, ok := parseTombstone(id, value.Val())
-			if score.Val() > 0 || ok && tomb.Reason != store.Moved {
+			if score.Val() > 0 || ok && tomb.Reason != store.ReasonMoved {
 				return group, score.Val() > 0, nil
 			}
 		}
@@ -114,9 +114,9 @@ func (s *Store) scanOnce(ctx context.Context, id, but string) (found scanned, er
 		}
 		if tomb, ok := parseTombstone(id, tombs[i].Val()); ok {
 			switch tomb.Reason {
-			case store.Expired:
+			case store.ReasonExpired:
 				found.group = name
-			case store.Moved:
+			case store.ReasonMoved:
 				found.moved = true
 			}
 		}

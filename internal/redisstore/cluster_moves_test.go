@@ -33,7 +33,7 @@ func (r *moveRig) put(s *Store, p store.Put) store.PutResult {
 	r.Helper()
 	result := s.Put(r.Context(), []store.Put{p})[0]
 	if result.Err != nil {
-		r.Fatalf("Put of %q under %q: %v", p.ID, p.Group, result.Err)
+		r.Fatalf("Put of %q under %q: %v", p.ID, p.Service, result.Err)
 	}
 	return result
 }
@@ -60,12 +60,12 @@ func (r *moveRig) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutResult)
 			if at, err = s.elsewhere(r.Context(), []store.Put{p}); err != nil {
 				r.Fatal(err)
 			}
-			if found, ok := at[0]; ok && !p.Heal {
-				p.Stamp = found.stamp() + 1
+			if found, ok := at[0]; ok && !p.Reregister {
+				p.RegisteredAt = found.stamp() + 1
 			}
 		},
 		func() {
-			hints = s.setHints(map[string]string{p.ID: p.Group})
+			hints = s.setHints(map[string]string{p.ID: p.Service})
 			s.awaitHints(r.Context(), hints)
 		},
 		func() {
@@ -82,7 +82,7 @@ func (r *moveRig) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutResult)
 					r.Fatal(err)
 				}
 			}
-			if err := s.settle(r.Context(), map[string]string{p.ID: p.Group}, hints); err != nil {
+			if err := s.settle(r.Context(), map[string]string{p.ID: p.Service}, hints); err != nil {
 				r.Fatal(err)
 			}
 		},
@@ -135,7 +135,7 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 	r.inEveryOrder("two owners move it", func(id string) (a, b []func(), check func()) {
 		r.put(r.alpha, asked("svc-2", id, "0"))
 		first := asked("svc-0", id, "a")
-		first.From = "svc-2"
+		first.PreviousService = "svc-2"
 		a, aDone := r.stepsOfPut(r.alpha, first)
 		b, bDone := r.stepsOfPut(r.beta, asked("svc-1", id, "b"))
 		return a, b, func() { once(id, aDone, bDone) }
@@ -143,7 +143,7 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 	r.inEveryOrder("one owner moves it twice", func(id string) (a, b []func(), check func()) {
 		r.put(r.alpha, asked("svc-2", id, "0"))
 		first, second := asked("svc-0", id, "a"), asked("svc-2", id, "b")
-		first.From = "svc-2"
+		first.PreviousService = "svc-2"
 		a, aDone := r.stepsOfPut(r.alpha, first)
 		b, bDone := r.stepsOfPut(r.alpha, second)
 		return a, b, func() {
@@ -159,7 +159,7 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 	})
 	r.inEveryOrder("reregistered while another moves it", func(id string) (a, b []func(), check func()) {
 		again := asked("svc-0", id, "a")
-		again.Heal, again.Stamp = true, 1000
+		again.Reregister, again.RegisteredAt = true, 1000
 		a, aDone := r.stepsOfPut(r.alpha, again)
 		b, bDone := r.stepsOfPut(r.beta, asked("svc-1", id, "b"))
 		return a, b, func() {
@@ -172,7 +172,7 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 	r.inEveryOrder("deregistered by ID while it moves", func(id string) (a, b []func(), check func()) {
 		r.put(r.alpha, asked("svc-0", id, "0"))
 		move := asked("svc-1", id, "a")
-		move.From = "svc-0"
+		move.PreviousService = "svc-0"
 		a, aDone := r.stepsOfPut(r.alpha, move)
 		ended := ""
 		b = []func(){func() {
@@ -180,7 +180,7 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 			if err != nil || !removed.Existed {
 				r.Errorf("Remove of an ID that lives: %+v, %v", removed, err)
 			}
-			ended = removed.Group
+			ended = removed.Service
 		}}
 		return a, b, func() {
 			if in := r.names(id); len(in) > 1 || slices.Contains(in, "svc-0") || len(in) == 1 && ended == "svc-1" {
@@ -191,10 +191,10 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 	r.inEveryOrder("its status set while it moves", func(id string) (a, b []func(), check func()) {
 		r.put(r.alpha, asked("svc-0", id, "0"))
 		move := asked("svc-1", id, "a")
-		move.From = "svc-0"
+		move.PreviousService = "svc-0"
 		a, aDone := r.stepsOfPut(r.alpha, move)
 		b = []func(){func() {
-			marked, err := r.operator.Mark(r.Context(), store.Mark{ID: id, Set: map[string]string{"health": `"critical"`}})
+			marked, err := r.operator.PatchOverlay(r.Context(), store.OverlayPatch{ID: id, Set: map[string]string{"health": `"critical"`}})
 			if err != nil || !marked.Existed {
 				r.Errorf("Mark of an ID that lives: %+v, %v", marked, err)
 			}
@@ -221,11 +221,11 @@ func TestClusterCallsByIDFollowAMove(t *testing.T) {
 			err := r.operator.callWhereItIs(t.Context(), id, func(group string) (existed bool, err error) {
 				if looks++; looks <= 2 { // it moves twice
 					move := asked(fmt.Sprint("svc-", looks), id, "0")
-					move.From = group
+					move.PreviousService = group
 					r.put(r.alpha, move)
 				}
 				if call == "status" {
-					marked, err := r.operator.mark(t.Context(), store.Mark{Group: group, ID: id, Set: map[string]string{"health": `"critical"`}}, seq)
+					marked, err := r.operator.mark(t.Context(), store.OverlayPatch{Service: group, ID: id, Set: map[string]string{"health": `"critical"`}}, seq)
 					found = marked.Existed
 					return found, err
 				}
@@ -248,7 +248,7 @@ func TestClusterDeregisterSentAgainSparesAnotherName(t *testing.T) {
 	seq := r.operator.nextSeq()
 	for try := range 2 {
 		removed, err := r.operator.removeAs(t.Context(), "gamma", seq, "svc-0", "x", "any", 0)
-		if err != nil || !removed.Existed || removed.Group != "svc-0" {
+		if err != nil || !removed.Existed || removed.Service != "svc-0" {
 			t.Errorf("try %d: %+v, %v", try, removed, err)
 		}
 		r.put(r.alpha, asked("svc-1", "x", "1"))

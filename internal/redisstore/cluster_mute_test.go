@@ -45,7 +45,7 @@ func TestClusterNodeWithoutAnswerHoldsUpNoOtherService(t *testing.T) {
 		}
 	}
 	for i := range puts {
-		puts[i].Heal, puts[i].Stamp = true, 1
+		puts[i].Reregister, puts[i].RegisteredAt = true, 1
 	}
 	for i, r := range s.Put(ctx, puts[6:]) {
 		if r.Err != nil || r.Outcome != store.Done {

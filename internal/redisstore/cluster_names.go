@@ -17,15 +17,15 @@ import (
 // them for a grace period.
 func (s *Store) verify(ctx context.Context, r *store.Reading) error {
 	listed := make(map[string]*store.Record, len(r.Records))
-	names := make([]string, 0, len(r.Records)+len(r.Buried))
+	names := make([]string, 0, len(r.Records)+len(r.Tombstones))
 	for _, rec := range r.Records {
 		listed[rec.ID] = rec
 		names = append(names, rec.ID)
 	}
 	left := make(map[string]bool)
-	for _, t := range r.Buried {
+	for _, t := range r.Tombstones {
 		names = append(names, t.ID)
-		left[t.ID] = t.Reason == store.Left
+		left[t.ID] = t.Reason == store.ReasonDeregistered
 	}
 	found, refused, err := s.liveServices(ctx, r.Now, names)
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Store) verify(ctx context.Context, r *store.Reading) error {
 		switch rec := listed[name]; found[i] {
 		case serviceLives:
 			if rec == nil { // it came back, and the catalog was told in the other order
-				rec = &store.Record{ID: name, Expires: r.Now}
+				rec = &store.Record{ID: name, ExpiresAt: r.Now}
 			}
 			r.Records = append(r.Records, rec)
 			unproven[name] = true
@@ -50,9 +50,9 @@ func (s *Store) verify(ctx context.Context, r *store.Reading) error {
 			unproven[name] = left[name]
 		}
 	}
-	r.Buried = slices.DeleteFunc(r.Buried, func(t store.Tombstone) bool { return unproven[t.ID] })
+	r.Tombstones = slices.DeleteFunc(r.Tombstones, func(t store.Tombstone) bool { return unproven[t.ID] })
 	if refused != nil {
-		r.Refused = refused
+		r.WritesRefused = refused
 	}
 	r.Rev = revisionOf(r.Records)
 	return nil
@@ -93,7 +93,7 @@ func (s *Store) liveServices(ctx context.Context, now int64, names []string) (fo
 		case n > 0:
 			found[i] = serviceLives
 		default:
-			calls, asked = append(calls, s.readCall(name, store.Known{})), append(asked, i)
+			calls, asked = append(calls, s.readCall(name, store.KnownState{})), append(asked, i)
 		}
 	}
 	if len(calls) == 0 {
@@ -113,8 +113,8 @@ func (s *Store) liveServices(ctx context.Context, now int64, names []string) (fo
 		}
 		state := serviceEmpty
 		switch {
-		case r.Refused != nil:
-			state, refused = serviceLives, r.Refused
+		case r.WritesRefused != nil:
+			state, refused = serviceLives, r.WritesRefused
 		case len(r.Records) > 0:
 			state = serviceLives
 		case r.Rev == "":

@@ -84,7 +84,7 @@ func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
 					}
 				}
 				if reading := readTest(t, reader, store.Catalog); joined && len(reading.Records) != 1 {
-					t.Fatalf("after %q the catalog has %d services, and evidence %v, while an instance is live", step, len(reading.Records), reading.Buried)
+					t.Fatalf("after %q the catalog has %d services, and evidence %v, while an instance is live", step, len(reading.Records), reading.Tombstones)
 				}
 			}
 		})
@@ -107,8 +107,8 @@ func TestClusterCatalogIsNoEvidenceAfterALoss(t *testing.T) {
 	if run(t.Context(), s.client, []*call{c}); c.err != nil {
 		t.Fatal(c.err)
 	}
-	if r := readTest(t, s, store.Catalog); len(r.Records) > 0 || len(r.Buried) > 0 {
-		t.Errorf("lists %v with the evidence %v", r.Records, r.Buried)
+	if r := readTest(t, s, store.Catalog); len(r.Records) > 0 || len(r.Tombstones) > 0 {
+		t.Errorf("lists %v with the evidence %v", r.Records, r.Tombstones)
 	}
 }
 
@@ -124,7 +124,7 @@ func awaitNotice(t *testing.T, notices <-chan store.Notice, what string) {
 func readTest(t *testing.T, s *Store, group string) (reading store.Reading) {
 	t.Helper()
 	done := make(chan error, 1)
-	s.Read(group, store.Known{}, func(r store.Reading, err error) {
+	s.Read(group, store.KnownState{}, func(r store.Reading, err error) {
 		reading = r
 		done <- err
 	})

@@ -107,7 +107,7 @@ func (s *Store) settleTwo(ctx context.Context, id, a, b string) error {
 	if laterOf(older.rec, newer.rec) {
 		newer, older = older, newer
 	}
-	if _, err := s.removeAs(ctx, newer.rec.Owner, newer.rec.Seq, older.group, id, "moved", newer.rec.Stamp); err != nil {
+	if _, err := s.removeAs(ctx, newer.rec.Owner, newer.rec.Seq, older.group, id, "moved", newer.rec.RegisteredAt); err != nil {
 		return err
 	}
 	// The hint may have been left with the older one's name.
@@ -120,7 +120,7 @@ func laterOf(a, b *store.Record) bool {
 	if a.Owner == b.Owner {
 		return a.Seq > b.Seq
 	}
-	return store.Newer(a.Stamp, a.Owner, b.Stamp, b.Owner)
+	return store.Newer(a.RegisteredAt, a.Owner, b.RegisteredAt, b.Owner)
 }
 
 // setHints sets hints, by ID, and tells what stood there before.

@@ -72,8 +72,8 @@ func TestClusterSettlesTwoNamesInEveryOrder(t *testing.T) {
 						}
 					}
 					newer := 0
-					if laterOf(&store.Record{Owner: owners[1], Seq: results[1].Seq, Stamp: results[1].Stamp},
-						&store.Record{Owner: owners[0], Seq: results[0].Seq, Stamp: results[0].Stamp}) {
+					if laterOf(&store.Record{Owner: owners[1], Seq: results[1].Seq, RegisteredAt: results[1].RegisteredAt},
+						&store.Record{Owner: owners[0], Seq: results[0].Seq, RegisteredAt: results[0].RegisteredAt}) {
 						newer = 1
 					}
 					older := 1 - newer
@@ -86,8 +86,8 @@ func TestClusterSettlesTwoNamesInEveryOrder(t *testing.T) {
 					if owners[0] == owners[1] {
 						return
 					}
-					renewal := stores[older].Renew(t.Context(), []store.GroupLeases{{Group: names[older], TTL: rigTTL,
-						Leases: []store.Lease{{ID: "x", Stamp: results[older].Stamp}}}})[0]
+					renewal := stores[older].Renew(t.Context(), []store.ServiceLeases{{Service: names[older], TTL: rigTTL,
+						Leases: []store.Lease{{ID: "x", RegisteredAt: results[older].RegisteredAt}}}})[0]
 					if renewal.Err != nil || renewal.Outcomes["x"] != store.Superseded {
 						t.Errorf("the older owner's renewal is answered %+v, want Superseded", renewal)
 					}

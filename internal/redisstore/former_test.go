@@ -9,7 +9,7 @@ import (
 // leave has an owner end what it has held since stamp.
 func (r *rig) leave(s *Store, group, id string, stamp int64) {
 	r.Helper()
-	if _, err := s.Remove(r.Context(), store.Removal{Group: group, ID: id, Own: true, Stamp: stamp}); err != nil {
+	if _, err := s.Remove(r.Context(), store.Removal{Service: group, ID: id, Own: true, RegisteredAt: stamp}); err != nil {
 		r.Fatal(err)
 	}
 }
@@ -20,7 +20,7 @@ func TestTheSupersededLeavesTheHint(t *testing.T) {
 	for _, later := range []string{"one", "two"} {
 		t.Run(later, func(t *testing.T) {
 			r := newRig(t)
-			stamp := r.put(r.store, asked("one", "i", "x"))[0].Stamp
+			stamp := r.put(r.store, asked("one", "i", "x"))[0].RegisteredAt
 			r.put(r.open("beta"), asked(later, "i", "x"))
 			r.leave(r.store, "one", "i", stamp)
 			r.put(r.open("gamma"), asked("three", "i", "x"))
@@ -38,17 +38,17 @@ func TestTheSupersededDoesNotBuryTheStalled(t *testing.T) {
 		t.Run(newer, func(t *testing.T) {
 			r := newRig(t)
 			b := r.open(newer)
-			first := r.put(r.store, asked("g", "i", "x"))[0].Stamp
-			second := r.put(b, asked("g", "i", "y"))[0].Stamp
+			first := r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt
+			second := r.put(b, asked("g", "i", "y"))[0].RegisteredAt
 			expire(t, r.admin, r.store.keys, "g", "i")
 			r.leave(r.store, "g", "i", first)
-			renewal := b.Renew(t.Context(), []store.GroupLeases{{Group: "g", TTL: rigTTL, Leases: []store.Lease{{ID: "i", Stamp: second}}}})[0]
+			renewal := b.Renew(t.Context(), []store.ServiceLeases{{Service: "g", TTL: rigTTL, Leases: []store.Lease{{ID: "i", RegisteredAt: second}}}})[0]
 			if renewal.Outcomes["i"] != store.Lost {
 				t.Errorf("the newer owner's renewal: %+v, want Lost", renewal)
 			}
 			healing := asked("g", "i", "y")
-			healing.Heal, healing.Stamp = true, second
-			if got := r.put(b, healing)[0]; got.Outcome != store.Done || got.Stamp != second {
+			healing.Reregister, healing.RegisteredAt = true, second
+			if got := r.put(b, healing)[0]; got.Outcome != store.Done || got.RegisteredAt != second {
 				t.Errorf("the newer owner's healing: %+v", got)
 			}
 		})
@@ -62,7 +62,7 @@ func TestAMoveFindsWhatHasMovedOn(t *testing.T) {
 		r.put(r.store, asked("one", id, "x"))
 		for _, group := range []string{"two", "three"} {
 			p := asked(group, id, "x")
-			p.From = "one"
+			p.PreviousService = "one"
 			r.put(r.store, p)
 		}
 		if got := r.read("two", "").Records; len(got) != 0 {
@@ -104,9 +104,9 @@ func TestAPutThatEndsMidwayLeavesNoKeyForEver(t *testing.T) {
 // Deregister that was given up before it does not end it when it arrives late.
 func TestALateRemovalSparesAnIdenticalRegistration(t *testing.T) {
 	r := newRig(t)
-	stamp := r.put(r.store, asked("g", "i", "x"))[0].Stamp
+	stamp := r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt
 	late := r.store.nextSeq()
-	if got := r.put(r.store, asked("g", "i", "x"))[0].Stamp; got != stamp {
+	if got := r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt; got != stamp {
 		t.Fatalf("an identical registration has stamp %d, want %d", got, stamp)
 	}
 	reply := r.call(removeScript, r.store.ofInstance("g", "i"),

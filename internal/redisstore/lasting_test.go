@@ -12,12 +12,12 @@ import (
 // wantSuperseded checks what an earlier owner is told.
 func (r *rig) wantSuperseded(s *Store, group, id string, stamp int64) {
 	r.Helper()
-	answer := s.Renew(r.Context(), []store.GroupLeases{{Group: group, TTL: rigTTL, Leases: []store.Lease{{ID: id, Stamp: stamp}}}})[0]
+	answer := s.Renew(r.Context(), []store.ServiceLeases{{Service: group, TTL: rigTTL, Leases: []store.Lease{{ID: id, RegisteredAt: stamp}}}})[0]
 	if answer.Err != nil || answer.Outcomes[id] != store.Superseded {
 		r.Errorf("the earlier owner's renewal: %+v, want Superseded", answer)
 	}
 	p := asked(group, id, "x")
-	p.Heal, p.Stamp = true, stamp
+	p.Reregister, p.RegisteredAt = true, stamp
 	if got := r.put(s, p)[0]; got.Outcome != store.Superseded {
 		r.Errorf("the earlier owner reregisters: %+v, want Superseded", got)
 	}
@@ -36,17 +36,17 @@ func TestTheEarlierOwnerStaysOutForADay(t *testing.T) {
 				t.Run(fmt.Sprintf("later under %s, lease ended %t, %s", later, ended, id), func(t *testing.T) {
 					r := newRig(t, testredis.WithFakeTime())
 					b := r.open("beta")
-					first := r.put(r.store, asked("one", id, "x"))[0].Stamp
+					first := r.put(r.store, asked("one", id, "x"))[0].RegisteredAt
 					if ended {
 						expire(t, r.admin, r.store.keys, "one", id)
 					}
 					p := asked(later, id, "y")
 					p.TTL = long
-					lease := store.Lease{ID: id, Stamp: r.put(b, p)[0].Stamp}
+					lease := store.Lease{ID: id, RegisteredAt: r.put(b, p)[0].RegisteredAt}
 					if later == "one" { // under another name its evidence lasts a day from the move on
 						for range 5 { // more than two days
 							r.server.StepClock(long - time.Minute)
-							leases := []store.GroupLeases{{Group: later, TTL: long, Leases: []store.Lease{lease}}}
+							leases := []store.ServiceLeases{{Service: later, TTL: long, Leases: []store.Lease{lease}}}
 							b.Renew(t.Context(), leases) // late: it learns the time
 							if answer := b.Renew(t.Context(), leases)[0]; answer.Err != nil || len(answer.Outcomes) > 0 {
 								t.Fatalf("the later owner's renewal: %+v", answer)
@@ -57,7 +57,7 @@ func TestTheEarlierOwnerStaysOutForADay(t *testing.T) {
 					if later == "one" {
 						r.server.StepClock(day - 2*time.Hour)
 					}
-					r.store.Renew(t.Context(), []store.GroupLeases{{Group: "other", TTL: rigTTL}}) // learns the time
+					r.store.Renew(t.Context(), []store.ServiceLeases{{Service: "other", TTL: rigTTL}}) // learns the time
 					r.wantSuperseded(r.store, "one", id, first)
 				})
 			}
@@ -99,7 +99,7 @@ func TestACallSentAgainAfterItsLeaseStandsAgain(t *testing.T) {
 				for _, rec := range r.read("g", "").Records {
 					if rec.ID == "i" {
 						found = true
-						if micros(rec.Stamp) != text(first, 3) || rec.Owner != "beta" {
+						if micros(rec.RegisteredAt) != text(first, 3) || rec.Owner != "beta" {
 							t.Errorf("it stands as %+v, registered first at %s", rec, text(first, 3))
 						}
 					}

@@ -15,7 +15,7 @@ func TestKeysOutliveWhatIsInThem(t *testing.T) {
 	b := r.open("beta")
 	long := asked("g", "long", "x")
 	long.TTL = day
-	stamp := r.put(r.store, long)[0].Stamp
+	stamp := r.put(r.store, long)[0].RegisteredAt
 	check := func(after string, least time.Duration) {
 		t.Helper()
 		for _, which := range []string{"h", "z"} {
@@ -25,14 +25,14 @@ func TestKeysOutliveWhatIsInThem(t *testing.T) {
 		}
 	}
 	check("the first registration", day)
-	if _, err := b.Mark(t.Context(), store.Mark{Group: "g", ID: "long", Set: map[string]string{"a": "1"}}); err != nil {
+	if _, err := b.PatchOverlay(t.Context(), store.OverlayPatch{Service: "g", ID: "long", Set: map[string]string{"a": "1"}}); err != nil {
 		t.Fatal(err)
 	}
 	check("a mark", day)
 	r.put(b, asked("g", "short", "x"))
 	check("a short lease", day)
 	r.store.tidy("g") // travels before the renewal
-	renewal := r.store.Renew(t.Context(), []store.GroupLeases{{Group: "g", TTL: day, Leases: []store.Lease{{ID: "long", Stamp: stamp}}}})[0]
+	renewal := r.store.Renew(t.Context(), []store.ServiceLeases{{Service: "g", TTL: day, Leases: []store.Lease{{ID: "long", RegisteredAt: stamp}}}})[0]
 	if renewal.Err != nil || len(renewal.Outcomes) > 0 {
 		t.Fatalf("the renewal: %+v", renewal)
 	}

@@ -59,7 +59,7 @@ func TestLocateFindsWhatLivesFirst(t *testing.T) {
 		r.put(r.store, asked("expired", live, "x"), asked("expired", expired, "x"))
 		expire(t, r.admin, r.store.keys, "expired", live, expired)
 		r.put(r.store, asked("live", live, "x"))
-		r.leave(r.store, "live", left, r.put(r.store, asked("live", left, "x"))[0].Stamp)
+		r.leave(r.store, "live", left, r.put(r.store, asked("live", left, "x"))[0].RegisteredAt)
 		want := map[string]string{live: "live", expired: "expired", left: "", "unknown": ""}
 		var wg sync.WaitGroup
 		for range 100 {

@@ -51,7 +51,7 @@ func (s *Store) parseNames(now int64, reply []any) (store.Reading, error) {
 		return store.Reading{}, unavailable(errReply)
 	}
 	_, refused := s.takeRefusal(text(reply, 2), nil)
-	if refused != nil && !errors.Is(refused, store.ErrRefused) {
+	if refused != nil && !errors.Is(refused, store.ErrWritesRefused) {
 		return store.Reading{}, refused
 	}
 	accepted := parseScore(text(reply, 3))
@@ -59,21 +59,21 @@ func (s *Store) parseNames(now int64, reply []any) (store.Reading, error) {
 	for i := 0; i < len(list); i += 2 {
 		name, score := text(list, i), parseScore(text(list, i+1))
 		if score < 0 {
-			r.Buried = append(r.Buried, store.Tombstone{ID: name, Reason: store.Left})
+			r.Tombstones = append(r.Tombstones, store.Tombstone{ID: name, Reason: store.ReasonDeregistered})
 			continue
 		}
 		if score < now {
 			if score < accepted || s.writable.rightless() && score < now-nameAgain.Microseconds() {
-				r.Buried = append(r.Buried, store.Tombstone{ID: name, Reason: store.Expired})
+				r.Tombstones = append(r.Tombstones, store.Tombstone{ID: name, Reason: store.ReasonExpired})
 				continue
 			}
-			r.Refused = refused
+			r.WritesRefused = refused
 		}
 		left := max(0, time.Duration(score-now)*time.Microsecond)
 		// The heartbeat is not known: at least two per TTL.
-		r.Records = append(r.Records, &store.Record{ID: name, Expires: score, TTL: left, Beat: left / 2})
-		if score >= now && (r.Next == 0 || score < r.Next) {
-			r.Next = score
+		r.Records = append(r.Records, &store.Record{ID: name, ExpiresAt: score, TTL: left, HeartbeatInterval: left / 2})
+		if score >= now && (r.NextExpiry == 0 || score < r.NextExpiry) {
+			r.NextExpiry = score
 		}
 	}
 	r.Rev = revisionOf(r.Records)

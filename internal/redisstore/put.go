@@ -44,26 +44,26 @@ func (o *putOp) add(b *writeBatch) {
 		close(o.done)
 		return
 	}
-	if o.put.Wanted != nil && !o.put.Wanted() {
-		o.result.Outcome = store.Buried
+	if o.put.StillWanted != nil && !o.put.StillWanted() {
+		o.result.Outcome = store.Deregistered
 		close(o.done)
 		return
 	}
 	s := b.store
-	c := b.puts[o.put.Group]
+	c := b.puts[o.put.Service]
 	if c != nil {
 		if _, twice := c.ids[o.put.ID]; twice || len(c.ops) == maxPuts {
 			c = nil
 		}
 	}
 	if c == nil {
-		base := s.keys.base(o.put.Group)
+		base := s.keys.base(o.put.Service)
 		c = &putCall{call: &call{script: putScript, keys: []string{base + ":h", base + ":z"}}, ids: make(map[string]struct{})}
 		if !s.cluster {
 			c.keys = append(c.keys, s.keys.names)
 		}
-		c.args = []any{s.cfg.Owner, o.put.Group, s.keys.prefix, 0}
-		b.puts[o.put.Group] = c
+		c.args = []any{s.cfg.Owner, o.put.Service, s.keys.prefix, 0}
+		b.puts[o.put.Service] = c
 		pc := c
 		b.send(c.call, func() { s.finishPuts(pc) })
 	}
@@ -72,17 +72,17 @@ func (o *putOp) add(b *writeBatch) {
 	c.args[3] = len(c.ops)
 	if !s.cluster {
 		hints := s.keys.names
-		if !store.Generated(o.put.ID) {
+		if !store.IsGeneratedID(o.put.ID) {
 			hints = s.keys.hints(o.put.ID)
 		}
 		c.keys = append(c.keys, hints)
 	}
-	mode, stamp := "n", max(o.put.Stamp, s.clock.before(o.put.Group, time.Now()))
-	if o.put.Heal {
-		mode, stamp = "h", o.put.Stamp
+	mode, stamp := "n", max(o.put.RegisteredAt, s.clock.before(o.put.Service, time.Now()))
+	if o.put.Reregister {
+		mode, stamp = "h", o.put.RegisteredAt
 	}
-	c.args = append(c.args, o.seq, o.put.ID, mode, stamp, o.put.TTL.Milliseconds(), o.put.Beat.Milliseconds(),
-		o.put.Payload, o.put.Overlay, strings.Join(o.put.Reset, " "), s.deadline(o.put.Group, o.give), o.from)
+	c.args = append(c.args, o.seq, o.put.ID, mode, stamp, o.put.TTL.Milliseconds(), o.put.HeartbeatInterval.Milliseconds(),
+		o.put.Payload, o.put.Overlay, strings.Join(o.put.ResetOverlay, " "), s.deadline(o.put.Service, o.give), o.from)
 }
 
 func (s *Store) finishPuts(c *putCall) {
@@ -90,11 +90,11 @@ func (s *Store) finishPuts(c *putCall) {
 		c.err = errReply
 	}
 	if c.err == nil {
-		s.learn(c.ops[0].put.Group, c.reply)
+		s.learn(c.ops[0].put.Service, c.reply)
 	}
 	// The next renewal looks at each lease: a revision that a put left behind says
 	// nothing of this owner's others, which may be gone since the last one.
-	s.setKnown(c.ops[0].put.Group, "")
+	s.setKnown(c.ops[0].put.Service, "")
 	for i, o := range c.ops {
 		if c.err != nil {
 			o.err = c.err
@@ -106,7 +106,7 @@ func (s *Store) finishPuts(c *putCall) {
 }
 
 func (o *putOp) take(outcome, stamp, overlay string) {
-	o.result.Stamp = parseScore(stamp)
+	o.result.RegisteredAt = parseScore(stamp)
 	switch outcome {
 	case "ok":
 		o.result.Outcome = store.Done
@@ -118,7 +118,7 @@ func (o *putOp) take(outcome, stamp, overlay string) {
 	case "superseded":
 		o.result.Outcome = store.Superseded
 	case "buried":
-		o.result.Outcome = store.Buried
+		o.result.Outcome = store.Deregistered
 	case "late":
 		o.late = true
 	case "foreign":
@@ -170,7 +170,7 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 				if ops[i].late {
 					results[i].Err = errLate
 				}
-				if results[i].Err != nil && passing(results[i].Err) && !puts[i].Heal {
+				if results[i].Err != nil && passing(results[i].Err) && !puts[i].Reregister {
 					again = append(again, i)
 				}
 			case <-ctx.Done():
@@ -208,13 +208,13 @@ const errForeign = serverError("WRONGTYPE the service in which this ID is regist
 // from tells the script where to look for the ID's present registration.
 func from(p store.Put) string {
 	switch {
-	case p.Fresh:
+	case p.NewID:
 		return "-"
-	case p.From != "":
-		return "=" + p.From
-	case !store.Generated(p.ID):
+	case p.PreviousService != "":
+		return "=" + p.PreviousService
+	case !store.IsGeneratedID(p.ID):
 		return "?"
-	case p.Heal:
+	case p.Reregister:
 		return "-" // no hint is kept of generated IDs, and this owner made it
 	default:
 		return "!"

@@ -14,7 +14,7 @@ import (
 // readOp is one read on its way.
 type readOp struct {
 	group string
-	known store.Known
+	known store.KnownState
 	done  func(store.Reading, error)
 
 	rev    *redis.StringCmd // the steady state: is this still the revision?
@@ -31,13 +31,13 @@ func (o *readOp) answer(r store.Reading, err error) {
 // Read implements store.Store. Reads that wait for the line travel together:
 // one round trip when nothing changed, a second for those that did. Those who know
 // nothing yet, which takes one, do not hold up the others.
-func (s *Store) Read(group string, known store.Known, done func(store.Reading, error)) {
+func (s *Store) Read(group string, known store.KnownState, done func(store.Reading, error)) {
 	line := s.reads
 	if known.Rev == "" && group != store.Catalog {
 		line = s.wholes
 	}
 	send := line.Add
-	if known.Here {
+	if known.Blocking {
 		send = line.Do
 	}
 	if !send(&readOp{group: group, known: known, done: done}) {
@@ -118,10 +118,10 @@ func (l *readLine) send(ops []*readOp) {
 		} else {
 			r, err = s.parseReading(now, o.call.reply)
 		}
-		if r.Ahead {
+		if r.ClockSetBack {
 			s.tidy(o.group)
 		}
-		if hasExpired(&r) || r.Refused != nil {
+		if hasExpired(&r) || r.WritesRefused != nil {
 			s.suspectMove()
 		}
 		o.answer(r, err)
@@ -135,7 +135,7 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 	pipe := s.client.Pipeline()
 	checked := make([]*readOp, 0, len(ops))
 	for _, o := range ops {
-		if o.known.Rev == "" || o.known.Moving || o.known.Prove || o.group == store.Catalog {
+		if o.known.Rev == "" || o.known.ChangedLast || o.known.ProveAbsence || o.group == store.Catalog {
 			ask = append(ask, o)
 			continue
 		}
@@ -163,8 +163,8 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 			ask = append(ask, o) // the script tells as well, on a new connection
 		case err != nil:
 			o.answer(store.Reading{}, s.failed(context.Background(), err))
-		case revErr == nil && rev == o.known.Rev && (o.known.Next == 0 || o.known.Next >= now.UnixMicro()):
-			o.answer(store.Reading{Kind: store.Same, Now: now.UnixMicro(), Rev: rev, Next: o.known.Next}, nil)
+		case revErr == nil && rev == o.known.Rev && (o.known.NextExpiry == 0 || o.known.NextExpiry >= now.UnixMicro()):
+			o.answer(store.Reading{Kind: store.Unchanged, Now: now.UnixMicro(), Rev: rev, NextExpiry: o.known.NextExpiry}, nil)
 		default:
 			ask = append(ask, o)
 		}
@@ -174,26 +174,26 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 
 // hasExpired reports whether a reading says that a lease ended.
 func hasExpired(r *store.Reading) bool {
-	return len(r.Expired) > 0 || slices.ContainsFunc(r.Buried, func(t store.Tombstone) bool { return t.Reason == store.Expired })
+	return len(r.Expired) > 0 || slices.ContainsFunc(r.Tombstones, func(t store.Tombstone) bool { return t.Reason == store.ReasonExpired })
 }
 
 // parseReading takes the reply of the read script.
 func (s *Store) parseReading(now int64, reply []any) (store.Reading, error) {
-	r := store.Reading{Now: now, Rev: text(reply, 1), Next: parseScore(text(reply, 3))}
+	r := store.Reading{Now: now, Rev: text(reply, 1), NextExpiry: parseScore(text(reply, 3))}
 	kind := text(reply, 2)
 	over, _ := element(reply, 4)
 	ended, err := s.takeRefusal(text(reply, 5), texts(over))
-	if err != nil && !errors.Is(err, store.ErrRefused) {
+	if err != nil && !errors.Is(err, store.ErrWritesRefused) {
 		return r, err
 	}
-	if r.Refused = err; err != nil {
-		r.Next = now - 1 // so that each read asks again
+	if r.WritesRefused = err; err != nil {
+		r.NextExpiry = now - 1 // so that each read asks again
 	}
 	switch kind {
 	case "none":
 		return r, nil
 	case "same":
-		r.Kind = store.Same
+		r.Kind = store.Unchanged
 		r.Expired = ended
 		return r, nil
 	case "delta":
@@ -220,12 +220,12 @@ func (s *Store) parseReading(now int64, reply []any) (store.Reading, error) {
 }
 
 // readCall reads a service with the script.
-func (s *Store) readCall(group string, known store.Known) *call {
+func (s *Store) readCall(group string, known store.KnownState) *call {
 	mode := "collect"
 	switch {
 	case s.writable.rightless():
 		mode = "look"
-	case known.Prove:
+	case known.ProveAbsence:
 		mode = "prove"
 	}
 	base := s.keys.base(group)
@@ -242,16 +242,16 @@ func addChange(r *store.Reading, item []any) {
 	id, value, score := text(item, 0), text(item, 1), text(item, 3)
 	if value == "" {
 		if t, ok := parseTombstone(id, text(item, 4)); ok {
-			r.Buried = append(r.Buried, t)
+			r.Tombstones = append(r.Tombstones, t)
 		} else {
 			// Its tombstone's time is over, too: it left long ago.
-			r.Buried = append(r.Buried, store.Tombstone{ID: id, Reason: store.Left})
+			r.Tombstones = append(r.Tombstones, store.Tombstone{ID: id, Reason: store.ReasonDeregistered})
 		}
 		return
 	}
 	rec, err := parseRecord(id, value, text(item, 2), score)
-	if err != nil || rec.Expires <= 0 {
-		r.Bad = append(r.Bad, id)
+	if err != nil || rec.ExpiresAt <= 0 {
+		r.Malformed = append(r.Malformed, id)
 		return
 	}
 	addRecord(r, rec)
@@ -259,12 +259,12 @@ func addChange(r *store.Reading, item []any) {
 
 // addRecord takes a record that is part of the revision, live or past its expiry.
 func addRecord(r *store.Reading, rec *store.Record) {
-	if most := r.Now + rec.TTL.Microseconds(); rec.Expires > most+ahead {
+	if most := r.Now + rec.TTL.Microseconds(); rec.ExpiresAt > most+ahead {
 		// As tidy is going to have it.
-		r.Ahead = true
-		rec.Expires = most
-		if r.Next == 0 || most < r.Next {
-			r.Next = most
+		r.ClockSetBack = true
+		rec.ExpiresAt = most
+		if r.NextExpiry == 0 || most < r.NextExpiry {
+			r.NextExpiry = most
 		}
 	}
 	r.Records = append(r.Records, rec)
@@ -296,19 +296,19 @@ func fillFull(r *store.Reading, hash, scores []any, ended []string) {
 		switch id := field[1:]; field[0] {
 		case '-':
 			if t, ok := parseTombstone(id, value); ok {
-				r.Buried = append(r.Buried, t)
+				r.Tombstones = append(r.Tombstones, t)
 			}
 		case '+':
 			rec, err := parseRecord(id, value, overlays[id], expiry[id])
 			if err != nil {
-				r.Bad = append(r.Bad, id)
+				r.Malformed = append(r.Malformed, id)
 				continue
 			}
-			if rec.Expires <= 0 {
+			if rec.ExpiresAt <= 0 {
 				continue // no lease goes with it
 			}
-			if rec.Expires < r.Now && slices.Contains(ended, id) {
-				r.Buried = append(r.Buried, store.Tombstone{ID: id, Reason: store.Expired, Stamp: rec.Stamp, Owner: rec.Owner})
+			if rec.ExpiresAt < r.Now && slices.Contains(ended, id) {
+				r.Tombstones = append(r.Tombstones, store.Tombstone{ID: id, Reason: store.ReasonExpired, RegisteredAt: rec.RegisteredAt, Owner: rec.Owner})
 				continue
 			}
 			addRecord(r, rec)

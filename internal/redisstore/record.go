@@ -35,7 +35,7 @@ func parseRecord(id, value, overlay, score string) (*store.Record, error) {
 		}
 		return n
 	}
-	r.Stamp = number(fields[0])
+	r.RegisteredAt = number(fields[0])
 	owner := fields[1]
 	if len(owner) < 2 || owner[0] != '"' || owner[len(owner)-1] != '"' {
 		return nil, fmt.Errorf("bad owner in record")
@@ -43,13 +43,13 @@ func parseRecord(id, value, overlay, score string) (*store.Record, error) {
 	r.Owner = unique.Make(owner[1 : len(owner)-1]).Value() // few owners have many records
 	r.Seq = uint64(number(fields[2]))
 	r.TTL = millis(number(fields[3]))
-	r.Beat = millis(number(fields[4]))
+	r.HeartbeatInterval = millis(number(fields[4]))
 	r.Payload = []byte(rest[:len(rest)-1])
 	if overlay != "" {
 		r.Overlay = []byte(overlay)
 	}
 	if score != "" {
-		r.Expires = parseScore(score)
+		r.ExpiresAt = parseScore(score)
 	}
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func parseTombstone(id, value string) (store.Tombstone, bool) {
 	if err != nil {
 		return t, false
 	}
-	t.Reason, t.Stamp, t.Owner = store.Reason(strings.Clone(reason)), n, strings.Clone(owner)
+	t.Reason, t.RegisteredAt, t.Owner = store.Reason(strings.Clone(reason)), n, strings.Clone(owner)
 	return t, true
 }
 
@@ -110,7 +110,7 @@ func parseMessage(text string) (store.Notice, bool) {
 	if len(lines) < 4 {
 		return store.Notice{}, false
 	}
-	n := store.Notice{Prev: lines[0]}
+	n := store.Notice{PreviousRev: lines[0]}
 	n.Reading = store.Reading{Kind: store.Delta, Rev: lines[1]}
 	now, err := strconv.ParseInt(lines[2], 10, 64)
 	if err != nil || n.Reading.Rev == "" {
@@ -124,7 +124,7 @@ func parseMessage(text string) (store.Notice, bool) {
 		case lines[0][0] == '+' && len(lines) >= 4:
 			r, err := parseRecord(id, lines[2], lines[3], lines[1])
 			if err != nil {
-				n.Reading.Bad = append(n.Reading.Bad, id)
+				n.Reading.Malformed = append(n.Reading.Malformed, id)
 			} else {
 				n.Reading.Records = append(n.Reading.Records, r)
 			}
@@ -134,13 +134,13 @@ func parseMessage(text string) (store.Notice, bool) {
 			if !ok {
 				return store.Notice{}, false
 			}
-			n.Reading.Buried = append(n.Reading.Buried, t)
+			n.Reading.Tombstones = append(n.Reading.Tombstones, t)
 			lines = lines[2:]
 		default:
 			return store.Notice{}, false
 		}
 	}
-	if len(n.Reading.Records)+len(n.Reading.Buried)+len(n.Reading.Bad) == 0 {
+	if len(n.Reading.Records)+len(n.Reading.Tombstones)+len(n.Reading.Malformed) == 0 {
 		return store.Notice{}, false
 	}
 	return n, true

@@ -16,8 +16,8 @@ func TestRecordRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.ID != "i" || r.Stamp != 1234567890123457 || r.Owner != "alpha" || r.Seq != 42 || r.TTL != 30*time.Second || r.Beat != 10*time.Second ||
-		string(r.Payload) != `{"address":"10.0.0.1","tags":["a,b","]"]}` || string(r.Overlay) != `{"o":1}` || r.Expires != 1234567890123999 {
+	if r.ID != "i" || r.RegisteredAt != 1234567890123457 || r.Owner != "alpha" || r.Seq != 42 || r.TTL != 30*time.Second || r.HeartbeatInterval != 10*time.Second ||
+		string(r.Payload) != `{"address":"10.0.0.1","tags":["a,b","]"]}` || string(r.Overlay) != `{"o":1}` || r.ExpiresAt != 1234567890123999 {
 		t.Errorf("it reads as %+v", r)
 	}
 }
@@ -55,15 +55,15 @@ func FuzzRecord(f *testing.F) {
 	f.Add("", "[1,,\"\",,,,,]", "\n", "1e20")
 	f.Fuzz(func(t *testing.T, id, value, overlay, score string) {
 		if r, err := parseRecord(id, value, overlay, score); err == nil {
-			if r.Stamp < 0 || r.TTL < 0 || r.Beat < 0 || r.ID != id {
+			if r.RegisteredAt < 0 || r.TTL < 0 || r.HeartbeatInterval < 0 || r.ID != id {
 				t.Errorf("%q reads as %+v", value, r)
 			}
 			again, err := parseRecord(id, written(r), overlay, score)
 			if err != nil {
 				t.Fatalf("%+v does not survive: %v", r, err)
 			}
-			if again.Stamp != r.Stamp || again.Owner != r.Owner || again.Seq != r.Seq || again.TTL != r.TTL || again.Beat != r.Beat ||
-				again.Expires != r.Expires || !bytes.Equal(again.Payload, r.Payload) || !bytes.Equal(again.Overlay, r.Overlay) {
+			if again.RegisteredAt != r.RegisteredAt || again.Owner != r.Owner || again.Seq != r.Seq || again.TTL != r.TTL || again.HeartbeatInterval != r.HeartbeatInterval ||
+				again.ExpiresAt != r.ExpiresAt || !bytes.Equal(again.Payload, r.Payload) || !bytes.Equal(again.Overlay, r.Overlay) {
 				t.Errorf("%+v comes back as %+v", r, again)
 			}
 		}
@@ -74,7 +74,7 @@ func FuzzRecord(f *testing.F) {
 			}
 		}
 		if n, ok := parseMessage(value); ok {
-			if n.Reading.Kind != store.Delta || n.Reading.Rev == "" || len(n.Reading.Records)+len(n.Reading.Buried)+len(n.Reading.Bad) == 0 {
+			if n.Reading.Kind != store.Delta || n.Reading.Rev == "" || len(n.Reading.Records)+len(n.Reading.Tombstones)+len(n.Reading.Malformed) == 0 {
 				t.Errorf("%q reads as %+v", value, n)
 			}
 		}
@@ -83,11 +83,11 @@ func FuzzRecord(f *testing.F) {
 }
 
 func written(r *store.Record) string {
-	return fmt.Sprintf(`[1,%d,"%s",%d,%d,%d,0,%s]`, r.Stamp, r.Owner, r.Seq, r.TTL.Milliseconds(), r.Beat.Milliseconds(), r.Payload)
+	return fmt.Sprintf(`[1,%d,"%s",%d,%d,%d,0,%s]`, r.RegisteredAt, r.Owner, r.Seq, r.TTL.Milliseconds(), r.HeartbeatInterval.Milliseconds(), r.Payload)
 }
 
 func buried(t store.Tombstone) string {
-	return fmt.Sprintf(`["%s",%d,"%s",0]`, t.Reason, t.Stamp, t.Owner)
+	return fmt.Sprintf(`["%s",%d,"%s",0]`, t.Reason, t.RegisteredAt, t.Owner)
 }
 
 // message makes a push of a made-up change as the scripts do, and reads it.
@@ -95,15 +95,15 @@ func message(t *testing.T, id, overlay, score string) {
 	if strings.Contains(id+overlay+score, "\n") {
 		return // control characters are refused long before
 	}
-	r := &store.Record{Stamp: 17, Owner: "alpha", Seq: 3, TTL: time.Second, Beat: time.Second, Payload: []byte(`{"address":"a"}`)}
-	tomb := store.Tombstone{Reason: store.Left, Stamp: 16, Owner: "beta"}
+	r := &store.Record{RegisteredAt: 17, Owner: "alpha", Seq: 3, TTL: time.Second, HeartbeatInterval: time.Second, Payload: []byte(`{"address":"a"}`)}
+	tomb := store.Tombstone{Reason: store.ReasonDeregistered, RegisteredAt: 16, Owner: "beta"}
 	n, ok := parseMessage("1.a:1\n2.b:1\n99\n+" + id + "\n" + score + "\n" + written(r) + "\n" + overlay + "\n-" + id + "\n" + buried(tomb))
-	if !ok || n.Prev != "1.a:1" || n.Reading.Rev != "2.b:1" || n.Reading.Now != 99 || len(n.Reading.Records) != 1 || len(n.Reading.Buried) != 1 {
+	if !ok || n.PreviousRev != "1.a:1" || n.Reading.Rev != "2.b:1" || n.Reading.Now != 99 || len(n.Reading.Records) != 1 || len(n.Reading.Tombstones) != 1 {
 		t.Fatalf("a message on %q reads as %+v, %v", id, n, ok)
 	}
 	got := n.Reading.Records[0]
-	if got.ID != id || string(got.Overlay) != overlay || got.Stamp != 17 || n.Reading.Buried[0].ID != id || n.Reading.Buried[0].Reason != store.Left {
-		t.Errorf("a message on %q reads as %+v and %+v", id, got, n.Reading.Buried[0])
+	if got.ID != id || string(got.Overlay) != overlay || got.RegisteredAt != 17 || n.Reading.Tombstones[0].ID != id || n.Reading.Tombstones[0].Reason != store.ReasonDeregistered {
+		t.Errorf("a message on %q reads as %+v and %+v", id, got, n.Reading.Tombstones[0])
 	}
 }
 
@@ -124,7 +124,7 @@ func FuzzReply(f *testing.F) {
 		} {
 			if r, err := st.parseReading(parseScore(now), reply); err == nil {
 				for _, rec := range r.Records {
-					if rec == nil || rec.Expires <= 0 {
+					if rec == nil || rec.ExpiresAt <= 0 {
 						t.Errorf("%v reads as %+v", reply, rec)
 					}
 				}

@@ -9,18 +9,18 @@ import (
 
 // Remove implements store.Store. It is tried again, as the same call, until
 // ctx ends or patience does.
-func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, error) {
-	if s.cluster && r.Group == "" {
+func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult, error) {
+	if s.cluster && r.Service == "" {
 		return s.removeAnywhere(ctx, r)
 	}
 	if r.Own {
-		return s.remove(ctx, r.Group, r.ID, "own", r.Stamp)
+		return s.remove(ctx, r.Service, r.ID, "own", r.RegisteredAt)
 	}
-	if r.Group == "" && store.Generated(r.ID) {
+	if r.Service == "" && store.IsGeneratedID(r.ID) {
 		return s.removeLocated(ctx, r.ID) // no hint is kept of it
 	}
-	removed, err := s.remove(ctx, r.Group, r.ID, "any", 0)
-	if err == nil && r.Group == "" && removed.Group == "" {
+	removed, err := s.remove(ctx, r.Service, r.ID, "any", 0)
+	if err == nil && r.Service == "" && removed.Service == "" {
 		return s.removeLocated(ctx, r.ID)
 	}
 	return removed, err
@@ -28,22 +28,22 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.Removed, err
 
 // removeLocated ends a record of which no hint tells where it is. Another
 // registration of its ID under another name meanwhile comes after this call.
-func (s *Store) removeLocated(ctx context.Context, id string) (store.Removed, error) {
+func (s *Store) removeLocated(ctx context.Context, id string) (store.RemoveResult, error) {
 	group, err := s.locateOne(ctx, id)
 	if err != nil || group == "" {
-		return store.Removed{}, err
+		return store.RemoveResult{}, err
 	}
 	return s.remove(ctx, group, id, "any", 0)
 }
 
 // remove ends a record in a group, or where its hint says when group is "" (only
 // on a standalone server); the answer then names no group if the hint does not lead to it.
-func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64) (store.Removed, error) {
+func (s *Store) remove(ctx context.Context, group, id, mode string, stamp int64) (store.RemoveResult, error) {
 	return s.removeAs(ctx, s.cfg.Owner, s.nextSeq(), group, id, mode, stamp)
 }
 
 // removeAs is remove as a call of that owner and number.
-func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, group, id, mode string, stamp int64) (store.Removed, error) {
+func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, group, id, mode string, stamp int64) (store.RemoveResult, error) {
 	give := until(ctx)
 	for try := 0; ; try++ {
 		c := &call{script: removeScript, keys: s.ofInstance(group, id), due: 5, group: group, give: give}
@@ -53,10 +53,10 @@ func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, group, i
 			s.learn(group, c.reply)
 			switch text(c.reply, 2) {
 			case "done":
-				return store.Removed{Existed: true, Group: text(c.reply, 3)}, nil
+				return store.RemoveResult{Existed: true, Service: text(c.reply, 3)}, nil
 			case "ok", "none":
 				s.setKnown(group, "") // perhaps this owner's last there
-				removed := store.Removed{Existed: text(c.reply, 2) == "ok", Group: text(c.reply, 3)}
+				removed := store.RemoveResult{Existed: text(c.reply, 2) == "ok", Service: text(c.reply, 3)}
 				if text(c.reply, 5) != "" {
 					removed.Seq = seq
 				}
@@ -71,7 +71,7 @@ func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, group, i
 			}
 		}
 		if !errors.Is(err, store.ErrUnavailable) || !passing(err) || !s.pause(ctx, give, try) {
-			return store.Removed{}, err
+			return store.RemoveResult{}, err
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // Renew implements store.Store: one script call per group, all in one round
 // trip, tried once; the heartbeat comes again by itself.
-func (s *Store) Renew(ctx context.Context, leases []store.GroupLeases) []store.Renewal {
+func (s *Store) Renew(ctx context.Context, leases []store.ServiceLeases) []store.Renewal {
 	answers := make([]store.Renewal, len(leases))
 	o := &renewOp{ctx: ctx, store: s, leases: leases, answers: answers, done: make(chan struct{})}
 	failed := func(err error) []store.Renewal {
@@ -37,7 +37,7 @@ func (s *Store) Renew(ctx context.Context, leases []store.GroupLeases) []store.R
 type renewOp struct {
 	ctx     context.Context
 	store   *Store
-	leases  []store.GroupLeases
+	leases  []store.ServiceLeases
 	answers []store.Renewal
 	left    int
 	done    chan struct{}
@@ -59,7 +59,7 @@ func (o *renewOp) add(b *writeBatch) {
 	for i, g := range o.leases {
 		p := s.packed(g)
 		c := &call{script: renewScript, keys: p.keys, args: []any{
-			p.owner, s.nextSeq(), p.group, s.known(g.Group), p.ttl, s.clock.when(g.Group, end), p.ids, p.stamps,
+			p.owner, s.nextSeq(), p.group, s.known(g.Service), p.ttl, s.clock.when(g.Service, end), p.ids, p.stamps,
 		}}
 		b.send(c, func() {
 			o.answers[i] = s.renewed(g, c)
@@ -70,16 +70,16 @@ func (o *renewOp) add(b *writeBatch) {
 	}
 }
 
-func (s *Store) renewed(g store.GroupLeases, c *call) store.Renewal {
+func (s *Store) renewed(g store.ServiceLeases, c *call) store.Renewal {
 	if c.err != nil {
-		s.setKnown(g.Group, "") // it may have run in part, or without an answer: look at each
+		s.setKnown(g.Service, "") // it may have run in part, or without an answer: look at each
 		return store.Renewal{Err: unavailable(c.err)}
 	}
-	s.learn(g.Group, c.reply)
+	s.learn(g.Service, c.reply)
 	rev := text(c.reply, 1)
 	switch text(c.reply, 2) {
 	case "same":
-		s.setKnown(g.Group, rev)
+		s.setKnown(g.Service, rev)
 		return store.Renewal{}
 	case "late":
 		return store.Renewal{Err: unavailable(errLate)}
@@ -101,15 +101,15 @@ func (s *Store) renewed(g store.GroupLeases, c *call) store.Renewal {
 		case "superseded":
 			r.Outcomes[l.ID] = store.Superseded
 		case "buried":
-			r.Outcomes[l.ID] = store.Buried
+			r.Outcomes[l.ID] = store.Deregistered
 		default:
 			r.Outcomes[l.ID] = store.Lost
 		}
 	}
 	if len(r.Outcomes) == 0 {
-		s.setKnown(g.Group, rev)
+		s.setKnown(g.Service, rev)
 	} else {
-		s.setKnown(g.Group, "") // look again at the next beat
+		s.setKnown(g.Service, "") // look again at the next beat
 	}
 	return r
 }

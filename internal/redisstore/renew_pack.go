@@ -16,19 +16,19 @@ type packed struct {
 	owner, group, ttl, ids, stamps any
 }
 
-func (s *Store) packed(g store.GroupLeases) *packed {
-	if g.Memo == nil {
+func (s *Store) packed(g store.ServiceLeases) *packed {
+	if g.Cached == nil {
 		return s.pack(g)
 	}
-	if p, ok := g.Memo.Known(); ok {
+	if p, ok := g.Cached.Peek(); ok {
 		return p.(*packed)
 	}
-	return g.Memo.Get(func() any { return s.pack(g) }).(*packed)
+	return g.Cached.Get(func() any { return s.pack(g) }).(*packed)
 }
 
-func (s *Store) pack(g store.GroupLeases) *packed {
-	base := s.keys.base(g.Group)
-	p := &packed{keys: []string{base + ":h", base + ":z"}, owner: s.cfg.Owner, group: g.Group, ttl: g.TTL.Milliseconds(),
+func (s *Store) pack(g store.ServiceLeases) *packed {
+	base := s.keys.base(g.Service)
+	p := &packed{keys: []string{base + ":h", base + ":z"}, owner: s.cfg.Owner, group: g.Service, ttl: g.TTL.Milliseconds(),
 		ids: packIDs(g.Leases), stamps: packStamps(g.Leases)}
 	if !s.cluster {
 		p.keys = append(p.keys, s.keys.names)
@@ -64,7 +64,7 @@ func appendText(b []byte, text string) []byte {
 func packStamps(leases []store.Lease) []byte {
 	b := binary.BigEndian.AppendUint32(append(make([]byte, 0, 5+9*len(leases)), 0xdd), uint32(len(leases)))
 	for _, l := range leases {
-		b = binary.BigEndian.AppendUint64(append(b, 0xcb), math.Float64bits(float64(l.Stamp)))
+		b = binary.BigEndian.AppendUint64(append(b, 0xcb), math.Float64bits(float64(l.RegisteredAt)))
 	}
 	return b
 }

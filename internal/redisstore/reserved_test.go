@@ -25,16 +25,16 @@ func TestNoIDEqualsAReservedMember(t *testing.T) {
 	b := r.open("beta")
 	for i, id := range oddIDs() {
 		group := fmt.Sprint("g", i) // the ID is the first of its service
-		stamp := r.put(r.store, asked(group, id, "x"))[0].Stamp
+		stamp := r.put(r.store, asked(group, id, "x"))[0].RegisteredAt
 		if got := r.read(group, "").Records; len(got) != 1 || got[0].ID != id {
 			t.Errorf("%q: registered, and the service holds %+v", id, got)
 			continue
 		}
-		if answer := r.renew(group, store.Lease{ID: id, Stamp: stamp}); answer.Err != nil || len(answer.Outcomes) != 0 {
+		if answer := r.renew(group, store.Lease{ID: id, RegisteredAt: stamp}); answer.Err != nil || len(answer.Outcomes) != 0 {
 			t.Errorf("%q: the renewal: %+v", id, answer)
 		}
 		r.put(r.store, asked(group, "other", "x"))
-		if m, err := b.Mark(t.Context(), store.Mark{ID: id, Set: map[string]string{"a": "1"}}); err != nil || !m.Existed {
+		if m, err := b.PatchOverlay(t.Context(), store.OverlayPatch{ID: id, Set: map[string]string{"a": "1"}}); err != nil || !m.Existed {
 			t.Errorf("%q: the mark: %+v, %v", id, m, err)
 		}
 		if removed, err := b.Remove(t.Context(), store.Removal{ID: id}); err != nil || !removed.Existed {
@@ -111,7 +111,7 @@ func TestForeignDataFailsOnlyWhatNeedsIt(t *testing.T) {
 			}
 			moving := asked("good", c.moving, "x")
 			if c.owned {
-				moving.From = "bad"
+				moving.PreviousService = "bad"
 			}
 			puts = slices.Insert(puts, 50, moving)
 			for i, result := range r.store.Put(t.Context(), puts) {

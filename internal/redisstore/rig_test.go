@@ -56,15 +56,15 @@ func (r *rig) put(s *Store, puts ...store.Put) []store.PutResult {
 }
 
 func asked(group, id, payload string) store.Put {
-	return store.Put{Group: group, ID: id, TTL: rigTTL, Beat: rigBeat, Payload: []byte(payload)}
+	return store.Put{Service: group, ID: id, TTL: rigTTL, HeartbeatInterval: rigBeat, Payload: []byte(payload)}
 }
 
 func (r *rig) read(group, rev string) store.Reading {
 	r.Helper()
-	return r.readFrom(group, store.Known{Rev: rev})
+	return r.readFrom(group, store.KnownState{Rev: rev})
 }
 
-func (r *rig) readFrom(group string, known store.Known) store.Reading {
+func (r *rig) readFrom(group string, known store.KnownState) store.Reading {
 	r.Helper()
 	reading, err := r.tryRead(group, known)
 	if err != nil {
@@ -73,7 +73,7 @@ func (r *rig) readFrom(group string, known store.Known) store.Reading {
 	return reading
 }
 
-func (r *rig) tryRead(group string, known store.Known) (reading store.Reading, err error) {
+func (r *rig) tryRead(group string, known store.KnownState) (reading store.Reading, err error) {
 	done := make(chan struct{})
 	r.store.Read(group, known, func(a store.Reading, e error) {
 		reading, err = a, e
@@ -90,7 +90,7 @@ func (r *rig) tryRead(group string, known store.Known) (reading store.Reading, e
 
 func (r *rig) renew(group string, leases ...store.Lease) store.Renewal {
 	r.Helper()
-	return r.store.Renew(r.Context(), []store.GroupLeases{{Group: group, TTL: rigTTL, Leases: leases}})[0]
+	return r.store.Renew(r.Context(), []store.ServiceLeases{{Service: group, TTL: rigTTL, Leases: leases}})[0]
 }
 
 // key is one of a group's two.

@@ -13,14 +13,14 @@ import (
 var ruleCalls = []store.Call{store.CallRegister, store.CallReregister, store.CallDeregister, store.CallDeregisterAny, store.CallMove, store.CallRenew}
 
 // designTable reads the table of DESIGN.md: verdicts by row, in the order of ruleCalls.
-func designTable(t *testing.T) map[store.Row][]store.Verdict {
+func designTable(t *testing.T) map[store.Situation][]store.Verdict {
 	t.Helper()
 	text, err := os.ReadFile("DESIGN.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(text), "\n| what stands |")
-	table := map[store.Row][]store.Verdict{}
+	table := map[store.Situation][]store.Verdict{}
 	for i, line := range strings.Split(rest, "\n") {
 		if !strings.HasSuffix(line, "|") {
 			break
@@ -37,7 +37,7 @@ func designTable(t *testing.T) map[store.Row][]store.Verdict {
 		if i == 1 {
 			continue
 		}
-		row := store.Row(strings.TrimSpace(cells[0]))
+		row := store.Situation(strings.TrimSpace(cells[0]))
 		for _, c := range cells[1:] {
 			table[row] = append(table[row], store.Verdict(strings.TrimSpace(c)))
 		}
@@ -49,12 +49,12 @@ func TestRuleIsTheTable(t *testing.T) {
 	table := designTable(t)
 	for row, verdicts := range table {
 		for i, call := range ruleCalls {
-			if got := store.Rule(call, row); got != verdicts[i] {
+			if got := store.FencingVerdict(call, row); got != verdicts[i] {
 				t.Errorf("%s where %s stands: the rule says %q, DESIGN.md %q", call, row, got, verdicts[i])
 			}
 		}
 	}
-	met := map[store.Row]bool{}
+	met := map[store.Situation]bool{}
 	for _, s := range standings() {
 		for _, call := range ruleCalls {
 			row := s.row(call)
@@ -90,9 +90,9 @@ func standings() []standing {
 		for _, seq := range []uint64{ruleSeq - 1, ruleSeq, ruleSeq + 1} {
 			for _, stamp := range []int64{ruleStamp - 1, ruleStamp, ruleStamp + 1} {
 				for _, flag := range []string{"0", "1"} {
-					all = append(all, standing{rec: &store.Record{ID: "i", Owner: owner, Seq: seq, Stamp: stamp, Payload: []byte("x")}, flag: flag})
-					for _, reason := range []store.Reason{store.Left, store.Expired, store.Moved} {
-						all = append(all, standing{tomb: &store.Tombstone{ID: "i", Reason: reason, Owner: owner, Seq: seq, Stamp: stamp}, flag: flag})
+					all = append(all, standing{rec: &store.Record{ID: "i", Owner: owner, Seq: seq, RegisteredAt: stamp, Payload: []byte("x")}, flag: flag})
+					for _, reason := range []store.Reason{store.ReasonDeregistered, store.ReasonExpired, store.ReasonMoved} {
+						all = append(all, standing{tomb: &store.Tombstone{ID: "i", Reason: reason, Owner: owner, Seq: seq, RegisteredAt: stamp}, flag: flag})
 					}
 				}
 			}
@@ -101,24 +101,24 @@ func standings() []standing {
 	return all
 }
 
-func (s standing) row(call store.Call) store.Row {
+func (s standing) row(call store.Call) store.Situation {
 	seq, stamp := uint64(ruleSeq), ruleStamp
 	switch call {
 	case store.CallRegister, store.CallDeregisterAny:
 		stamp = 0
 	case store.CallRenew:
-		seq = store.NoSeq
+		seq = store.LatestSeq
 	}
-	return store.Stands(ruleOwner, seq, stamp, s.rec, s.tomb)
+	return store.SituationOf(ruleOwner, seq, stamp, s.rec, s.tomb)
 }
 
 // text is the standing as Redis holds it: "record" or "tombstone" of the hash.
 func (s standing) text() (record, tombstone string) {
 	if s.rec != nil {
-		record = fmt.Sprintf(`[1,%d,"%s",%d,30000,10000,%s,%s]`, s.rec.Stamp, s.rec.Owner, s.rec.Seq, s.flag, s.rec.Payload)
+		record = fmt.Sprintf(`[1,%d,"%s",%d,30000,10000,%s,%s]`, s.rec.RegisteredAt, s.rec.Owner, s.rec.Seq, s.flag, s.rec.Payload)
 	}
 	if s.tomb != nil {
-		tombstone = fmt.Sprintf(`["%s",%d,"%s",%d,%s]`, s.tomb.Reason, s.tomb.Stamp, s.tomb.Owner, s.tomb.Seq, s.flag)
+		tombstone = fmt.Sprintf(`["%s",%d,"%s",%d,%s]`, s.tomb.Reason, s.tomb.RegisteredAt, s.tomb.Owner, s.tomb.Seq, s.flag)
 	}
 	return record, tombstone
 }
@@ -127,9 +127,9 @@ func (s standing) text() (record, tombstone string) {
 func (s standing) before() (owner string, seq uint64, stamp int64) {
 	switch {
 	case s.rec != nil:
-		return s.rec.Owner, s.rec.Seq, s.rec.Stamp
+		return s.rec.Owner, s.rec.Seq, s.rec.RegisteredAt
 	case s.tomb != nil:
-		return s.tomb.Owner, s.tomb.Seq, s.tomb.Stamp
+		return s.tomb.Owner, s.tomb.Seq, s.tomb.RegisteredAt
 	}
 	return ruleOwner, 0, 0
 }
@@ -146,7 +146,7 @@ type ruleCase struct {
 func (c ruleCase) after() (answer, record, tombstone string, changed bool) {
 	record, tombstone = c.text()
 	owner, seq, stamp := c.before()
-	verdict := store.Rule(c.call, c.row(c.call))
+	verdict := store.FencingVerdict(c.call, c.row(c.call))
 	mine := func(stamp int64, flag string) string {
 		payload := "x"
 		if !c.same {
@@ -189,13 +189,13 @@ func (c ruleCase) after() (answer, record, tombstone string, changed bool) {
 			return "ok", mine(0, flag), "", true // the time is the server's
 		}
 		return "ok", mine(ruleStamp, flag), "", true
-	case store.DoAgain:
+	case store.DoRestore:
 		return "ok", mine(stamp, flag), "", true
 	case store.DoExtend:
 		c.same = true
 		return "ok", mine(stamp, c.flag), "", false
 	case store.DoRenumber:
-		return "none", "", tomb(store.Left, stamp, ruleOwner, ruleSeq, c.flag), false
+		return "none", "", tomb(store.ReasonDeregistered, stamp, ruleOwner, ruleSeq, c.flag), false
 	case store.DoEnd:
 		answer = "none"
 		if c.rec != nil {
@@ -203,14 +203,14 @@ func (c ruleCase) after() (answer, record, tombstone string, changed bool) {
 		}
 		switch c.call {
 		case store.CallMove:
-			return answer, "", tomb(store.Moved, max(stamp, ruleStamp), ruleOwner, ruleSeq, flag), true
+			return answer, "", tomb(store.ReasonMoved, max(stamp, ruleStamp), ruleOwner, ruleSeq, flag), true
 		case store.CallDeregister:
-			return answer, "", tomb(store.Left, max(stamp, ruleStamp), ruleOwner, ruleSeq, flag), true
+			return answer, "", tomb(store.ReasonDeregistered, max(stamp, ruleStamp), ruleOwner, ruleSeq, flag), true
 		}
 		if owner == ruleOwner {
 			seq = ruleSeq
 		}
-		return answer, "", tomb(store.Left, stamp, owner, seq, "1"), true
+		return answer, "", tomb(store.ReasonDeregistered, stamp, owner, seq, "1"), true
 	case store.DoNothing:
 		answer = "none"
 	default:
@@ -272,8 +272,8 @@ func (r *rig) meets(group string, c ruleCase) {
 		r.Errorf("answered %q, want %q", answer, want)
 	}
 	gotRecord, gotTomb := r.admin.HGet(r.Context(), h, "+i").Val(), r.admin.HGet(r.Context(), h, "-i").Val()
-	if rec, err := parseRecord("i", gotRecord, "", ""); err == nil && c.call == store.CallRegister && changed && rec.Stamp >= now {
-		gotRecord = strings.Replace(gotRecord, micros(rec.Stamp), "0", 1)
+	if rec, err := parseRecord("i", gotRecord, "", ""); err == nil && c.call == store.CallRegister && changed && rec.RegisteredAt >= now {
+		gotRecord = strings.Replace(gotRecord, micros(rec.RegisteredAt), "0", 1)
 	}
 	if gotRecord != wantRecord || gotTomb != wantTomb {
 		r.Errorf("then stands record %q, tombstone %q; want %q, %q", gotRecord, gotTomb, wantRecord, wantTomb)
@@ -311,7 +311,7 @@ func (r *rig) ruleCall(group string, c ruleCase) string {
 			ruleSeq, "i", "h", ruleStamp, 30000, 10000, payload, "", "", soon, "-"), 2)
 	case store.CallRenew:
 		return text(r.call(renewScript, keys, ruleOwner, ruleSeq, group, "", 30000, soon,
-			packIDs([]store.Lease{{ID: "i"}}), packStamps([]store.Lease{{Stamp: ruleStamp}})), 3)
+			packIDs([]store.Lease{{ID: "i"}}), packStamps([]store.Lease{{RegisteredAt: ruleStamp}})), 3)
 	}
 	mode := map[store.Call]string{store.CallDeregister: "own", store.CallDeregisterAny: "any", store.CallMove: "moved"}[c.call]
 	return text(r.call(removeScript, append(keys, r.store.keys.hints("i")), ruleOwner, ruleSeq, group, prefix, "i", soon, mode, ruleStamp), 2)

@@ -19,20 +19,20 @@ func TestNumbersKeepAllDigits(t *testing.T) {
 	const most = 1<<53 - 1
 	for _, stamp := range []int64{1, 999999999999999, 1234567890123457, most - 1} {
 		p := asked("g", fmt.Sprint("i", stamp), "x")
-		p.Heal, p.Stamp = true, stamp
-		if got := r.put(r.store, p)[0]; got.Stamp != stamp {
-			t.Errorf("stamp %d was answered as %d", stamp, got.Stamp)
+		p.Reregister, p.RegisteredAt = true, stamp
+		if got := r.put(r.store, p)[0]; got.RegisteredAt != stamp {
+			t.Errorf("stamp %d was answered as %d", stamp, got.RegisteredAt)
 		}
 	}
-	if next := r.put(r.store, asked("g", "next", "x"))[0].Stamp; next != most {
+	if next := r.put(r.store, asked("g", "next", "x"))[0].RegisteredAt; next != most {
 		t.Errorf("the stamp after %d is %d", most-1, next)
 	}
 	for _, rec := range r.read("g", "").Records {
-		if want := strings.TrimPrefix(rec.ID, "i"); want != "next" && micros(rec.Stamp) != want {
-			t.Errorf("stamp %s reads as %d", want, rec.Stamp)
+		if want := strings.TrimPrefix(rec.ID, "i"); want != "next" && micros(rec.RegisteredAt) != want {
+			t.Errorf("stamp %s reads as %d", want, rec.RegisteredAt)
 		}
-		if rec.Expires != r.score("g", rec.ID) || rec.Expires < r.now() {
-			t.Errorf("the expiry reads as %d", rec.Expires)
+		if rec.ExpiresAt != r.score("g", rec.ID) || rec.ExpiresAt < r.now() {
+			t.Errorf("the expiry reads as %d", rec.ExpiresAt)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func TestTenThousandLeasesOfOneService(t *testing.T) {
 	}
 	leases := make([]store.Lease, n)
 	for i, result := range r.put(r.store, puts...) {
-		leases[i] = store.Lease{ID: puts[i].ID, Stamp: result.Stamp}
+		leases[i] = store.Lease{ID: puts[i].ID, RegisteredAt: result.RegisteredAt}
 	}
 	for range 2 { // each looked at, then none
 		before := r.now()
@@ -54,8 +54,8 @@ func TestTenThousandLeasesOfOneService(t *testing.T) {
 			t.Fatalf("%v, %d outcomes", answer.Err, len(answer.Outcomes))
 		}
 		reading := r.read("g", "")
-		if len(reading.Records) != n || reading.Next < before+rigTTL.Microseconds() {
-			t.Fatalf("%d records, the earliest expiring %d µs after the renewal", len(reading.Records), reading.Next-before)
+		if len(reading.Records) != n || reading.NextExpiry < before+rigTTL.Microseconds() {
+			t.Fatalf("%d records, the earliest expiring %d µs after the renewal", len(reading.Records), reading.NextExpiry-before)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func TestLateCallsDoNothing(t *testing.T) {
 		t.Helper()
 		late("put", r.call(putScript, append(keys, ids), "ghost", "g", prefix, 1, 1, "i", "n", 0, 1000, 100, "x", "", "", past, "?"), 2)
 		late("renew", r.call(renewScript, keys, "ghost", 1, "g", "", 1000, past,
-			packIDs([]store.Lease{{ID: "i"}}), packStamps([]store.Lease{{Stamp: 1}})), 2)
+			packIDs([]store.Lease{{ID: "i"}}), packStamps([]store.Lease{{RegisteredAt: 1}})), 2)
 		late("remove", r.call(removeScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "any", 0), 2)
 		late("mark", r.call(markScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "a", "1"), 2)
 		late("tidy", r.call(tidyScript, keys, "ghost", 1, "g", past), 1)
@@ -92,7 +92,7 @@ func TestLateCallsDoNothing(t *testing.T) {
 	}
 	r.put(r.store, asked("g", "i", "x"))
 	before := r.read("g", "").Rev
-	if err := r.store.Attend(t.Context(), []store.Attendance{{Group: "g", TTL: rigTTL, Taken: before}})[0].Err; err != nil {
+	if err := r.store.RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: rigTTL, Acknowledged: before}})[0].Err; err != nil {
 		t.Fatal(err)
 	}
 	shared := func() []any {
@@ -160,34 +160,34 @@ func TestEveryKeyHasATimeToLive(t *testing.T) {
 		}
 	}
 	check("open")
-	stamp := r.put(r.store, asked("g", "i", "x"))[0].Stamp
+	stamp := r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt
 	check("register")
 	r.put(r.store, asked("g", "i", "y"), asked("g", "moves", "x"))
 	check("replace")
 	r.put(r.store, asked("h", "moves", "x"))
 	check("move")
 	healing := asked("healed", "j", "x")
-	healing.Heal, healing.Stamp = true, stamp
+	healing.Reregister, healing.RegisteredAt = true, stamp
 	r.put(r.store, healing)
 	check("heal")
 	r.put(b, asked("g", "i", "z"))
 	check("take over")
-	r.renew("g", store.Lease{ID: "i", Stamp: stamp}, store.Lease{ID: "never", Stamp: 1})
-	r.renew("never", store.Lease{ID: "i", Stamp: stamp})
+	r.renew("g", store.Lease{ID: "i", RegisteredAt: stamp}, store.Lease{ID: "never", RegisteredAt: 1})
+	r.renew("never", store.Lease{ID: "i", RegisteredAt: stamp})
 	check("renew")
 	for _, removal := range []store.Removal{
-		{ID: "i"}, {ID: "never"}, {Group: "new", ID: "k", Own: true, Stamp: 1}, {Group: "h", ID: "moves", Own: true, Stamp: stamp},
+		{ID: "i"}, {ID: "never"}, {Service: "new", ID: "k", Own: true, RegisteredAt: 1}, {Service: "h", ID: "moves", Own: true, RegisteredAt: stamp},
 	} {
 		if _, err := r.store.Remove(t.Context(), removal); err != nil {
 			t.Fatal(err)
 		}
 		check(fmt.Sprintf("remove %+v", removal))
 	}
-	if _, err := r.store.Mark(t.Context(), store.Mark{ID: "j", Set: map[string]string{"a": "1"}}); err != nil {
+	if _, err := r.store.PatchOverlay(t.Context(), store.OverlayPatch{ID: "j", Set: map[string]string{"a": "1"}}); err != nil {
 		t.Fatal(err)
 	}
 	check("mark")
-	if err := r.store.Attend(t.Context(), []store.Attendance{{Group: "g", TTL: rigTTL, Taken: r.read("g", "").Rev}})[0].Err; err != nil {
+	if err := r.store.RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: rigTTL, Acknowledged: r.read("g", "").Rev}})[0].Err; err != nil {
 		t.Fatal(err)
 	}
 	check("attend")
@@ -210,26 +210,26 @@ func TestHalfEvictedKeysCountAsLost(t *testing.T) {
 	for _, which := range []string{"h", "z"} {
 		t.Run(which, func(t *testing.T) {
 			r := newRig(t)
-			stamp := r.put(r.store, asked("g", "i", "x"))[0].Stamp
-			r.renew("g", store.Lease{ID: "i", Stamp: stamp})
+			stamp := r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt
+			r.renew("g", store.Lease{ID: "i", RegisteredAt: stamp})
 			rev := r.read("g", "").Rev
 			r.do("DEL", r.key("g", which))
 			// A reader who knows the revision may see it in the hash, and then asks again
 			// at the earliest expiry that he knows of.
-			for _, known := range []store.Known{{}, {Rev: rev, Next: 1}} {
-				if got := r.readFrom("g", known); got.Kind != store.Full || got.Rev != "" || len(got.Records)+len(got.Buried) != 0 {
+			for _, known := range []store.KnownState{{}, {Rev: rev, NextExpiry: 1}} {
+				if got := r.readFrom("g", known); got.Kind != store.Full || got.Rev != "" || len(got.Records)+len(got.Tombstones) != 0 {
 					t.Errorf("a reader of %+v was told %+v", known, got)
 				}
 			}
-			if answer := r.renew("g", store.Lease{ID: "i", Stamp: stamp}); answer.Outcomes["i"] != store.Lost {
+			if answer := r.renew("g", store.Lease{ID: "i", RegisteredAt: stamp}); answer.Outcomes["i"] != store.Lost {
 				t.Errorf("the renewal: %+v", answer)
 			}
 			p := asked("g", "i", "x")
-			p.Heal, p.Stamp = true, stamp
-			if got := r.put(r.store, p)[0]; got.Outcome != store.Done || got.Stamp != stamp {
+			p.Reregister, p.RegisteredAt = true, stamp
+			if got := r.put(r.store, p)[0]; got.Outcome != store.Done || got.RegisteredAt != stamp {
 				t.Errorf("the healing: %+v", got)
 			}
-			if got := r.read("g", "").Records; len(got) != 1 || got[0].Stamp != stamp {
+			if got := r.read("g", "").Records; len(got) != 1 || got[0].RegisteredAt != stamp {
 				t.Errorf("healed as %+v", got)
 			}
 			if n := r.admin.Exists(t.Context(), r.key("g", "h"), r.key("g", "z")).Val(); n != 2 {
@@ -262,12 +262,12 @@ func TestLeasesAreClampedAfterTheClockWentBack(t *testing.T) {
 	t.Run("by a reader that sees it", func(t *testing.T) {
 		r := newRig(t)
 		ahead(r)
-		if got := r.read("g", ""); !got.Ahead {
+		if got := r.read("g", ""); !got.ClockSetBack {
 			t.Errorf("the reader did not see it: %+v", got)
 		}
 		r.put(r.store, asked("other", "k", "x")) // travels after the tidying
 		within(r, "a read")
-		if got := r.read("g", ""); got.Ahead || len(got.Records) != 2 {
+		if got := r.read("g", ""); got.ClockSetBack || len(got.Records) != 2 {
 			t.Errorf("after that: %+v", got)
 		}
 	})
@@ -311,20 +311,20 @@ func TestAMessageTooLargeIsAGap(t *testing.T) {
 			panic("unreachable")
 		}
 	}
-	if n := next(); n.Lost != store.Connected {
+	if n := next(); n.Resync != store.ResyncConnected {
 		t.Fatalf("it began with %+v", n)
 	}
 	r.put(r.store, asked("g", "small", "x"))
-	if n := next(); n.Lost != "" || len(n.Reading.Records) != 1 {
+	if n := next(); n.Resync != "" || len(n.Reading.Records) != 1 {
 		t.Errorf("a small one: %+v", n)
 	}
 	// One script call for all of them, unless they do not wait for the line together.
 	r.put(r.store, asked("g", "large", strings.Repeat("x", 1<<20)))
-	if n := next(); n.Lost != store.Gap {
-		t.Errorf("a large one: Lost %q, %d records", n.Lost, len(n.Reading.Records))
+	if n := next(); n.Resync != store.ResyncGap {
+		t.Errorf("a large one: Lost %q, %d records", n.Resync, len(n.Reading.Records))
 	}
 	r.put(r.store, asked("g", "small", "y"))
-	if n := next(); n.Lost != "" || n.Reading.Rev != r.read("g", "").Rev {
+	if n := next(); n.Resync != "" || n.Reading.Rev != r.read("g", "").Rev {
 		t.Errorf("the one after it: %+v", n)
 	}
 }
@@ -337,13 +337,13 @@ func TestKeysOfAnotherTypeAreAnError(t *testing.T) {
 		if res := r.store.Put(t.Context(), []store.Put{asked(group, "i", "x"), asked("fine", which, "x")}); !errors.Is(res[0].Err, store.ErrUnavailable) || res[1].Err != nil {
 			t.Errorf("%s: Put: %v, and in another group: %v", group, res[0].Err, res[1].Err)
 		}
-		if answer := r.renew(group, store.Lease{ID: "i", Stamp: 1}); !errors.Is(answer.Err, store.ErrUnavailable) {
+		if answer := r.renew(group, store.Lease{ID: "i", RegisteredAt: 1}); !errors.Is(answer.Err, store.ErrUnavailable) {
 			t.Errorf("%s: Renew: %v", group, answer.Err)
 		}
-		if _, err := r.store.Remove(t.Context(), store.Removal{Group: group, ID: "i", Own: true, Stamp: 1}); !errors.Is(err, store.ErrUnavailable) {
+		if _, err := r.store.Remove(t.Context(), store.Removal{Service: group, ID: "i", Own: true, RegisteredAt: 1}); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: Remove: %v", group, err)
 		}
-		if _, err := r.tryRead(group, store.Known{}); which == "h" && !errors.Is(err, store.ErrUnavailable) {
+		if _, err := r.tryRead(group, store.KnownState{}); which == "h" && !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: Read: %v", group, err)
 		}
 		if got := r.admin.Get(t.Context(), r.key(group, which)).Val(); got != "somebody else's" {
@@ -371,9 +371,9 @@ func TestBadRecordsAreLeftAlone(t *testing.T) {
 	}
 	for range 2 {
 		got := r.read("g", "")
-		slices.Sort(got.Bad)
-		if len(got.Records) != 1 || !slices.Equal(got.Bad, []string{"empty", "future", "garbage", "truncated"}) {
-			t.Errorf("read %d records, and bad ones %q", len(got.Records), got.Bad)
+		slices.Sort(got.Malformed)
+		if len(got.Records) != 1 || !slices.Equal(got.Malformed, []string{"empty", "future", "garbage", "truncated"}) {
+			t.Errorf("read %d records, and bad ones %q", len(got.Records), got.Malformed)
 		}
 		r.put(r.store, asked("g", "another", "x"))
 		if _, err := r.store.Remove(t.Context(), store.Removal{ID: "another"}); err != nil {
@@ -420,12 +420,12 @@ func TestHintsFollowTheInstance(t *testing.T) {
 	}
 	// A hint is a hint: lost or wrong, the ID is found all the same.
 	r.do("HSET", r.store.keys.hints("i"), "i", "99999999999 wrong")
-	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Group != "two" {
+	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Service != "two" {
 		t.Errorf("with a wrong hint: %+v, %v", removed, err)
 	}
 	r.put(r.store, asked("two", "i", "x"))
 	r.do("DEL", r.store.keys.hints("i"))
-	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Group != "two" {
+	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Service != "two" {
 		t.Errorf("without a hint: %+v, %v", removed, err)
 	}
 }
@@ -434,7 +434,7 @@ func TestHintsFollowTheInstance(t *testing.T) {
 // next heartbeat that the others are gone.
 func TestAPutAfterALossHidesNoneOfTheOthers(t *testing.T) {
 	r := newRig(t)
-	lease := store.Lease{ID: "i", Stamp: r.put(r.store, asked("g", "i", "x"))[0].Stamp}
+	lease := store.Lease{ID: "i", RegisteredAt: r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt}
 	r.renew("g", lease)
 	r.do("FLUSHALL")
 	r.put(r.store, asked("g", "new", "x"))

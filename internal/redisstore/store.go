@@ -176,7 +176,7 @@ func (s *Store) probe(ctx context.Context) error {
 
 func unavailable(err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return fmt.Errorf("%w: %w: %w", store.ErrUnavailable, store.ErrForeign, err)
+		return fmt.Errorf("%w: %w: %w", store.ErrUnavailable, store.ErrForeignData, err)
 	}
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }

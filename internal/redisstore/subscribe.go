@@ -200,16 +200,16 @@ func (s *subscription) handle(msg any) {
 	switch m := msg.(type) {
 	case *redis.Subscription:
 		if m.Kind == "subscribe" {
-			s.tell(m.Channel, store.Notice{Lost: store.Connected})
+			s.tell(m.Channel, store.Notice{Resync: store.ResyncConnected})
 		}
 	case *redis.Message:
 		if m.Channel == s.store.keys.channel(store.Catalog) {
-			s.tell(m.Channel, store.Notice{Lost: store.Gap})
+			s.tell(m.Channel, store.Notice{Resync: store.ResyncGap})
 			return
 		}
 		n, ok := parseMessage(m.Payload)
 		if !ok {
-			n = store.Notice{Lost: store.Gap}
+			n = store.Notice{Resync: store.ResyncGap}
 		}
 		s.tell(m.Channel, n)
 	}

@@ -29,7 +29,7 @@ func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 	var pipe redis.Pipeliner
 	var clock *redis.TimeCmd
 	for _, o := range ops {
-		if o.known.Rev != "" || o.known.Prove || o.group == store.Catalog {
+		if o.known.Rev != "" || o.known.ProveAbsence || o.group == store.Catalog {
 			left = append(left, o)
 			continue
 		}
@@ -72,7 +72,7 @@ func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 			left = append(left, w.op)
 			continue
 		}
-		if r.Ahead {
+		if r.ClockSetBack {
 			s.tidy(w.op.group)
 		}
 		w.op.answer(r, nil)
@@ -102,8 +102,8 @@ func (w *wholeRead) reading(now int64) (store.Reading, bool) {
 		if at > 0 && at < now {
 			return r, false // which the script proves
 		}
-		if at > 0 && (r.Next == 0 || at < r.Next) {
-			r.Next = at
+		if at > 0 && (r.NextExpiry == 0 || at < r.NextExpiry) {
+			r.NextExpiry = at
 		}
 	}
 	if !whole {

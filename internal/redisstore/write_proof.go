@@ -139,7 +139,7 @@ func (s *Store) takeRefusal(word string, over []string) (ended []string, err err
 	case redis.HasErrorPrefix(refused, "READONLY"):
 		return nil, unavailable(refused) // what a replica holds may be long out of date
 	}
-	return []string{}, fmt.Errorf("%w: %w: %w", store.ErrUnavailable, store.ErrRefused, refused)
+	return []string{}, fmt.Errorf("%w: %w: %w", store.ErrUnavailable, store.ErrWritesRefused, refused)
 }
 
 // noteProof takes the answer to a write that was to show whether the server

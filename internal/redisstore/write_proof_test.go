@@ -21,11 +21,11 @@ func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
 			return err
 		},
 		"Mark in a service": func() error {
-			_, err := reader.Mark(t.Context(), store.Mark{Group: "none", ID: "chosen", Set: map[string]string{"s": `"x"`}})
+			_, err := reader.PatchOverlay(t.Context(), store.OverlayPatch{Service: "none", ID: "chosen", Set: map[string]string{"s": `"x"`}})
 			return err
 		},
 		"Renew": func() error {
-			return reader.Renew(t.Context(), []store.GroupLeases{{Group: "none", TTL: rigTTL, Leases: []store.Lease{{ID: "x", Stamp: 1}}}})[0].Err
+			return reader.Renew(t.Context(), []store.ServiceLeases{{Service: "none", TTL: rigTTL, Leases: []store.Lease{{ID: "x", RegisteredAt: 1}}}})[0].Err
 		},
 	} {
 		if err := call(); err != nil && !noPermission(err) {
@@ -43,10 +43,10 @@ func TestFirstReadThatProves(t *testing.T) {
 	r := newRig(t)
 	r.put(r.store, asked("g", "i", "1"))
 	r.server.ConfigSet("min-replicas-to-write", "1")
-	if got := r.readFrom("g", store.Known{}); got.Refused != nil || len(got.Records) != 1 {
-		t.Errorf("a read that proves nothing: %d records, refused %v", len(got.Records), got.Refused)
+	if got := r.readFrom("g", store.KnownState{}); got.WritesRefused != nil || len(got.Records) != 1 {
+		t.Errorf("a read that proves nothing: %d records, refused %v", len(got.Records), got.WritesRefused)
 	}
-	if got := r.readFrom("g", store.Known{Prove: true}); !errors.Is(got.Refused, store.ErrRefused) {
-		t.Errorf("a read that is to prove an absence says refused %v, want the server's word", got.Refused)
+	if got := r.readFrom("g", store.KnownState{ProveAbsence: true}); !errors.Is(got.WritesRefused, store.ErrWritesRefused) {
+		t.Errorf("a read that is to prove an absence says refused %v, want the server's word", got.WritesRefused)
 	}
 }

@@ -21,7 +21,7 @@ func NewID() (string, error) {
 // Generated reports whether an ID is one that NewID made. Nobody else registers
 // it in the first place, so a backend need not look for it under other names. An
 // ID that a user made is taken for one once in 2^32, which costs time only.
-func Generated(id string) bool {
+func IsGeneratedID(id string) bool {
 	if len(id) != 36 {
 		return false
 	}

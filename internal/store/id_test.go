@@ -16,15 +16,15 @@ func TestOwnIDsAreKnown(t *testing.T) {
 		if err != nil || u.Version() != 4 || u.Variant() != uuid.RFC4122 {
 			t.Fatalf("%q is not a random UUID: %v", id, err)
 		}
-		if !Generated(id) {
+		if !IsGeneratedID(id) {
 			t.Fatalf("%q is not taken for a generated ID", id)
 		}
-		if Generated("{"+id+"}") || Generated("urn:uuid:"+id) {
+		if IsGeneratedID("{"+id+"}") || IsGeneratedID("urn:uuid:"+id) {
 			t.Fatalf("another writing of %q is taken for a generated ID", id)
 		}
 	}
 	for _, id := range []string{"", "i-1", "123e4567-e89b-42d3-a456-426614174000", "urn:uuid:123e4567-e89b-42d3-a456-426614174000"} {
-		if Generated(id) {
+		if IsGeneratedID(id) {
 			t.Errorf("%q is taken for a generated ID", id)
 		}
 	}

@@ -6,14 +6,14 @@ import (
 )
 
 // Memo computes a value once. The zero Memo is ready.
-type Memo struct {
+type CachedValue struct {
 	once  sync.Once
 	known atomic.Bool
 	value any
 }
 
 // Get returns the value, computing it on the first call.
-func (m *Memo) Get(compute func() any) any {
+func (m *CachedValue) Get(compute func() any) any {
 	m.once.Do(func() {
 		m.value = compute()
 		m.known.Store(true)
@@ -23,7 +23,7 @@ func (m *Memo) Get(compute func() any) any {
 
 // Known returns the value if it has been computed. It spares a caller making
 // the function that Get wants.
-func (m *Memo) Known() (value any, ok bool) {
+func (m *CachedValue) Peek() (value any, ok bool) {
 	if !m.known.Load() {
 		return nil, false
 	}

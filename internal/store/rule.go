@@ -16,10 +16,10 @@ const (
 )
 
 // Row says what stands of an ID where a call comes to, seen by its caller.
-type Row string
+type Situation string
 
 // NoSeq is the number of a call that comes after all others of its owner.
-const NoSeq = math.MaxUint64
+const LatestSeq = math.MaxUint64
 
 // Newer reports whether, of two owners' registrations of one ID, the first is newer.
 func Newer(stamp int64, owner string, thanStamp int64, thanOwner string) bool {
@@ -29,7 +29,7 @@ func Newer(stamp int64, owner string, thanStamp int64, thanOwner string) bool {
 // Stands returns the row for call number seq of owner, about its registration of
 // the time stamp; 0 where a call has none, which makes others newer. At most one
 // of rec and tomb is not nil.
-func Stands(owner string, seq uint64, stamp int64, rec *Record, tomb *Tombstone) Row {
+func SituationOf(owner string, seq uint64, stamp int64, rec *Record, tomb *Tombstone) Situation {
 	of := func(standing uint64) string {
 		switch {
 		case standing > seq:
@@ -43,25 +43,25 @@ func Stands(owner string, seq uint64, stamp int64, rec *Record, tomb *Tombstone)
 	case rec == nil && tomb == nil:
 		return "nothing"
 	case rec != nil && rec.Owner != owner:
-		if Newer(rec.Stamp, rec.Owner, stamp, owner) {
+		if Newer(rec.RegisteredAt, rec.Owner, stamp, owner) {
 			return "other's newer record"
 		}
 		return "other's older record"
 	case rec != nil:
-		return Row("own record, " + of(rec.Seq))
+		return Situation("own record, " + of(rec.Seq))
 	case tomb.Owner != owner:
-		if Newer(tomb.Stamp, tomb.Owner, stamp, owner) {
-			return Row("other's newer " + string(tomb.Reason))
+		if Newer(tomb.RegisteredAt, tomb.Owner, stamp, owner) {
+			return Situation("other's newer " + string(tomb.Reason))
 		}
-		return Row("other's older " + string(tomb.Reason))
-	case tomb.Reason == Expired:
-		return Row("own expired, " + of(tomb.Seq))
+		return Situation("other's older " + string(tomb.Reason))
+	case tomb.Reason == ReasonExpired:
+		return Situation("own expired, " + of(tomb.Seq))
 	case tomb.Seq >= seq:
-		return Row("own " + string(tomb.Reason) + ", later or same call")
-	case tomb.Reason == Left && tomb.Stamp < stamp:
+		return Situation("own " + string(tomb.Reason) + ", later or same call")
+	case tomb.Reason == ReasonDeregistered && tomb.RegisteredAt < stamp:
 		return "own left, earlier call, older"
 	}
-	return Row("own " + string(tomb.Reason) + ", earlier call")
+	return Situation("own " + string(tomb.Reason) + ", earlier call")
 }
 
 // Verdict is what a call does, or is answered.
@@ -70,15 +70,15 @@ type Verdict string
 // Verdicts. In a Rule, two that are joined by "or" depend on what DESIGN.md of
 // redisstore says below its table.
 const (
-	DoNothing   Verdict = "-"
-	DoWrite     Verdict = "write"
-	DoAgain     Verdict = "again"  // write, with the registration time of the tombstone
-	DoExtend    Verdict = "extend" // the lease
-	DoEnd       Verdict = "end"
-	DoRenumber  Verdict = "renumber" // the tombstone covers this call, too
-	IsOvertaken Verdict = "overtaken"
-	IsBuried    Verdict = "buried"
-	IsLost      Verdict = "lost"
+	DoNothing      Verdict = "-"
+	DoWrite        Verdict = "write"
+	DoRestore      Verdict = "again"  // write, with the registration time of the tombstone
+	DoExtend       Verdict = "extend" // the lease
+	DoEnd          Verdict = "end"
+	DoRenumber     Verdict = "renumber" // the tombstone covers this call, too
+	IsOvertaken    Verdict = "overtaken"
+	IsDeregistered Verdict = "buried"
+	IsLost         Verdict = "lost"
 
 	WriteOrExtend     Verdict = "write or extend"
 	WriteOrSuperseded Verdict = "write or superseded"
@@ -93,18 +93,18 @@ var calls = [6]Call{CallRegister, CallReregister, CallDeregister, CallDeregister
 
 // table says which of two writings of one ID stands. Backends follow it; the one
 // on Redis has its own copy in Lua, and DESIGN.md of redisstore explains it.
-var table = map[Row]verdicts{
+var table = map[Situation]verdicts{
 	"nothing":                       {DoWrite, DoWrite, DoEnd, DoNothing, DoNothing, IsLost},
 	"own record, later call":        {IsOvertaken, IsOvertaken, DoNothing, DoNothing, DoNothing, DoNothing},
 	"own record, same call":         {DoExtend, DoExtend, DoNothing, DoNothing, DoNothing, DoNothing},
 	"own record, earlier call":      {WriteOrExtend, WriteOrExtend, DoEnd, DoEnd, DoEnd, OkOrLost},
 	"other's newer record":          {WriteOrSuperseded, IsSuperseded, DoNothing, DoEnd, DoNothing, IsSuperseded},
 	"other's older record":          {WriteOrSuperseded, DoWrite, DoEnd, DoEnd, DoEnd, IsLost},
-	"own left, later or same call":  {IsBuried, IsBuried, DoNothing, DoNothing, DoNothing, DoNothing},
-	"own left, earlier call":        {DoWrite, IsBuried, DoRenumber, DoNothing, DoNothing, IsBuried},
+	"own left, later or same call":  {IsDeregistered, IsDeregistered, DoNothing, DoNothing, DoNothing, DoNothing},
+	"own left, earlier call":        {DoWrite, IsDeregistered, DoRenumber, DoNothing, DoNothing, IsDeregistered},
 	"own left, earlier call, older": {DoWrite, DoWrite, DoEnd, DoNothing, DoNothing, IsLost},
 	"own expired, later call":       {IsOvertaken, IsOvertaken, DoNothing, DoNothing, DoNothing, DoNothing},
-	"own expired, same call":        {DoAgain, DoWrite, DoNothing, DoNothing, DoNothing, DoNothing},
+	"own expired, same call":        {DoRestore, DoWrite, DoNothing, DoNothing, DoNothing, DoNothing},
 	"own expired, earlier call":     {DoWrite, DoWrite, DoEnd, DoEnd, DoEnd, IsLost},
 	"own moved, later or same call": {IsOvertaken, IsOvertaken, DoNothing, DoNothing, DoNothing, DoNothing},
 	"own moved, earlier call":       {DoWrite, DoWrite, DoEnd, DoNothing, DoNothing, IsLost},
@@ -117,7 +117,7 @@ var table = map[Row]verdicts{
 }
 
 // Rule returns what a call does where a row stands.
-func Rule(call Call, row Row) Verdict {
+func FencingVerdict(call Call, row Situation) Verdict {
 	for i, c := range calls {
 		if c == call {
 			return table[row][i]

@@ -19,12 +19,12 @@ var (
 	ErrUnavailable = errors.New("backend is unavailable")
 	// ErrForeign comes with ErrUnavailable: something that is not the registry's
 	// stands in the place of one group, whereas the backend answers.
-	ErrForeign = errors.New("another program's data is in the place of this service")
+	ErrForeignData = errors.New("another program's data is in the place of this service")
 	// ErrRefused comes with ErrUnavailable: the backend answers reads and refuses
 	// writes, so that owners cannot renew, and no absence is proven.
-	ErrRefused = errors.New("it refuses writes, so instances whose leases ended may still run")
+	ErrWritesRefused = errors.New("it refuses writes, so instances whose leases ended may still run")
 	// ErrDenied comes with ErrUnavailable: this user may never write what was asked.
-	ErrDenied = errors.New("the user has no right to write it")
+	ErrNoPermission = errors.New("the user has no right to write it")
 )
 
 // Catalog is the group whose records are the names of the live groups.
@@ -40,17 +40,17 @@ type Store interface {
 	Put(ctx context.Context, puts []Put) []PutResult
 
 	// Renew extends leases. Groups that are not answered for carry an error.
-	Renew(ctx context.Context, leases []GroupLeases) []Renewal
+	Renew(ctx context.Context, leases []ServiceLeases) []Renewal
 
 	// Remove ends a record and buries it.
-	Remove(ctx context.Context, removal Removal) (Removed, error)
+	Remove(ctx context.Context, removal Removal) (RemoveResult, error)
 
 	// Mark sets parts of a record's overlay, whoever owns it.
-	Mark(ctx context.Context, mark Mark) (Marked, error)
+	PatchOverlay(ctx context.Context, mark OverlayPatch) (PatchResult, error)
 
 	// Read asks for the state of a group and calls done exactly once, from any
 	// goroutine, perhaps before Read returns. It starts after the call.
-	Read(group string, known Known, done func(Reading, error))
+	Read(group string, known KnownState, done func(Reading, error))
 
 	// Watch calls notify, in order and from one goroutine at a time, with what
 	// changes in the group, until stop is called. Messages may be lost.
@@ -61,7 +61,7 @@ type Store interface {
 }
 
 // Instant is a Store whose present state can be had at once, without a request.
-type Instant interface {
+type Local interface {
 	// Current returns the group's state, shared and immutable; the same pointer
 	// as long as nothing changes.
 	Current(group string) (*Reading, error)
@@ -69,23 +69,23 @@ type Instant interface {
 
 // Record is one leased entry of a group.
 type Record struct {
-	ID      string
-	Owner   string        // the registry that wrote it
-	Seq     uint64        // the owner's number of that write
-	Stamp   int64         // when it was registered, backend's clock, µs since the epoch; unique within its group
-	TTL     time.Duration // 0: does not expire
-	Beat    time.Duration // how often its owner renews it
-	Expires int64         // backend's clock, µs since the epoch; 0: never
-	Payload []byte        // the owner's part
-	Overlay []byte        // the part that others set; nil when there is none
+	ID                string
+	Owner             string        // the registry that wrote it
+	Seq               uint64        // the owner's number of that write
+	RegisteredAt      int64         // when it was registered, backend's clock, µs since the epoch; unique within its group
+	TTL               time.Duration // 0: does not expire
+	HeartbeatInterval time.Duration // how often its owner renews it
+	ExpiresAt         int64         // backend's clock, µs since the epoch; 0: never
+	Payload           []byte        // the owner's part
+	Overlay           []byte        // the part that others set; nil when there is none
 
 	// Value is the decoded record, when whoever made the record has it at hand. Shared, read only.
-	Value any
+	Decoded any
 }
 
 // Before orders records: oldest first, ties (which only a loss of memory can make) by ID.
 func (r *Record) Before(o *Record) bool {
-	return r.Stamp < o.Stamp || r.Stamp == o.Stamp && r.ID < o.ID
+	return r.RegisteredAt < o.RegisteredAt || r.RegisteredAt == o.RegisteredAt && r.ID < o.ID
 }
 
 // Reason says why a record ended.
@@ -93,39 +93,39 @@ type Reason string
 
 // Reasons of a Tombstone.
 const (
-	Left    Reason = "left"    // deregistered
-	Expired Reason = "expired" // its lease ran out
-	Moved   Reason = "moved"   // its ID was registered under another group
+	ReasonDeregistered Reason = "left"    // deregistered
+	ReasonExpired      Reason = "expired" // its lease ran out
+	ReasonMoved        Reason = "moved"   // its ID was registered under another group
 )
 
 // Tombstone is the evidence that a record ended.
 type Tombstone struct {
-	ID     string
-	Reason Reason
-	Stamp  int64
-	Owner  string
-	Seq    uint64 // the owner's last call that it covers
+	ID           string
+	Reason       Reason
+	RegisteredAt int64
+	Owner        string
+	Seq          uint64 // the owner's last call that it covers
 }
 
 // Put asks for a record.
 type Put struct {
-	Group   string
-	From    string // the group in which this owner has the ID registered now, if another
-	ID      string
-	Fresh   bool  // the ID was generated for this call: nobody else can have it
-	Heal    bool  // restore a registration of Stamp, unless it was buried or superseded
-	Stamp   int64 // of the registration to heal
-	TTL     time.Duration
-	Beat    time.Duration
-	Payload []byte
-	Value   any
+	Service           string
+	PreviousService   string // the group in which this owner has the ID registered now, if another
+	ID                string
+	NewID             bool  // the ID was generated for this call: nobody else can have it
+	Reregister        bool  // restore a registration of Stamp, unless it was buried or superseded
+	RegisteredAt      int64 // of the registration to heal
+	TTL               time.Duration
+	HeartbeatInterval time.Duration
+	Payload           []byte
+	Decoded           any
 	// Overlay to start with where the backend has none of this owner's.
 	Overlay []byte
 	// Reset takes members out of the overlay that stands, which is kept otherwise.
-	Reset []string
+	ResetOverlay []string
 	// Wanted, if set, is asked right before each sending, in the order in which
 	// removals are sent. Where it says no, nothing is sent and Buried is answered.
-	Wanted func() bool
+	StillWanted func() bool
 }
 
 // Outcome of a Put or a lease in Renew.
@@ -139,35 +139,35 @@ const (
 	// Superseded: a newer owner has the ID.
 	Superseded
 	// Buried: somebody deregistered it.
-	Buried
+	Deregistered
 	// Overtaken: a later call of the same owner stands, or stood until its lease ended.
 	Overtaken
 )
 
 // PutResult answers a Put.
 type PutResult struct {
-	Outcome Outcome // Done, Superseded, Buried or Overtaken
-	Seq     uint64  // this call's number; of one owner's calls the later stands
-	Stamp   int64
-	Overlay []byte
-	Err     error
+	Outcome      Outcome // Done, Superseded, Buried or Overtaken
+	Seq          uint64  // this call's number; of one owner's calls the later stands
+	RegisteredAt int64
+	Overlay      []byte
+	Err          error
 }
 
 // Lease is what an owner holds.
 type Lease struct {
-	ID    string
-	Stamp int64
+	ID           string
+	RegisteredAt int64
 }
 
 // GroupLeases are an owner's leases in one group, all of one TTL. Shared, read only.
-type GroupLeases struct {
-	Group  string
-	TTL    time.Duration
-	Leases []Lease // in the order of their IDs a renewal costs the backend least
+type ServiceLeases struct {
+	Service string
+	TTL     time.Duration
+	Leases  []Lease // in the order of their IDs a renewal costs the backend least
 
 	// Memo is for the store: what it made of these leases, when they are renewed
 	// again as they are. All that share it are the same, and go to one Store. May be nil.
-	Memo *Memo
+	Cached *CachedValue
 }
 
 // Renewal answers for one group: only what is not Done is named.
@@ -181,96 +181,96 @@ type Renewal struct {
 
 // Removal asks for the end of a record.
 type Removal struct {
-	Group string // "" when the caller does not know
-	ID    string
-	Own   bool  // the caller holds it, since Stamp: a newer owner's record stays
-	Stamp int64 // with Own
+	Service      string // "" when the caller does not know
+	ID           string
+	Own          bool  // the caller holds it, since Stamp: a newer owner's record stays
+	RegisteredAt int64 // with Own
 }
 
 // Removed answers a Removal.
-type Removed struct {
+type RemoveResult struct {
 	Existed bool
-	Group   string
+	Service string
 	// Seq, if not 0, is this call's number, and no earlier call of this owner can
 	// take effect any longer.
 	Seq uint64
 }
 
 // Mark asks for parts of a record's overlay, which is a JSON object, to be set.
-type Mark struct {
-	Group string // "" when the caller does not know
-	ID    string
-	Set   map[string]string // JSON by member name; "" takes the member out
+type OverlayPatch struct {
+	Service string // "" when the caller does not know
+	ID      string
+	Set     map[string]string // JSON by member name; "" takes the member out
 }
 
 // Marked answers a Mark.
-type Marked struct {
+type PatchResult struct {
 	Existed bool
 	Changed bool
-	Group   string
+	Service string
 	Rev     string // of the group, after it
 	Overlay []byte
 }
 
 // Attending is a Store that other processes watch, too: each watching process
 // holds a lease as a watcher, and says which revision its readers have taken.
-type Attending interface {
+type WatcherLeases interface {
 	// Attend renews this process's watcher leases, and answers for each in the
 	// given order, when ctx ends at the latest. A lease that is not renewed ends by itself.
-	Attend(ctx context.Context, attendances []Attendance) []Attended
+	RenewWatcherLeases(ctx context.Context, attendances []WatcherLease) []WatcherLeaseResult
 
 	// Behind tells of the processes that watch a group, in which id was marked at rev.
-	Behind(ctx context.Context, group, id, rev string) (Watchers, error)
+	LaggingWatchers(ctx context.Context, group, id, rev string) (Watchers, error)
 }
 
 // Attended answers for one Attendance.
-type Attended struct {
-	Kept bool  // the lease is the one of the Attend before: the backend has known of this watcher since
-	Err  error // an ErrRefused or an ErrDenied, among others
+type WatcherLeaseResult struct {
+	Continued bool  // the lease is the one of the Attend before: the backend has known of this watcher since
+	Err       error // an ErrRefused or an ErrDenied, among others
 }
 
 // Watchers are the processes that watch a group.
 type Watchers struct {
-	Behind  int           // those whose readers have not taken the revision, or what came later: they are lagging
-	Longest time.Duration // until the last lease of those ends
-	Kept    bool          // the backend remembers the group since that revision
+	Lagging      int           // those whose readers have not taken the revision, or what came later: they are lagging
+	LongestLease time.Duration // until the last lease of those ends
+	RemembersRev bool          // the backend remembers the group since that revision
 	// Memory names what the backend remembers of the group since some moment: with
 	// another, it lost its memory, and may not know of all watchers yet. "" if not known.
-	Memory string
+	MemoryID string
 	// Lost, if not negative, is how long ago it lost its memory: it remembers the
 	// group only since then, and the instance's registration is older.
-	Lost time.Duration
+	MemoryLostAgo time.Duration
 }
 
 // Attendance is what one process says as a watcher of a group.
-type Attendance struct {
-	Group string
-	TTL   time.Duration // 0: it watches no more
-	Taken string        // the last revision that all its readers have taken
+type WatcherLease struct {
+	Service      string
+	TTL          time.Duration // 0: it watches no more
+	Acknowledged string        // the last revision that all its readers have taken
 }
 
 // Known is what a reader has of a group already.
-type Known struct {
-	Rev  string // "": nothing
-	Next int64  // the earliest expiry known, backend's clock; 0: none
+type KnownState struct {
+	Rev        string // "": nothing
+	NextExpiry int64  // the earliest expiry known, backend's clock; 0: none
 
 	// Moving: the last read found a change, so that this one may, too.
-	Moving bool
+	ChangedLast bool
 	// Prove: the reader is about to take what is missing for gone, so the store
 	// makes sure that the backend accepts writes.
-	Prove bool
+	ProveAbsence bool
 	// Here: the caller does nothing else before the answer, so the store may use its goroutine.
-	Here bool
+	Blocking bool
 }
 
 // Kind says how a Reading is to be applied.
-type Kind uint8
+type ReadingKind uint8
 
 const (
 	// Full: Records are all that live. With an empty Rev the backend holds nothing on the group.
-	Full Kind = iota
+	Full ReadingKind = iota
 	// Same: nothing changed since Known.Rev but what Expired says.
-	Same
+	Unchanged
 	// Delta: Records and Buried are what changed since Known.Rev.
 	Delta
 )
@@ -279,40 +279,40 @@ const (
 // if the backend accepted a write after the end of its lease: until then its
 // owner may have tried to renew it without success.
 type Reading struct {
-	Kind    Kind
-	Now     int64  // backend's clock, µs since the epoch
-	Rev     string // compared for equality only
-	Records []*Record
-	Buried  []Tombstone
+	Kind       ReadingKind
+	Now        int64  // backend's clock, µs since the epoch
+	Rev        string // compared for equality only
+	Records    []*Record
+	Tombstones []Tombstone
 	// Expired names records that are part of Rev but past their expiry.
 	Expired []string
 	// Refused, when not nil, says why the backend accepts no write, with which it
 	// would prove that a lease has ended: an ErrRefused. Then records past their
 	// expiry count as live, and what is missing may have been lost.
-	Refused error
+	WritesRefused error
 	// Next is the earliest expiry of those that live; 0: none.
-	Next int64
+	NextExpiry int64
 	// Bad names entries that could not be read.
-	Bad []string
+	Malformed []string
 	// Ahead: an expiry lies further away than its TTL, so the backend's clock was set back.
-	Ahead bool
+	ClockSetBack bool
 
 	// Memo is for the reader of an Instant store: what it made of this Reading.
 	// Nil elsewhere.
-	Memo *Memo
+	Cached *CachedValue
 }
 
 // Notice is a pushed change.
 type Notice struct {
 	// Lost, when not empty, says that messages may have been missed: read again.
-	Lost string
+	Resync string
 	// Prev is the revision that Reading, a Delta, follows.
-	Prev    string
-	Reading Reading
+	PreviousRev string
+	Reading     Reading
 }
 
 // Values of Notice.Lost.
 const (
-	Connected = "connected" // the subscription began, or began anew
-	Gap       = "gap"       // a message said less than a reader needs
+	ResyncConnected = "connected" // the subscription began, or began anew
+	ResyncGap       = "gap"       // a message said less than a reader needs
 )

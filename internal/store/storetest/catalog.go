@@ -42,7 +42,7 @@ func catalogNames(e *env) {
 func catalogMoved(e *env) {
 	e.put(e.a, ask("old", "i", "x"))
 	p := ask("new", "i", "x")
-	p.From = "old"
+	p.PreviousService = "old"
 	e.put(e.a, p)
 	e.wantIDs(store.Catalog, "new")
 }
@@ -60,7 +60,7 @@ func catalogExpired(e *env) {
 func catalogEvidence(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
 	e.leave(e.a, "g", "i", stamp)
-	if t, ok := tomb(e.full(store.Catalog), "g"); !ok || t.Reason != store.Left {
+	if t, ok := tomb(e.full(store.Catalog), "g"); !ok || t.Reason != store.ReasonDeregistered {
 		e.Errorf("after the last left: %+v, %v", t, ok)
 	}
 }
@@ -105,11 +105,11 @@ func afterClose(e *env) {
 	if _, err := s.Remove(ctx, store.Removal{ID: "i"}); !errors.Is(err, store.ErrClosed) {
 		e.Errorf("Remove: %v", err)
 	}
-	if _, err := e.tryRead(s, "g", store.Known{}); !errors.Is(err, store.ErrClosed) {
+	if _, err := e.tryRead(s, "g", store.KnownState{}); !errors.Is(err, store.ErrClosed) {
 		e.Errorf("Read: %v", err)
 	}
 	if e.h.Leases {
-		r := s.Renew(ctx, []store.GroupLeases{{Group: "g", TTL: ttl, Leases: []store.Lease{{ID: "i", Stamp: stamp}}}})
+		r := s.Renew(ctx, []store.ServiceLeases{{Service: "g", TTL: ttl, Leases: []store.Lease{{ID: "i", RegisteredAt: stamp}}}})
 		if !errors.Is(r[0].Err, store.ErrClosed) {
 			e.Errorf("Renew: %v", r[0].Err)
 		}

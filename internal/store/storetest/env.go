@@ -38,7 +38,7 @@ func (e *env) open(owner string) store.Store {
 
 // ask is a put of an ID that a user chose.
 func ask(group, id, payload string) store.Put {
-	return store.Put{Group: group, ID: id, TTL: ttl, Beat: beat, Payload: []byte(`{"p":"` + payload + `"}`)}
+	return store.Put{Service: group, ID: id, TTL: ttl, HeartbeatInterval: beat, Payload: []byte(`{"p":"` + payload + `"}`)}
 }
 
 // put puts one record, which must succeed, and returns its stamp.
@@ -48,7 +48,7 @@ func (e *env) put(s store.Store, p store.Put) int64 {
 	if r.Outcome != store.Done {
 		e.Fatalf("Put of %q: outcome %d, want Done", p.ID, r.Outcome)
 	}
-	return r.Stamp
+	return r.RegisteredAt
 }
 
 func (e *env) try(s store.Store, p store.Put) store.PutResult {
@@ -65,11 +65,11 @@ func (e *env) try(s store.Store, p store.Put) store.PutResult {
 
 // heal asks to restore a registration of stamp.
 func heal(p store.Put, stamp int64) store.Put {
-	p.Heal, p.Stamp = true, stamp
+	p.Reregister, p.RegisteredAt = true, stamp
 	return p
 }
 
-func (e *env) remove(s store.Store, r store.Removal) store.Removed {
+func (e *env) remove(s store.Store, r store.Removal) store.RemoveResult {
 	e.Helper()
 	removed, err := s.Remove(e.Context(), r)
 	if err != nil {
@@ -79,15 +79,15 @@ func (e *env) remove(s store.Store, r store.Removal) store.Removed {
 }
 
 // leave ends an own record.
-func (e *env) leave(s store.Store, group, id string, stamp int64) store.Removed {
+func (e *env) leave(s store.Store, group, id string, stamp int64) store.RemoveResult {
 	e.Helper()
-	return e.remove(s, store.Removal{Group: group, ID: id, Own: true, Stamp: stamp})
+	return e.remove(s, store.Removal{Service: group, ID: id, Own: true, RegisteredAt: stamp})
 }
 
 // renew renews leases of one group.
 func (e *env) renew(s store.Store, group string, leases ...store.Lease) store.Renewal {
 	e.Helper()
-	answers := s.Renew(e.Context(), []store.GroupLeases{{Group: group, TTL: ttl, Leases: leases}})
+	answers := s.Renew(e.Context(), []store.ServiceLeases{{Service: group, TTL: ttl, Leases: leases}})
 	if len(answers) != 1 {
 		e.Fatalf("Renew of one group gave %d answers", len(answers))
 	}
@@ -97,7 +97,7 @@ func (e *env) renew(s store.Store, group string, leases ...store.Lease) store.Re
 	return answers[0]
 }
 
-func (e *env) read(s store.Store, group string, known store.Known) store.Reading {
+func (e *env) read(s store.Store, group string, known store.KnownState) store.Reading {
 	e.Helper()
 	r, err := e.tryRead(s, group, known)
 	if err != nil {
@@ -106,7 +106,7 @@ func (e *env) read(s store.Store, group string, known store.Known) store.Reading
 	return r
 }
 
-func (e *env) tryRead(s store.Store, group string, known store.Known) (store.Reading, error) {
+func (e *env) tryRead(s store.Store, group string, known store.KnownState) (store.Reading, error) {
 	e.Helper()
 	type answer struct {
 		r   store.Reading
@@ -129,7 +129,7 @@ func (e *env) tryRead(s store.Store, group string, known store.Known) (store.Rea
 // full reads all of a group.
 func (e *env) full(group string) store.Reading {
 	e.Helper()
-	r := e.read(e.a, group, store.Known{})
+	r := e.read(e.a, group, store.KnownState{})
 	if r.Kind != store.Full {
 		e.Fatalf("a read that knows nothing gave kind %d, want Full", r.Kind)
 	}
@@ -160,11 +160,11 @@ func ids(r store.Reading) []string {
 }
 
 func tomb(r store.Reading, id string) (store.Tombstone, bool) {
-	i := slices.IndexFunc(r.Buried, func(t store.Tombstone) bool { return t.ID == id })
+	i := slices.IndexFunc(r.Tombstones, func(t store.Tombstone) bool { return t.ID == id })
 	if i < 0 {
 		return store.Tombstone{}, false
 	}
-	return r.Buried[i], true
+	return r.Tombstones[i], true
 }
 
 func (e *env) wantIDs(group string, want ...string) {
@@ -187,9 +187,9 @@ func (s *state) apply(r store.Reading) {
 	switch r.Kind {
 	case store.Full:
 		s.recs = map[string]*store.Record{}
-	case store.Same:
+	case store.Unchanged:
 	case store.Delta:
-		for _, b := range r.Buried {
+		for _, b := range r.Tombstones {
 			delete(s.recs, b.ID)
 		}
 	}
@@ -208,7 +208,7 @@ func (s *state) same(r store.Reading) bool {
 	}
 	for _, want := range r.Records {
 		got := s.recs[want.ID]
-		if got == nil || got.Stamp != want.Stamp || got.Owner != want.Owner ||
+		if got == nil || got.RegisteredAt != want.RegisteredAt || got.Owner != want.Owner ||
 			string(got.Payload) != string(want.Payload) || string(got.Overlay) != string(want.Overlay) {
 			return false
 		}
@@ -246,7 +246,7 @@ func (e *env) follow(group string) *follower {
 	}
 	e.followed[group] = true
 	all := f.until("the watch to begin", func(all []store.Notice) bool { return len(all) > 0 })
-	if e.h.Deltas && all[0].Lost != store.Connected {
+	if e.h.Deltas && all[0].Resync != store.ResyncConnected {
 		e.Fatalf("a watch began with %+v, want Lost: Connected", all[0])
 	}
 	f.forget()

@@ -121,10 +121,10 @@ func (h *history) play(s step) {
 		h.e.b.Expire(h.groups[m.group], h.id)
 		m.alive = false
 	case "renew":
-		r := h.e.renew(h.stores[s.owner], h.groups[held.group], store.Lease{ID: h.id, Stamp: held.stamp})
+		r := h.e.renew(h.stores[s.owner], h.groups[held.group], store.Lease{ID: h.id, RegisteredAt: held.stamp})
 		outcome := r.Outcomes[h.id]
 		switch {
-		case held.gone && outcome != store.Superseded && outcome != store.Buried,
+		case held.gone && outcome != store.Superseded && outcome != store.Deregistered,
 			!held.gone && m.alive && outcome != store.Done,
 			!held.gone && !m.alive && outcome != store.Lost:
 			h.errorf("answered %+v", r)
@@ -132,9 +132,9 @@ func (h *history) play(s step) {
 	case "reregister":
 		r := h.e.try(h.stores[s.owner], heal(h.ask(s.owner, held.group), held.stamp))
 		switch {
-		case held.gone && r.Outcome != store.Superseded && r.Outcome != store.Buried:
+		case held.gone && r.Outcome != store.Superseded && r.Outcome != store.Deregistered:
 			h.errorf("answered %+v", r)
-		case !held.gone && (r.Outcome != store.Done || r.Stamp != held.stamp):
+		case !held.gone && (r.Outcome != store.Done || r.RegisteredAt != held.stamp):
 			h.errorf("answered %+v, want stamp %d", r, held.stamp)
 		case !held.gone:
 			m.alive = true
@@ -151,15 +151,15 @@ func (h *history) register(s step) {
 	m, held := &h.m, &h.m.held[s.owner]
 	r := h.e.try(h.stores[s.owner], h.ask(s.owner, s.group))
 	renews := m.stands && m.alive && m.owner == s.owner && m.group == s.group
-	if r.Outcome != store.Done || renews && r.Stamp != held.stamp || !renews && r.Stamp <= h.last {
+	if r.Outcome != store.Done || renews && r.RegisteredAt != held.stamp || !renews && r.RegisteredAt <= h.last {
 		h.errorf("answered %+v after stamp %d", r, h.last)
 	}
-	h.last = max(h.last, r.Stamp)
+	h.last = max(h.last, r.RegisteredAt)
 	if m.owner != s.owner {
 		m.held[m.owner].gone = true // also what was deregistered: a newer owner has the ID
 	}
 	m.owner, m.group, m.stands, m.alive = s.owner, s.group, true, true
-	held.yes, held.group, held.stamp, held.gone = true, s.group, r.Stamp, false
+	held.yes, held.group, held.stamp, held.gone = true, s.group, r.RegisteredAt, false
 }
 
 // check compares what readers see.
@@ -168,7 +168,7 @@ func (h *history) check() {
 	for i, group := range h.groups {
 		rec := h.e.record(group, h.id)
 		want := h.m.stands && h.m.alive && h.m.group == i
-		if (rec != nil) != want || want && rec.Stamp != h.m.held[h.m.owner].stamp {
+		if (rec != nil) != want || want && rec.RegisteredAt != h.m.held[h.m.owner].stamp {
 			h.errorf("group %d holds %+v, want one: %v", i, rec, want)
 		}
 	}

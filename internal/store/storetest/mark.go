@@ -13,9 +13,9 @@ var markChecks = []check{
 	{name: "Mark survives a replacement by its owner", run: markKept},
 }
 
-func (e *env) mark(s store.Store, m store.Mark) store.Marked {
+func (e *env) mark(s store.Store, m store.OverlayPatch) store.PatchResult {
 	e.Helper()
-	marked, err := s.Mark(e.Context(), m)
+	marked, err := s.PatchOverlay(e.Context(), m)
 	if err != nil {
 		e.Fatalf("Mark of %q: %v", m.ID, err)
 	}
@@ -26,19 +26,19 @@ func markSets(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
 	before := e.full("g").Rev
 	f := e.follow("g")
-	m := e.mark(e.a, store.Mark{Group: "g", ID: "i", Set: map[string]string{"a": `"x"`, "b": "true"}})
-	if !m.Existed || !m.Changed || m.Group != "g" || string(m.Overlay) != `{"a":"x","b":true}` || m.Rev == before {
+	m := e.mark(e.a, store.OverlayPatch{Service: "g", ID: "i", Set: map[string]string{"a": `"x"`, "b": "true"}})
+	if !m.Existed || !m.Changed || m.Service != "g" || string(m.Overlay) != `{"a":"x","b":true}` || m.Rev == before {
 		e.Errorf("answered with %+v, overlay %s", m, m.Overlay)
 	}
-	if rec := e.record("g", "i"); string(rec.Overlay) != string(m.Overlay) || rec.Stamp != stamp || e.full("g").Rev != m.Rev {
+	if rec := e.record("g", "i"); string(rec.Overlay) != string(m.Overlay) || rec.RegisteredAt != stamp || e.full("g").Rev != m.Rev {
 		e.Errorf("it reads as %+v, overlay %s", rec, rec.Overlay)
 	}
 	f.reached(m.Rev)
-	m = e.mark(e.a, store.Mark{Group: "g", ID: "i", Set: map[string]string{"a": ""}})
+	m = e.mark(e.a, store.OverlayPatch{Service: "g", ID: "i", Set: map[string]string{"a": ""}})
 	if string(m.Overlay) != `{"b":true}` {
 		e.Errorf("answered with the overlay %s", m.Overlay)
 	}
-	m = e.mark(e.a, store.Mark{Group: "g", ID: "i", Set: map[string]string{"b": ""}})
+	m = e.mark(e.a, store.OverlayPatch{Service: "g", ID: "i", Set: map[string]string{"b": ""}})
 	if rec := e.record("g", "i"); len(m.Overlay) != 0 || len(rec.Overlay) != 0 {
 		e.Errorf("overlays %q and %q, want none", m.Overlay, rec.Overlay)
 	}
@@ -46,7 +46,7 @@ func markSets(e *env) {
 
 func markAgain(e *env) {
 	e.put(e.a, ask("g", "i", "x"))
-	set := store.Mark{Group: "g", ID: "i", Set: map[string]string{"a": "1"}}
+	set := store.OverlayPatch{Service: "g", ID: "i", Set: map[string]string{"a": "1"}}
 	first := e.mark(e.a, set)
 	if again := e.mark(e.a, set); again.Changed || !again.Existed || again.Rev != first.Rev {
 		e.Errorf("answered with %+v after %+v", again, first)
@@ -56,7 +56,7 @@ func markAgain(e *env) {
 func markAnywhere(e *env) {
 	for _, id := range []string{"chosen", uuid} {
 		e.put(e.a, ask("g", id, "x"))
-		if m := e.mark(e.a, store.Mark{ID: id, Set: map[string]string{"a": "1"}}); !m.Existed || m.Group != "g" {
+		if m := e.mark(e.a, store.OverlayPatch{ID: id, Set: map[string]string{"a": "1"}}); !m.Existed || m.Service != "g" {
 			e.Errorf("%s: answered with %+v", id, m)
 		}
 	}
@@ -64,20 +64,20 @@ func markAnywhere(e *env) {
 
 func markUnknown(e *env) {
 	set := map[string]string{"a": "1"}
-	if m := e.mark(e.a, store.Mark{ID: "i", Set: set}); m.Existed {
+	if m := e.mark(e.a, store.OverlayPatch{ID: "i", Set: set}); m.Existed {
 		e.Errorf("answered with %+v", m)
 	}
 	e.leave(e.a, "g", "i", e.put(e.a, ask("g", "i", "x")))
-	if m := e.mark(e.a, store.Mark{Group: "g", ID: "i", Set: set}); m.Existed {
+	if m := e.mark(e.a, store.OverlayPatch{Service: "g", ID: "i", Set: set}); m.Existed {
 		e.Errorf("of what left: %+v", m)
 	}
 	e.wantIDs("g")
 }
 
 func markOther(e *env) {
-	lease := store.Lease{ID: "i", Stamp: e.put(e.a, ask("g", "i", "x"))}
+	lease := store.Lease{ID: "i", RegisteredAt: e.put(e.a, ask("g", "i", "x"))}
 	e.renew(e.a, "g", lease)
-	e.mark(e.open("beta"), store.Mark{ID: "i", Set: map[string]string{"a": "1"}})
+	e.mark(e.open("beta"), store.OverlayPatch{ID: "i", Set: map[string]string{"a": "1"}})
 	if r := e.renew(e.a, "g", lease); string(r.Overlays["i"]) != `{"a":1}` || len(r.Outcomes) != 0 {
 		e.Errorf("the owner learns %+v", r)
 	}
@@ -85,7 +85,7 @@ func markOther(e *env) {
 
 func markKept(e *env) {
 	e.put(e.a, ask("g", "i", "x"))
-	e.mark(e.a, store.Mark{ID: "i", Set: map[string]string{"a": "1"}})
+	e.mark(e.a, store.OverlayPatch{ID: "i", Set: map[string]string{"a": "1"}})
 	if r := e.try(e.a, ask("g", "i", "y")); string(r.Overlay) != `{"a":1}` {
 		e.Errorf("the overlay is %q", r.Overlay)
 	}

@@ -26,16 +26,16 @@ func newestWins(e *env) {
 	if second <= first {
 		e.Errorf("stamps %d and %d", first, second)
 	}
-	if rec := e.record("g", "i"); rec.Owner != "beta" || rec.Stamp != second {
+	if rec := e.record("g", "i"); rec.Owner != "beta" || rec.RegisteredAt != second {
 		e.Errorf("it reads as %+v", rec)
 	}
-	if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: first}); r.Outcomes["i"] != store.Superseded {
+	if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: first}); r.Outcomes["i"] != store.Superseded {
 		e.Errorf("the earlier's renewal: %+v", r)
 	}
 	if r := e.try(e.a, heal(ask("g", "i", "a"), first)); r.Outcome != store.Superseded {
 		e.Errorf("the earlier's healing: %+v", r)
 	}
-	if r := e.renew(b, "g", store.Lease{ID: "i", Stamp: second}); len(r.Outcomes) != 0 {
+	if r := e.renew(b, "g", store.Lease{ID: "i", RegisteredAt: second}); len(r.Outcomes) != 0 {
 		e.Errorf("the later's renewal: %+v", r)
 	}
 }
@@ -48,7 +48,7 @@ func neverBack(e *env) {
 	} {
 		first := e.put(e.a, ask("g", id, "a"))
 		end(id, e.put(b, ask("g", id, "b")))
-		if r := e.renew(e.a, "g", store.Lease{ID: id, Stamp: first}); r.Outcomes[id] != store.Superseded {
+		if r := e.renew(e.a, "g", store.Lease{ID: id, RegisteredAt: first}); r.Outcomes[id] != store.Superseded {
 			e.Errorf("%s: the earlier's renewal: %+v", id, r)
 		}
 		if r := e.try(e.a, heal(ask("g", id, "a"), first)); r.Outcome != store.Superseded {
@@ -66,10 +66,10 @@ func earlierAnew(e *env) {
 	if third <= second {
 		e.Errorf("stamps %d and %d", second, third)
 	}
-	if r := e.renew(b, "g", store.Lease{ID: "i", Stamp: second}); r.Outcomes["i"] != store.Superseded {
+	if r := e.renew(b, "g", store.Lease{ID: "i", RegisteredAt: second}); r.Outcomes["i"] != store.Superseded {
 		e.Errorf("the later's renewal: %+v", r)
 	}
-	if rec := e.record("g", "i"); rec.Owner != "alpha" || rec.Stamp != third {
+	if rec := e.record("g", "i"); rec.Owner != "alpha" || rec.RegisteredAt != third {
 		e.Errorf("it reads as %+v", rec)
 	}
 }
@@ -83,7 +83,7 @@ func moveSupersedes(e *env) {
 	if second <= first {
 		e.Errorf("stamps %d and %d", first, second)
 	}
-	if r := e.renew(e.a, "old", store.Lease{ID: "i", Stamp: first}); r.Outcomes["i"] != store.Superseded {
+	if r := e.renew(e.a, "old", store.Lease{ID: "i", RegisteredAt: first}); r.Outcomes["i"] != store.Superseded {
 		e.Errorf("the earlier's renewal: %+v", r)
 	}
 	if r := e.try(e.a, heal(ask("old", "i", "a"), first)); r.Outcome != store.Superseded {
@@ -123,7 +123,7 @@ func notByHimself(e *env) {
 	first := e.put(e.a, ask("g", "i", "x"))
 	second := e.put(e.a, ask("g", "i", "y"))
 	// The reply of the second may have been lost, so that the owner knows the first only.
-	if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: first}); r.Outcomes["i"] != store.Lost {
+	if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: first}); r.Outcomes["i"] != store.Lost {
 		e.Errorf("renewal of the earlier registration: %+v, want Lost", r)
 	}
 	if r := e.try(e.a, heal(ask("g", "i", "x"), first)); r.Outcome != store.Done {
@@ -141,7 +141,7 @@ func twoAtOnce(e *env) {
 		var stamps [2]int64
 		var wg sync.WaitGroup
 		for i, s := range []store.Store{e.a, b} {
-			wg.Go(func() { stamps[i] = s.Put(e.Context(), []store.Put{ask("g", id, "x")})[0].Stamp })
+			wg.Go(func() { stamps[i] = s.Put(e.Context(), []store.Put{ask("g", id, "x")})[0].RegisteredAt })
 		}
 		wg.Wait()
 		if stamps[0] == stamps[1] {
@@ -149,7 +149,7 @@ func twoAtOnce(e *env) {
 		}
 		superseded := 0
 		for i, s := range []store.Store{e.a, b} {
-			if r := e.renew(s, "g", store.Lease{ID: id, Stamp: stamps[i]}); r.Outcomes[id] == store.Superseded {
+			if r := e.renew(s, "g", store.Lease{ID: id, RegisteredAt: stamps[i]}); r.Outcomes[id] == store.Superseded {
 				superseded++
 			} else if len(r.Outcomes) != 0 || stamps[i] < stamps[1-i] {
 				e.Errorf("the owner of stamp %d of %v: %+v", stamps[i], stamps, r)

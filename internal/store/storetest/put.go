@@ -31,33 +31,33 @@ var putChecks = []check{
 
 func putRegisters(e *env) {
 	p := ask("g", "i", "x")
-	p.Fresh = true
+	p.NewID = true
 	stamp := e.put(e.a, p)
 	r := e.full("g")
 	rec := find(r, "i")
 	if rec == nil || len(r.Records) != 1 {
 		e.Fatalf("the group holds %v", ids(r))
 	}
-	if rec.Owner != "alpha" || rec.Stamp != stamp || string(rec.Payload) != string(p.Payload) || rec.Overlay != nil {
+	if rec.Owner != "alpha" || rec.RegisteredAt != stamp || string(rec.Payload) != string(p.Payload) || rec.Overlay != nil {
 		e.Errorf("it reads as %+v", rec)
 	}
 	if r.Rev == "" {
 		e.Error("a group with a record has no revision")
 	}
 	if !e.h.Leases {
-		if rec.Expires != 0 || rec.TTL != 0 || r.Next != 0 {
-			e.Errorf("without leases it has the lease %v, %d, %d", rec.TTL, rec.Expires, r.Next)
+		if rec.ExpiresAt != 0 || rec.TTL != 0 || r.NextExpiry != 0 {
+			e.Errorf("without leases it has the lease %v, %d, %d", rec.TTL, rec.ExpiresAt, r.NextExpiry)
 		}
 		return
 	}
-	if rec.TTL != ttl || rec.Beat != beat {
-		e.Errorf("TTL and beat read as %v and %v", rec.TTL, rec.Beat)
+	if rec.TTL != ttl || rec.HeartbeatInterval != beat {
+		e.Errorf("TTL and beat read as %v and %v", rec.TTL, rec.HeartbeatInterval)
 	}
-	if left := rec.Expires - r.Now; left <= 0 || left > ttl.Microseconds() || rec.Expires-rec.Stamp != ttl.Microseconds() {
-		e.Errorf("it expires %d µs after now and %d after its stamp", left, rec.Expires-rec.Stamp)
+	if left := rec.ExpiresAt - r.Now; left <= 0 || left > ttl.Microseconds() || rec.ExpiresAt-rec.RegisteredAt != ttl.Microseconds() {
+		e.Errorf("it expires %d µs after now and %d after its stamp", left, rec.ExpiresAt-rec.RegisteredAt)
 	}
-	if r.Next != rec.Expires {
-		e.Errorf("the earliest expiry is %d, want %d", r.Next, rec.Expires)
+	if r.NextExpiry != rec.ExpiresAt {
+		e.Errorf("the earliest expiry is %d, want %d", r.NextExpiry, rec.ExpiresAt)
 	}
 }
 
@@ -70,8 +70,8 @@ func putAnswersInOrder(e *env) {
 		if r.Err != nil || r.Outcome != store.Done {
 			e.Fatalf("put %d: %+v", i, r)
 		}
-		if rec := e.record(puts[i].Group, puts[i].ID); rec == nil || rec.Stamp != r.Stamp {
-			e.Errorf("put %d was answered with stamp %d, and it reads as %+v", i, r.Stamp, rec)
+		if rec := e.record(puts[i].Service, puts[i].ID); rec == nil || rec.RegisteredAt != r.RegisteredAt {
+			e.Errorf("put %d was answered with stamp %d, and it reads as %+v", i, r.RegisteredAt, rec)
 		}
 	}
 	if got := e.a.Put(e.Context(), nil); len(got) != 0 {
@@ -89,10 +89,10 @@ func putStampsUpwards(e *env) {
 		if r.Err != nil {
 			e.Fatal(r.Err)
 		}
-		if r.Stamp <= last {
-			e.Fatalf("put %d has stamp %d, the one before it %d", i, r.Stamp, last)
+		if r.RegisteredAt <= last {
+			e.Fatalf("put %d has stamp %d, the one before it %d", i, r.RegisteredAt, last)
 		}
-		last = r.Stamp
+		last = r.RegisteredAt
 	}
 	if n := len(e.full("g").Records); n != len(puts) {
 		e.Errorf("%d records of %d", n, len(puts))
@@ -118,7 +118,7 @@ func putReplaces(e *env) {
 	if second <= first || after.Rev == before.Rev {
 		e.Errorf("stamps %d and %d, revisions %s and %s", first, second, before.Rev, after.Rev)
 	}
-	if len(after.Records) != 1 || string(after.Records[0].Payload) != `{"p":"y"}` || after.Records[0].Stamp != second {
+	if len(after.Records) != 1 || string(after.Records[0].Payload) != `{"p":"y"}` || after.Records[0].RegisteredAt != second {
 		e.Errorf("it reads as %+v", after.Records)
 	}
 }
@@ -147,11 +147,11 @@ func putResets(e *env) {
 	p.Overlay = []byte(`{"a":1,"b":2}`)
 	first := e.put(e.a, p)
 	q := ask("g", "i", "x")
-	q.Reset = []string{"b", "never"}
-	if r := e.try(e.a, q); string(r.Overlay) != `{"a":1}` || r.Stamp <= first {
-		e.Errorf("answered with overlay %q and stamp %d after %d", r.Overlay, r.Stamp, first)
+	q.ResetOverlay = []string{"b", "never"}
+	if r := e.try(e.a, q); string(r.Overlay) != `{"a":1}` || r.RegisteredAt <= first {
+		e.Errorf("answered with overlay %q and stamp %d after %d", r.Overlay, r.RegisteredAt, first)
 	}
-	q.Reset = []string{"a"}
+	q.ResetOverlay = []string{"a"}
 	if r := e.try(e.a, q); len(r.Overlay) != 0 {
 		e.Errorf("answered with overlay %q", r.Overlay)
 	}
@@ -159,8 +159,8 @@ func putResets(e *env) {
 	if len(second.Overlay) != 0 {
 		e.Errorf("the overlay is %q", second.Overlay)
 	}
-	if third := e.put(e.a, q); third != second.Stamp {
-		e.Errorf("there is nothing to reset any more, and the stamp went from %d to %d", second.Stamp, third)
+	if third := e.put(e.a, q); third != second.RegisteredAt {
+		e.Errorf("there is nothing to reset any more, and the stamp went from %d to %d", second.RegisteredAt, third)
 	}
 }
 
@@ -168,20 +168,20 @@ func putMoves(e *env) {
 	first := e.put(e.a, ask("old", "i", "x"))
 	e.put(e.a, ask("old", "stays", "x"))
 	p := ask("new", "i", "x")
-	p.From = "old"
+	p.PreviousService = "old"
 	if second := e.put(e.a, p); second <= first {
 		e.Errorf("stamps %d and %d", first, second)
 	}
 	e.wantIDs("old", "stays")
 	e.wantIDs("new", "i")
-	e.wantEvidence("old", "i", store.Moved, first)
+	e.wantEvidence("old", "i", store.ReasonMoved, first)
 }
 
 // wantEvidence looks for the tombstone in a read where those are kept.
 func (e *env) wantEvidence(group, id string, reason store.Reason, stamp int64) {
 	e.Helper()
 	t, ok := tomb(e.full(group), id)
-	if e.h.Deltas && (!ok || t.Reason != reason || t.Stamp < stamp) {
+	if e.h.Deltas && (!ok || t.Reason != reason || t.RegisteredAt < stamp) {
 		e.Errorf("the tombstone of %q in %q is %+v, %v; want %s, of stamp %d or later", id, group, t, ok, reason, stamp)
 	}
 }
@@ -204,7 +204,7 @@ func putMovesBack(e *env) {
 	for range 5 {
 		to := map[string]string{"one": "two", "two": "one"}[at]
 		p := ask(to, "i", "x")
-		p.From = at
+		p.PreviousService = at
 		stamp := e.put(e.a, p)
 		if stamp <= last {
 			e.Errorf("stamp %d after %d", stamp, last)
@@ -239,10 +239,10 @@ func putAtOnce(e *env) {
 			for j := range 10 {
 				r := e.a.Put(e.Context(), []store.Put{ask("g", fmt.Sprint(i, "-", j), "x")})[0]
 				mu.Lock()
-				if r.Err != nil || r.Outcome != store.Done || seen[r.Stamp] {
-					e.Errorf("%+v, stamp seen before: %v", r, seen[r.Stamp])
+				if r.Err != nil || r.Outcome != store.Done || seen[r.RegisteredAt] {
+					e.Errorf("%+v, stamp seen before: %v", r, seen[r.RegisteredAt])
 				}
-				seen[r.Stamp] = true
+				seen[r.RegisteredAt] = true
 				mu.Unlock()
 			}
 		})
@@ -258,15 +258,15 @@ func putHeals(e *env) {
 	stamp := e.full("g").Now - 5_000_000
 	p := heal(ask("g", "i", "x"), stamp)
 	p.Overlay = []byte(`{"o":1}`)
-	if r := e.try(e.a, p); r.Outcome != store.Done || r.Stamp != stamp || string(r.Overlay) != `{"o":1}` {
+	if r := e.try(e.a, p); r.Outcome != store.Done || r.RegisteredAt != stamp || string(r.Overlay) != `{"o":1}` {
 		e.Errorf("answered with %+v, want stamp %d", r, stamp)
 	}
-	if rec := e.record("g", "i"); rec == nil || rec.Stamp != stamp || rec.Owner != "alpha" || string(rec.Overlay) != `{"o":1}` {
+	if rec := e.record("g", "i"); rec == nil || rec.RegisteredAt != stamp || rec.Owner != "alpha" || string(rec.Overlay) != `{"o":1}` {
 		e.Errorf("it reads as %+v, want stamp %d", rec, stamp)
 	}
 	// Its own older registration is what a failover to a lagging replica leaves behind.
 	newer := heal(ask("g", "i", "y"), stamp+1000)
-	if r := e.try(e.a, newer); r.Outcome != store.Done || r.Stamp != stamp+1000 {
+	if r := e.try(e.a, newer); r.Outcome != store.Done || r.RegisteredAt != stamp+1000 {
 		e.Errorf("over an older one of its own: %+v", r)
 	}
 }
@@ -274,7 +274,7 @@ func putHeals(e *env) {
 func putHealsTwice(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
 	before := e.full("g").Rev
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Done || r.Stamp != stamp {
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Done || r.RegisteredAt != stamp {
 		e.Errorf("answered with %+v", r)
 	}
 	if after := e.full("g").Rev; after != before {
@@ -287,11 +287,11 @@ func putHealsExpired(e *env) {
 	before := e.full("g").Rev
 	e.b.Expire("g", "i")
 	e.wantIDs("g")
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Done || r.Stamp != stamp {
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Done || r.RegisteredAt != stamp {
 		e.Errorf("answered with %+v, want stamp %d", r, stamp)
 	}
 	after := e.full("g")
-	if rec := find(after, "i"); rec == nil || rec.Stamp != stamp {
+	if rec := find(after, "i"); rec == nil || rec.RegisteredAt != stamp {
 		e.Errorf("it reads as %+v", rec)
 	}
 	if after.Rev == before {
@@ -302,12 +302,12 @@ func putHealsExpired(e *env) {
 func putHealsNoBuried(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
 	e.leave(e.a, "g", "i", stamp)
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Buried {
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
 		e.Errorf("after its owner left: %+v", r)
 	}
 	second := e.put(e.a, ask("g", "i", "x"))
 	e.remove(e.a, store.Removal{ID: "i"})
-	if r := e.try(e.a, heal(ask("g", "i", "x"), second)); r.Outcome != store.Buried {
+	if r := e.try(e.a, heal(ask("g", "i", "x"), second)); r.Outcome != store.Deregistered {
 		e.Errorf("after an operator removed it: %+v", r)
 	}
 	e.wantIDs("g")

@@ -31,7 +31,7 @@ func readNothing(e *env) {
 }
 
 func readAfter(e *env) {
-	known := store.Known{}
+	known := store.KnownState{}
 	for i := range 50 {
 		id := fmt.Sprint("i", i)
 		e.put(e.a, ask("g", id, "x"))
@@ -39,15 +39,15 @@ func readAfter(e *env) {
 		if find(r, id) == nil {
 			e.Fatalf("a read after the put of %q does not show it: %v", id, ids(r))
 		}
-		known = store.Known{Rev: r.Rev, Next: r.Next}
+		known = store.KnownState{Rev: r.Rev, NextExpiry: r.NextExpiry}
 	}
 }
 
 func readSame(e *env) {
 	e.put(e.a, ask("g", "i", "x"))
 	full := e.full("g")
-	r := e.read(e.a, "g", store.Known{Rev: full.Rev, Next: full.Next})
-	if r.Kind != store.Same || r.Rev != full.Rev || len(r.Expired) != 0 || r.Next != full.Next || len(r.Records) != 0 {
+	r := e.read(e.a, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
+	if r.Kind != store.Unchanged || r.Rev != full.Rev || len(r.Expired) != 0 || r.NextExpiry != full.NextExpiry || len(r.Records) != 0 {
 		e.Errorf("got %+v", r)
 	}
 	if r.Now < full.Now {
@@ -65,20 +65,20 @@ func readDelta(e *env) {
 	e.put(e.a, ask("g", "replaced", "y"))
 	e.leave(e.a, "g", "left", left)
 	e.put(e.a, ask("h", "moved", "x"))
-	r := e.read(e.a, "g", store.Known{Rev: full.Rev, Next: full.Next})
+	r := e.read(e.a, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
 	if r.Kind != store.Delta {
 		e.Fatalf("kind %d, want Delta", r.Kind)
 	}
 	if got := ids(r); !slices.Equal(got, []string{"new", "replaced"}) {
 		e.Errorf("records %v", got)
 	}
-	if rec := find(r, "replaced"); rec == nil || rec.Stamp <= replaced || string(rec.Payload) != `{"p":"y"}` {
+	if rec := find(r, "replaced"); rec == nil || rec.RegisteredAt <= replaced || string(rec.Payload) != `{"p":"y"}` {
 		e.Errorf("the replaced reads as %+v", rec)
 	}
-	if t, ok := tomb(r, "left"); !ok || t.Reason != store.Left || t.Stamp < left {
+	if t, ok := tomb(r, "left"); !ok || t.Reason != store.ReasonDeregistered || t.RegisteredAt < left {
 		e.Errorf("the evidence of the left is %+v, %v", t, ok)
 	}
-	if t, ok := tomb(r, "moved"); !ok || t.Reason != store.Moved || t.Stamp < moved {
+	if t, ok := tomb(r, "moved"); !ok || t.Reason != store.ReasonMoved || t.RegisteredAt < moved {
 		e.Errorf("the evidence of the moved is %+v, %v", t, ok)
 	}
 	fold := state{}
@@ -87,18 +87,18 @@ func readDelta(e *env) {
 	if now := e.full("g"); !fold.same(now) {
 		e.Errorf("full and delta make %v, but a full read gives %v", fold, ids(now))
 	}
-	if fold.recs["stays"].Stamp != stays {
+	if fold.recs["stays"].RegisteredAt != stays {
 		e.Error("what stays has changed")
 	}
 }
 
 func readUnknown(e *env) {
 	e.put(e.a, ask("g", "i", "x"))
-	r := e.read(e.a, "g", store.Known{Rev: "17.stranger:1", Next: 3})
+	r := e.read(e.a, "g", store.KnownState{Rev: "17.stranger:1", NextExpiry: 3})
 	if r.Kind != store.Full || !slices.Equal(ids(r), []string{"i"}) {
 		e.Errorf("got %+v", r)
 	}
-	if r := e.read(e.a, "never", store.Known{Rev: "17.stranger:1"}); r.Kind != store.Full || r.Rev != "" {
+	if r := e.read(e.a, "never", store.KnownState{Rev: "17.stranger:1"}); r.Kind != store.Full || r.Rev != "" {
 		e.Errorf("of an unknown group: %+v", r)
 	}
 }
@@ -109,19 +109,19 @@ func readExpired(e *env) {
 	full := e.full("g")
 	e.b.Expire("g", "i")
 	// The reader's clock tells him to ask, through Next.
-	r := e.read(e.a, "g", store.Known{Rev: full.Rev, Next: 1})
+	r := e.read(e.a, "g", store.KnownState{Rev: full.Rev, NextExpiry: 1})
 	// A store may collect what a read finds expired, which is a change.
 	_, collected := tomb(r, "i")
-	if !collected && (r.Kind != store.Same || !slices.Equal(r.Expired, []string{"i"})) {
+	if !collected && (r.Kind != store.Unchanged || !slices.Equal(r.Expired, []string{"i"})) {
 		e.Errorf("got %+v", r)
 	}
-	if j := find(full, "j"); r.Next != j.Expires {
-		e.Errorf("the earliest expiry is %d, want %d", r.Next, j.Expires)
+	if j := find(full, "j"); r.NextExpiry != j.ExpiresAt {
+		e.Errorf("the earliest expiry is %d, want %d", r.NextExpiry, j.ExpiresAt)
 	}
 	// The next write prunes, which is a change.
 	e.put(e.a, ask("g", "k", "x"))
-	r = e.read(e.a, "g", store.Known{Rev: full.Rev, Next: full.Next})
-	if t, ok := tomb(r, "i"); r.Kind != store.Delta || !ok || t.Reason != store.Expired || len(r.Expired) != 0 {
+	r = e.read(e.a, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
+	if t, ok := tomb(r, "i"); r.Kind != store.Delta || !ok || t.Reason != store.ReasonExpired || len(r.Expired) != 0 {
 		e.Errorf("after a write: %+v", r)
 	}
 }
@@ -132,7 +132,7 @@ func readFullExpired(e *env) {
 	e.b.Expire("g", "i")
 	for range 2 { // before and after somebody pruned it
 		e.wantIDs("g", "j")
-		e.wantEvidence("g", "i", store.Expired, stamp)
+		e.wantEvidence("g", "i", store.ReasonExpired, stamp)
 		e.put(e.a, ask("g", "j", "y"))
 	}
 }
@@ -144,8 +144,8 @@ func readNext(e *env) {
 		e.put(e.a, p)
 	}
 	r := e.full("g")
-	if want := find(r, "i1").Expires; r.Next != want {
-		e.Errorf("the earliest expiry is %d, want %d", r.Next, want)
+	if want := find(r, "i1").ExpiresAt; r.NextExpiry != want {
+		e.Errorf("the earliest expiry is %d, want %d", r.NextExpiry, want)
 	}
 }
 
@@ -155,9 +155,9 @@ func readAtOnce(e *env) {
 	var wg sync.WaitGroup
 	for i := range 32 {
 		wg.Go(func() {
-			known := store.Known{}
+			known := store.KnownState{}
 			if i%2 == 0 {
-				known = store.Known{Rev: full.Rev, Next: full.Next}
+				known = store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry}
 			}
 			done := make(chan error, 2)
 			e.a.Read("g", known, func(r store.Reading, err error) {
@@ -176,7 +176,7 @@ func readAtOnce(e *env) {
 
 // readHistory folds readings through a made-up history, some of it unseen.
 func readHistory(e *env) {
-	fold, known := state{}, store.Known{}
+	fold, known := state{}, store.KnownState{}
 	stamps := map[string]int64{}
 	n := uint32(1)
 	for step := range 200 {
@@ -203,7 +203,7 @@ func readHistory(e *env) {
 		for _, id := range r.Expired {
 			delete(fold.recs, id)
 		}
-		known = store.Known{Rev: r.Rev, Next: r.Next}
+		known = store.KnownState{Rev: r.Rev, NextExpiry: r.NextExpiry}
 		if now := e.full("g"); !fold.same(now) {
 			e.Fatalf("step %d: the fold is at %s with %d records, a full read at %s with %v", step, fold.rev, len(fold.recs), now.Rev, ids(now))
 		}
@@ -211,7 +211,7 @@ func readHistory(e *env) {
 }
 
 func readInstant(e *env) {
-	s, ok := e.a.(store.Instant)
+	s, ok := e.a.(store.Local)
 	if !ok {
 		e.Fatal("a store without Deltas is to be an Instant one")
 	}
@@ -225,7 +225,7 @@ func readInstant(e *env) {
 	}
 	e.put(e.a, ask("g", "i", "x"))
 	before := current()
-	if again := current(); again != before || before.Memo == nil {
+	if again := current(); again != before || before.Cached == nil {
 		e.Error("it moved, or has no Memo")
 	}
 	e.put(e.a, ask("other", "i2", "x"))

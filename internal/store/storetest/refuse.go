@@ -21,8 +21,8 @@ var refuseChecks = []check{
 // wantRefused requires that a reading says why nothing is proven.
 func (e *env) wantRefused(r store.Reading) {
 	e.Helper()
-	if !errors.Is(r.Refused, store.ErrRefused) || !errors.Is(r.Refused, store.ErrUnavailable) {
-		e.Errorf("Refused is %v, want an ErrRefused: %+v", r.Refused, r)
+	if !errors.Is(r.WritesRefused, store.ErrWritesRefused) || !errors.Is(r.WritesRefused, store.ErrUnavailable) {
+		e.Errorf("Refused is %v, want an ErrRefused: %+v", r.WritesRefused, r)
 	}
 	if _, ok := tomb(r, "i"); ok || len(r.Expired) > 0 {
 		e.Errorf("it says that a lease ended: %+v", r)
@@ -35,7 +35,7 @@ func refusedExpiry(e *env) {
 	full := e.full("g")
 	e.b.Expire("g", "i")
 	accept := e.b.Refuse()
-	for _, known := range []store.Known{{}, {Rev: full.Rev, Next: 1}, {Rev: full.Rev, Next: 1, Moving: true}, {Rev: "17.stranger:1"}} {
+	for _, known := range []store.KnownState{{}, {Rev: full.Rev, NextExpiry: 1}, {Rev: full.Rev, NextExpiry: 1, ChangedLast: true}, {Rev: "17.stranger:1"}} {
 		r := e.read(e.a, "g", known)
 		e.wantRefused(r)
 		if r.Kind == store.Full && !slices.Equal(ids(r), []string{"i", "j"}) {
@@ -43,17 +43,17 @@ func refusedExpiry(e *env) {
 		}
 	}
 	accept()
-	r := e.read(e.a, "g", store.Known{Rev: full.Rev, Next: 1})
-	if t, ok := tomb(r, "i"); !ok && !slices.Contains(r.Expired, "i") || ok && t.Stamp != stamp || r.Refused != nil {
+	r := e.read(e.a, "g", store.KnownState{Rev: full.Rev, NextExpiry: 1})
+	if t, ok := tomb(r, "i"); !ok && !slices.Contains(r.Expired, "i") || ok && t.RegisteredAt != stamp || r.WritesRefused != nil {
 		e.Errorf("once writes are accepted: %+v", r)
 	}
 	e.wantIDs("g", "j")
-	e.wantEvidence("g", "i", store.Expired, stamp)
+	e.wantEvidence("g", "i", store.ReasonExpired, stamp)
 }
 
 func refusedAbsence(e *env) {
 	defer e.b.Refuse()()
-	for _, known := range []store.Known{{}, {Rev: "17.stranger:1"}} {
+	for _, known := range []store.KnownState{{}, {Rev: "17.stranger:1"}} {
 		e.wantRefused(e.read(e.a, "g", known))
 	}
 }
@@ -64,9 +64,9 @@ func refusedCatalog(e *env) {
 	e.b.Expire("g", "i")
 	e.b.Expire(store.Catalog, "g")
 	accept := e.b.Refuse()
-	r := e.read(e.a, store.Catalog, store.Known{})
-	if !slices.Equal(ids(r), []string{"g", "h"}) || !errors.Is(r.Refused, store.ErrRefused) {
-		e.Errorf("the catalog reads as %q, refused: %v", ids(r), r.Refused)
+	r := e.read(e.a, store.Catalog, store.KnownState{})
+	if !slices.Equal(ids(r), []string{"g", "h"}) || !errors.Is(r.WritesRefused, store.ErrWritesRefused) {
+		e.Errorf("the catalog reads as %q, refused: %v", ids(r), r.WritesRefused)
 	}
 	accept()
 	e.wantIDs(store.Catalog, "h")
@@ -78,8 +78,8 @@ func refusedCatalogLater(e *env) {
 	e.b.Expire(store.Catalog, "g")
 	e.put(e.a, ask("h", "k", "x"))
 	defer e.b.Refuse()()
-	if r := e.read(e.a, store.Catalog, store.Known{}); !slices.Equal(ids(r), []string{"h"}) || r.Refused != nil {
-		e.Errorf("the catalog reads as %q, refused: %v", ids(r), r.Refused)
+	if r := e.read(e.a, store.Catalog, store.KnownState{}); !slices.Equal(ids(r), []string{"h"}) || r.WritesRefused != nil {
+		e.Errorf("the catalog reads as %q, refused: %v", ids(r), r.WritesRefused)
 	}
 }
 
@@ -87,8 +87,8 @@ func refusedCurrent(e *env) {
 	e.put(e.a, ask("g", "i", "x"))
 	full := e.full("g")
 	defer e.b.Refuse()()
-	for _, known := range []store.Known{{}, {Rev: full.Rev, Next: full.Next}} {
-		if r := e.read(e.a, "g", known); r.Refused != nil || r.Rev != full.Rev {
+	for _, known := range []store.KnownState{{}, {Rev: full.Rev, NextExpiry: full.NextExpiry}} {
+		if r := e.read(e.a, "g", known); r.WritesRefused != nil || r.Rev != full.Rev {
 			e.Errorf("a read of %+v gave %+v", known, r)
 		}
 	}
@@ -100,8 +100,8 @@ func refusedCurrent(e *env) {
 func refusedProof(e *env) {
 	e.put(e.a, ask("g", "i", "x"))
 	full := e.full("g")
-	known := store.Known{Rev: full.Rev, Next: full.Next, Prove: true}
-	if r := e.read(e.a, "g", known); r.Refused != nil {
+	known := store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry, ProveAbsence: true}
+	if r := e.read(e.a, "g", known); r.WritesRefused != nil {
 		e.Errorf("while writes are accepted: %+v", r)
 	}
 	defer e.b.Refuse()()
@@ -112,7 +112,7 @@ func refusedOpen(e *env) {
 	e.put(e.a, ask("g", "i", "x"))
 	accept := e.b.Refuse()
 	reader := e.open("reader")
-	if r := e.read(reader, "g", store.Known{}); !slices.Equal(ids(r), []string{"i"}) || r.Refused != nil {
+	if r := e.read(reader, "g", store.KnownState{}); !slices.Equal(ids(r), []string{"i"}) || r.WritesRefused != nil {
 		e.Errorf("it reads %+v", r)
 	}
 	accept()

@@ -23,28 +23,28 @@ var removeChecks = []check{
 
 func removeOwn(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
-	if r := e.leave(e.a, "g", "i", stamp); !r.Existed || r.Group != "g" {
+	if r := e.leave(e.a, "g", "i", stamp); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
-	e.wantEvidence("g", "i", store.Left, stamp)
+	e.wantEvidence("g", "i", store.ReasonDeregistered, stamp)
 }
 
 func removeAny(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
-	if r := e.remove(e.a, store.Removal{ID: "i"}); !r.Existed || r.Group != "g" {
+	if r := e.remove(e.a, store.Removal{ID: "i"}); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
-	e.wantEvidence("g", "i", store.Left, stamp)
+	e.wantEvidence("g", "i", store.ReasonDeregistered, stamp)
 }
 
 func removeGenerated(e *env) {
 	p := ask("g", uuid, "x")
-	p.Fresh = true
+	p.NewID = true
 	e.put(e.a, p)
 	e.put(e.a, ask("other", "i", "x"))
-	if r := e.remove(e.a, store.Removal{ID: uuid}); !r.Existed || r.Group != "g" {
+	if r := e.remove(e.a, store.Removal{ID: uuid}); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
@@ -101,7 +101,7 @@ func removeExpired(e *env) {
 	if r := e.leave(e.a, "g", "i", stamp); r.Existed {
 		e.Errorf("by its owner: %+v", r)
 	}
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Buried {
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
 		e.Errorf("and healed: %+v", r)
 	}
 }
@@ -120,14 +120,14 @@ func removeExpiredAny(e *env) {
 			if r := e.remove(operator, store.Removal{ID: id}); r.Existed {
 				e.Errorf("%s %s: answered with %+v", id, how, r)
 			}
-			if r := e.renew(e.a, "g", store.Lease{ID: id, Stamp: stamp}); r.Outcomes[id] != store.Buried {
+			if r := e.renew(e.a, "g", store.Lease{ID: id, RegisteredAt: stamp}); r.Outcomes[id] != store.Deregistered {
 				e.Errorf("%s %s: the owner's renewal: %+v", id, how, r)
 			}
-			if r := e.try(e.a, heal(ask("g", id, "x"), stamp)); r.Outcome != store.Buried {
+			if r := e.try(e.a, heal(ask("g", id, "x"), stamp)); r.Outcome != store.Deregistered {
 				e.Errorf("%s %s: the owner reregisters: %+v", id, how, r)
 			}
 			e.wantIDs("g", "other")
-			e.wantEvidence("g", id, store.Left, stamp)
+			e.wantEvidence("g", id, store.ReasonDeregistered, stamp)
 		}
 	}
 }
@@ -138,7 +138,7 @@ func removeLost(e *env) {
 	if r := e.leave(e.a, "g", "i", stamp); r.Existed {
 		e.Errorf("answered with %+v", r)
 	}
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Buried {
+	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
 		e.Errorf("healed after it was deregistered: %+v", r)
 	}
 }
@@ -169,11 +169,11 @@ func removeTwice(e *env) {
 func removeOther(e *env) {
 	b := e.open("beta")
 	stamp := e.put(e.a, ask("g", "i", "x"))
-	if r := e.remove(b, store.Removal{ID: "i"}); !r.Existed || r.Group != "g" {
+	if r := e.remove(b, store.Removal{ID: "i"}); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
-	e.wantEvidence("g", "i", store.Left, stamp)
+	e.wantEvidence("g", "i", store.ReasonDeregistered, stamp)
 	if again := e.put(e.a, ask("g", "i", "x")); again <= stamp {
 		e.Errorf("registered anew with stamp %d after %d", again, stamp)
 	}

@@ -26,7 +26,7 @@ var renewChecks = []check{
 
 func renewNothing(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
-	if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}); len(r.Outcomes) != 0 || r.Overlays != nil {
+	if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}); len(r.Outcomes) != 0 || r.Overlays != nil {
 		e.Errorf("answered with %+v", r)
 	}
 }
@@ -35,15 +35,15 @@ func renewExtends(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
 	for range 3 { // the first looks at each, later ones at none
 		before := e.full("g")
-		if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}); len(r.Outcomes) != 0 {
+		if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}); len(r.Outcomes) != 0 {
 			e.Fatalf("answered with %+v", r)
 		}
 		after := e.full("g")
 		if after.Rev != before.Rev {
 			e.Errorf("the revision went from %s to %s", before.Rev, after.Rev)
 		}
-		if was, is := find(before, "i").Expires, find(after, "i").Expires; is <= was || after.Next != is {
-			e.Errorf("the expiry went from %d to %d, and the earliest is %d", was, is, after.Next)
+		if was, is := find(before, "i").ExpiresAt, find(after, "i").ExpiresAt; is <= was || after.NextExpiry != is {
+			e.Errorf("the expiry went from %d to %d, and the earliest is %d", was, is, after.NextExpiry)
 		}
 	}
 }
@@ -52,9 +52,9 @@ func renewNames(e *env) {
 	good := e.put(e.a, ask("g", "good", "x"))
 	gone := e.put(e.a, ask("g", "gone", "x"))
 	e.leave(e.a, "g", "gone", gone)
-	r := e.renew(e.a, "g", store.Lease{ID: "good", Stamp: good}, store.Lease{ID: "gone", Stamp: gone},
-		store.Lease{ID: "never", Stamp: good}, store.Lease{ID: "good", Stamp: good})
-	want := map[string]store.Outcome{"gone": store.Buried, "never": store.Lost}
+	r := e.renew(e.a, "g", store.Lease{ID: "good", RegisteredAt: good}, store.Lease{ID: "gone", RegisteredAt: gone},
+		store.Lease{ID: "never", RegisteredAt: good}, store.Lease{ID: "good", RegisteredAt: good})
+	want := map[string]store.Outcome{"gone": store.Deregistered, "never": store.Lost}
 	if !maps.Equal(r.Outcomes, want) {
 		e.Errorf("outcomes %v, want %v", r.Outcomes, want)
 	}
@@ -65,17 +65,17 @@ func renewExpired(e *env) {
 	e.put(e.a, ask("g", "other", "x"))
 	before := e.full("g").Rev
 	e.b.Expire("g", "i")
-	if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}); r.Outcomes["i"] != store.Lost {
+	if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}); r.Outcomes["i"] != store.Lost {
 		e.Errorf("answered with %+v, want Lost", r)
 	}
 	if after := e.full("g"); after.Rev == before || find(after, "i") != nil {
 		e.Errorf("a renewal after the expiry brought it back unseen: revision %s, then %s with %v", before, after.Rev, ids(after))
 	}
-	e.wantEvidence("g", "i", store.Expired, stamp)
+	e.wantEvidence("g", "i", store.ReasonExpired, stamp)
 }
 
 func renewUnknown(e *env) {
-	if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: 1}); r.Outcomes["i"] != store.Lost {
+	if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: 1}); r.Outcomes["i"] != store.Lost {
 		e.Errorf("answered with %+v, want Lost", r)
 	}
 	if r := e.full("g"); r.Rev != "" {
@@ -87,7 +87,7 @@ func renewBuried(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
 	e.remove(e.open("beta"), store.Removal{ID: "i"})
 	for range 2 {
-		if r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}); r.Outcomes["i"] != store.Buried {
+		if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}); r.Outcomes["i"] != store.Deregistered {
 			e.Errorf("answered with %+v, want Buried", r)
 		}
 	}
@@ -98,7 +98,7 @@ func renewOverlays(e *env) {
 	p := ask("g", "i", "x")
 	p.Overlay = []byte(`{"o":1}`)
 	stamp := e.put(e.a, p)
-	lease := store.Lease{ID: "i", Stamp: stamp}
+	lease := store.Lease{ID: "i", RegisteredAt: stamp}
 	e.renew(e.a, "g", lease)
 	if r := e.renew(e.a, "g", lease); r.Overlays != nil {
 		e.Errorf("nothing changed, and the overlays are %q", r.Overlays)
@@ -114,12 +114,12 @@ func renewOverlays(e *env) {
 }
 
 func renewGroups(e *env) {
-	var all []store.GroupLeases
+	var all []store.ServiceLeases
 	for i := range 20 {
 		name := fmt.Sprint("g", i)
 		id := fmt.Sprint("i", i)
 		stamp := e.put(e.a, ask(name, id, "x"))
-		all = append(all, store.GroupLeases{Group: name, TTL: ttl, Leases: []store.Lease{{ID: id, Stamp: stamp + int64(i%2)}}})
+		all = append(all, store.ServiceLeases{Service: name, TTL: ttl, Leases: []store.Lease{{ID: id, RegisteredAt: stamp + int64(i%2)}}})
 	}
 	for i, r := range e.a.Renew(e.Context(), all) {
 		outcome, named := r.Outcomes[fmt.Sprint("i", i)]
@@ -135,7 +135,7 @@ func renewGroups(e *env) {
 func renewAgain(e *env) {
 	stamp := e.put(e.a, ask("g", "i", "x"))
 	for range 3 {
-		r := e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp}, store.Lease{ID: "lost", Stamp: 7})
+		r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}, store.Lease{ID: "lost", RegisteredAt: 7})
 		if len(r.Outcomes) != 1 || r.Outcomes["lost"] != store.Lost {
 			e.Errorf("answered with %+v", r)
 		}
@@ -147,21 +147,21 @@ func renewAfterPut(e *env) {
 	b := e.open("beta")
 	writes := map[string]func(){
 		"put":    func() { e.put(e.a, ask("g", "other", "y")) },
-		"remove": func() { e.remove(e.a, store.Removal{Group: "g", ID: "never", Own: true, Stamp: 1}) },
+		"remove": func() { e.remove(e.a, store.Removal{Service: "g", ID: "never", Own: true, RegisteredAt: 1}) },
 		"heal":   func() { e.try(e.a, heal(ask("g", "healed", "y"), 1)) },
 	}
 	ends := map[string]struct {
 		end  func(id string)
 		want store.Outcome
 	}{
-		"removed":    {func(id string) { e.remove(b, store.Removal{ID: id}) }, store.Buried},
+		"removed":    {func(id string) { e.remove(b, store.Removal{ID: id}) }, store.Deregistered},
 		"superseded": {func(id string) { e.put(b, ask("g", id, "b")) }, store.Superseded},
 		"expired":    {func(id string) { e.b.Expire("g", id) }, store.Lost},
 	}
 	for how, write := range writes {
 		for what, c := range ends {
 			id := what + how
-			lease := store.Lease{ID: id, Stamp: e.put(e.a, ask("g", id, "x"))}
+			lease := store.Lease{ID: id, RegisteredAt: e.put(e.a, ask("g", id, "x"))}
 			e.renew(e.a, "g", lease)
 			c.end(id)
 			write()
@@ -178,26 +178,26 @@ func renewAfterPut(e *env) {
 // renewMemo renews leases as they are again and again, and says so.
 func renewMemo(e *env) {
 	b := e.open("beta")
-	leases := func(ids ...string) store.GroupLeases {
-		g := store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo)}
+	leases := func(ids ...string) store.ServiceLeases {
+		g := store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue)}
 		for _, id := range ids {
-			g.Leases = append(g.Leases, store.Lease{ID: id, Stamp: e.put(e.a, ask("g", id, "x"))})
+			g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: e.put(e.a, ask("g", id, "x"))})
 		}
 		return g
 	}
-	renew := func(what string, g store.GroupLeases, want map[string]store.Outcome) {
+	renew := func(what string, g store.ServiceLeases, want map[string]store.Outcome) {
 		e.Helper()
 		for range 3 {
 			before := e.full("g")
-			r := e.a.Renew(e.Context(), []store.GroupLeases{g})[0]
+			r := e.a.Renew(e.Context(), []store.ServiceLeases{g})[0]
 			if r.Err != nil || !maps.Equal(r.Outcomes, want) {
 				e.Fatalf("%s: %+v, want %v", what, r, want)
 			}
 			after := e.full("g")
 			for _, rec := range before.Records {
-				own := slices.ContainsFunc(g.Leases, func(l store.Lease) bool { return l.ID == rec.ID && l.Stamp == rec.Stamp })
-				if now := find(after, rec.ID).Expires; own != (now > rec.Expires) {
-					e.Fatalf("%s: the expiry of %s, which is own: %v, went from %d to %d", what, rec.ID, own, rec.Expires, now)
+				own := slices.ContainsFunc(g.Leases, func(l store.Lease) bool { return l.ID == rec.ID && l.RegisteredAt == rec.RegisteredAt })
+				if now := find(after, rec.ID).ExpiresAt; own != (now > rec.ExpiresAt) {
+					e.Fatalf("%s: the expiry of %s, which is own: %v, went from %d to %d", what, rec.ID, own, rec.ExpiresAt, now)
 				}
 			}
 		}
@@ -206,33 +206,33 @@ func renewMemo(e *env) {
 	renew("all", all, nil)
 	e.put(b, ask("g", "another's", "x"))
 	renew("beside another's", all, nil)
-	some := store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo), Leases: all.Leases[1:]}
+	some := store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue), Leases: all.Leases[1:]}
 	renew("without one that is no longer wanted", some, nil)
 	e.put(b, ask("g", "b", "taken"))
 	renew("one superseded", some, map[string]store.Outcome{"b": store.Superseded})
 	e.remove(b, store.Removal{ID: "c"})
-	renew("and one buried", some, map[string]store.Outcome{"b": store.Superseded, "c": store.Buried})
-	some = store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo), Leases: all.Leases[3:]}
+	renew("and one buried", some, map[string]store.Outcome{"b": store.Superseded, "c": store.Deregistered})
+	some = store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue), Leases: all.Leases[3:]}
 	renew("the other two", some, nil)
 	e.b.Expire("g", "d")
 	renew("and one of them lost", some, map[string]store.Outcome{"d": store.Lost})
-	some = store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo), Leases: all.Leases[4:]}
+	some = store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue), Leases: all.Leases[4:]}
 	renew("the last", some, nil)
 	e.put(e.a, ask("g", "e", "x")) // the same again, which changes nothing but its lease
 	renew("the last, registered again", some, nil)
 }
 
 func renewOdd(e *env) {
-	g := store.GroupLeases{Group: "g", TTL: ttl, Memo: new(store.Memo)}
+	g := store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue)}
 	want := map[string]store.Outcome{"a\nb": store.Lost, "\x00": store.Lost, "": store.Lost, "\xff\xc3": store.Lost, "b": store.Lost}
 	for _, id := range []string{"a", " ", "a b", "名前", "%", "1", strings.Repeat("x", 300)} {
-		g.Leases = append(g.Leases, store.Lease{ID: id, Stamp: e.put(e.a, ask("g", id, "x"))})
+		g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: e.put(e.a, ask("g", id, "x"))})
 	}
 	for id := range want { // no user's, as they are refused
-		g.Leases = append(g.Leases, store.Lease{ID: id, Stamp: 1})
+		g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: 1})
 	}
 	for range 2 {
-		if r := e.a.Renew(e.Context(), []store.GroupLeases{g})[0]; r.Err != nil || !maps.Equal(r.Outcomes, want) {
+		if r := e.a.Renew(e.Context(), []store.ServiceLeases{g})[0]; r.Err != nil || !maps.Equal(r.Outcomes, want) {
 			e.Errorf("answered with %+v", r)
 		}
 	}

@@ -34,8 +34,8 @@ func (f *follower) fold(start store.Reading, upTo []store.Notice, rev string) st
 	s := state{}
 	s.apply(start)
 	for _, n := range upTo {
-		if n.Lost != "" {
-			f.e.Fatalf("messages were lost: %s", n.Lost)
+		if n.Resync != "" {
+			f.e.Fatalf("messages were lost: %s", n.Resync)
 		}
 		s.apply(n.Reading)
 		if s.rev == rev {
@@ -64,8 +64,8 @@ func watchChain(e *env) {
 		if n.Reading.Rev == first {
 			continue // on a Cluster the push of what came before may be late
 		}
-		if n.Reading.Kind != store.Delta || n.Prev != at || n.Reading.Rev == at {
-			e.Fatalf("notice %d goes from %q to %q, kind %d; the one before ended at %q", i, n.Prev, n.Reading.Rev, n.Reading.Kind, at)
+		if n.Reading.Kind != store.Delta || n.PreviousRev != at || n.Reading.Rev == at {
+			e.Fatalf("notice %d goes from %q to %q, kind %d; the one before ended at %q", i, n.PreviousRev, n.Reading.Rev, n.Reading.Kind, at)
 		}
 		at = n.Reading.Rev
 	}
@@ -78,18 +78,18 @@ func watchReasons(e *env) {
 	e.leave(e.a, "g", "left", left)
 	e.put(e.a, ask("h", "moved", "x"))
 	want := map[string]store.Tombstone{
-		"left":  {ID: "left", Reason: store.Left, Stamp: left},
-		"moved": {ID: "moved", Reason: store.Moved, Stamp: moved},
+		"left":  {ID: "left", Reason: store.ReasonDeregistered, RegisteredAt: left},
+		"moved": {ID: "moved", Reason: store.ReasonMoved, RegisteredAt: moved},
 	}
 	if e.h.Leases {
 		stamp := e.put(e.a, ask("g", "expired", "x"))
 		e.b.Expire("g", "expired")
 		e.put(e.a, ask("g", "other", "x")) // which prunes
-		want["expired"] = store.Tombstone{ID: "expired", Reason: store.Expired, Stamp: stamp}
+		want["expired"] = store.Tombstone{ID: "expired", Reason: store.ReasonExpired, RegisteredAt: stamp}
 	}
 	for _, n := range f.reached(e.full("g").Rev) {
-		for _, b := range n.Reading.Buried {
-			if w := want[b.ID]; b.Reason != w.Reason || b.Stamp < w.Stamp {
+		for _, b := range n.Reading.Tombstones {
+			if w := want[b.ID]; b.Reason != w.Reason || b.RegisteredAt < w.RegisteredAt {
 				e.Errorf("pushed %+v, want %+v", b, w)
 			}
 			delete(want, b.ID)
@@ -114,7 +114,7 @@ func watchQuiet(e *env) {
 	f := e.follow("g")
 	before := e.full("g").Rev
 	e.put(e.a, ask("g2", "j", "x"))
-	e.renew(e.a, "g", store.Lease{ID: "i", Stamp: stamp})
+	e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp})
 	e.put(e.a, ask("g", "i", "x"))
 	e.remove(e.a, store.Removal{ID: "never"})
 	e.put(e.a, ask("g", "last", "x"))
