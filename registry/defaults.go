@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/rollcall-sd/rollcall/internal/redisstore"
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 )
 
 const (
@@ -131,7 +131,7 @@ func (c RedisRegistryConfig) validateClient() error {
 			return badConfig(f.name, "must be unset when Client is set: the client has its own")
 		}
 	}
-	if err := redisstore.CheckClient(c.Client); err != nil {
+	if err := redisclient.CheckUsable(c.Client); err != nil {
 		return badConfig("Client", err.Error())
 	}
 	return nil
@@ -198,8 +198,8 @@ func (c RedisRegistryConfig) warnings() []string {
 }
 
 // clientConfig says how to reach the server, for a configuration without a Client.
-func (c RedisRegistryConfig) clientConfig() redisstore.ClientConfig {
-	return redisstore.ClientConfig{
+func (c RedisRegistryConfig) clientConfig() redisclient.Config {
+	return redisclient.Config{
 		Addr:             c.RedisAddr,
 		Addrs:            slices.Clone(c.Addrs),
 		MasterName:       c.MasterName,

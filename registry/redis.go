@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/redisstore"
 )
 
@@ -41,22 +42,22 @@ func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegis
 		cfg.Logger.Warn(w)
 	}
 	storeConfig := redisstore.Config{
-		Client: cfg.Client, Namespace: cfg.Namespace, Owner: newOwner(), Beat: cfg.HeartbeatInterval, Logger: cfg.Logger,
+		Client: cfg.Client, Namespace: cfg.Namespace, Owner: newOwner(), HeartbeatInterval: cfg.HeartbeatInterval, Logger: cfg.Logger,
 	}
 	if cfg.Client == nil {
-		client, err := redisstore.Dial(cfg.clientConfig())
+		client, err := redisclient.Dial(cfg.clientConfig())
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 		}
-		storeConfig.Client, storeConfig.Owned = client, client.Close
-		storeConfig.Follow = client.Follow()
+		storeConfig.Client, storeConfig.CloseClient = client, client.Close
+		storeConfig.RefreshPrimary = client.PrimaryRefresher()
 	}
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	s, err := redisstore.Open(opening, storeConfig)
 	if err != nil {
-		if storeConfig.Owned != nil {
-			_ = storeConfig.Owned()
+		if storeConfig.CloseClient != nil {
+			_ = storeConfig.CloseClient()
 		}
 		return nil, openFailed(ctx, cfg, err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -196,7 +197,7 @@ func (s *Store) exec(ctx context.Context, pipe redis.Pipeliner) error {
 	_, err := waitFor(ctx, s, func() ([]redis.Cmder, error) {
 		ctx, cancel := s.request()
 		defer cancel()
-		cmds := execute(ctx, pipe)
+		cmds := redisclient.Exec(ctx, pipe)
 		for _, c := range cmds {
 			if c.Err() != nil && c.Err() != redis.Nil && !foreign(c.Err()) {
 				s.lostNode(c.Err())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
@@ -13,7 +14,7 @@ import (
 // bucket of the ID index, fails only what needs it.
 func TestClusterForeignDataFailsOnlyWhatNeedsIt(t *testing.T) {
 	cluster := testredis.StartCluster(t, 3, 0)
-	s := openTest(t, ClientConfig{Addrs: cluster.Addrs()}, t.Name(), "alpha")
+	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, t.Name(), "alpha")
 	t.Cleanup(func() { closeTest(t, s) })
 	if r := s.Put(t.Context(), []store.Put{asked("bad", "moving", "x")})[0]; r.Err != nil {
 		t.Fatal(r.Err)

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/batch"
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -134,7 +135,7 @@ func (s *Store) execIndex(ctx context.Context, pipe redis.Pipeliner) error {
 	_, err := waitFor(ctx, s, func() (struct{}, error) {
 		ctx, cancel := context.WithTimeout(s.ctx, min(s.timeout, indexPatience))
 		defer cancel()
-		for _, c := range execute(ctx, pipe) {
+		for _, c := range redisclient.Exec(ctx, pipe) {
 			if err := c.Err(); err != nil && err != redis.Nil && !foreign(err) && !s.lostNode(err) {
 				return struct{}{}, err
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
@@ -18,7 +19,7 @@ type moveRig struct {
 func newMoveRig(t *testing.T) *moveRig {
 	t.Helper()
 	cluster := testredis.StartCluster(t, 3, 0)
-	cfg := ClientConfig{Addrs: cluster.Addrs()}
+	cfg := redisclient.Config{Addrs: cluster.Addrs()}
 	r := &moveRig{T: t, alpha: openTest(t, cfg, "moves", "alpha"), beta: openTest(t, cfg, "moves", "beta"),
 		operator: openTest(t, cfg, "moves", "gamma")}
 	t.Cleanup(func() {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
@@ -14,7 +15,7 @@ import (
 // registered and reregistered all the same, as their service's node answers.
 func TestClusterNodeWithoutAnswerHoldsUpNoOtherService(t *testing.T) {
 	cluster := testredis.StartCluster(t, 3, 0, testredis.WithArgs("--cluster-require-full-coverage", "no"))
-	s := openTest(t, ClientConfig{Addrs: cluster.Addrs()}, "mute", "alpha")
+	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, "mute", "alpha")
 	defer s.Close()
 	mute := cluster.NodeOf(s.keys.names)
 	group := ""

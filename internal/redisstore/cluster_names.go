@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -81,7 +82,7 @@ func (s *Store) liveServices(ctx context.Context, now int64, names []string) (fo
 	for i, name := range names {
 		counts[i] = pipe.ZCount(ctx, s.keys.base(name)+":z", strconv.FormatInt(now, 10), "(+inf")
 	}
-	execute(ctx, pipe)
+	redisclient.Exec(ctx, pipe)
 	var calls []*call
 	var asked []int
 	for i, name := range names {

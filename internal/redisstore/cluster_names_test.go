@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
@@ -12,7 +13,7 @@ import (
 // order in which the nodes may take them.
 func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
 	cluster := testredis.StartCluster(t, 3, 0)
-	cfg := ClientConfig{Addrs: cluster.Addrs()}
+	cfg := redisclient.Config{Addrs: cluster.Addrs()}
 	const group = "web"
 	// leaveTold and joinTold are the steps at the catalog, the others at the service.
 	for _, order := range [][]string{
@@ -94,7 +95,7 @@ func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
 // Nothing is known of a service whose keys were lost, whatever the catalog says.
 func TestClusterCatalogIsNoEvidenceAfterALoss(t *testing.T) {
 	cluster := testredis.StartCluster(t, 3, 0)
-	s := openTest(t, ClientConfig{Addrs: cluster.Addrs()}, "loss", "alpha")
+	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, "loss", "alpha")
 	defer s.Close()
 	if r := s.Put(t.Context(), []store.Put{asked("web", "i", "1")})[0]; r.Err != nil {
 		t.Fatal(r.Err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 )
 
 // run sends all calls in one round trip.
@@ -28,13 +30,5 @@ func (s *Store) lostNode(err error) bool {
 	if err == nil || errors.As(err, &said) || errors.Is(err, errReply) || s.ctx.Err() != nil {
 		return false
 	}
-	client := s.client
-	if own, ok := client.(*Client); ok {
-		client = own.UniversalClient
-	}
-	c, ok := client.(*redis.ClusterClient)
-	if ok {
-		c.ReloadState(s.ctx)
-	}
-	return ok
+	return redisclient.ReloadSlots(s.ctx, s.client)
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
@@ -33,7 +34,7 @@ func orders(a, b []string) [][]string {
 // Promise 5: the newest owner wins.
 func TestClusterSettlesTwoNamesInEveryOrder(t *testing.T) {
 	cluster := testredis.StartCluster(t, 3, 0)
-	cfg := ClientConfig{Addrs: cluster.Addrs()}
+	cfg := redisclient.Config{Addrs: cluster.Addrs()}
 	names := []string{"first", "second"}
 	for kind, owners := range map[string][2]string{"two owners": {"alpha", "beta"}, "one owner": {"alpha", "alpha"}} {
 		for _, steps := range [][2]string{{"hint,write,settle", "hint,write,settle"}, {"write,hint,settle", "hint,write,settle"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/store/storetest"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
@@ -15,22 +16,22 @@ import (
 
 func TestConformance(t *testing.T) {
 	server := testredis.Start(t)
-	runConformance(t, ClientConfig{Addr: server.Addr()}, true, server)
+	runConformance(t, redisclient.Config{Addr: server.Addr()}, true, server)
 }
 
 // On a Cluster the same holds, but that what spans several services is not one step.
 func TestConformanceOnCluster(t *testing.T) {
 	cluster := testredis.StartCluster(t, 3, 0)
-	runConformance(t, ClientConfig{Addrs: cluster.Addrs()}, false, cluster.Nodes...)
+	runConformance(t, redisclient.Config{Addrs: cluster.Addrs()}, false, cluster.Nodes...)
 }
 
-func runConformance(t *testing.T, cfg ClientConfig, atomic bool, servers ...*testredis.Server) {
+func runConformance(t *testing.T, cfg redisclient.Config, atomic bool, servers ...*testredis.Server) {
 	n := 0
 	storetest.Run(t, storetest.Harness{
 		New: func(t *testing.T) storetest.Backend {
 			n++
 			namespace := fmt.Sprint("conformance", n)
-			admin := dialTest(t, cfg)
+			admin := mustDial(t, cfg)
 			return storetest.Backend{
 				Open:   func(owner string) store.Store { return openTest(t, cfg, namespace, owner) },
 				Expire: func(group string, ids ...string) { expire(t, admin, newKeyspace(namespace), group, ids...) },
@@ -50,13 +51,13 @@ func runConformance(t *testing.T, cfg ClientConfig, atomic bool, servers ...*tes
 }
 
 // openTest opens a store with a client of its own, which the caller closes.
-func openTest(t *testing.T, cfg ClientConfig, namespace, owner string) *Store {
+func openTest(t *testing.T, cfg redisclient.Config, namespace, owner string) *Store {
 	t.Helper()
-	client, err := Dial(cfg)
+	client, err := redisclient.Dial(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), Config{Client: client, Owned: client.Close, Namespace: namespace, Owner: owner, Logger: slog.New(slog.DiscardHandler)})
+	s, err := Open(t.Context(), Config{Client: client, CloseClient: client.Close, Namespace: namespace, Owner: owner, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		_ = client.Close()
 		t.Fatal(err)

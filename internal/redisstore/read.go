@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -147,7 +148,7 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 	}
 	proof := s.sendWriteProof(ctx, pipe)
 	clock := pipe.Time(ctx)
-	execute(ctx, pipe)
+	redisclient.Exec(ctx, pipe)
 	now, err := clock.Result()
 	if refused := s.checkWriteProof(proof); refused != nil {
 		err = refused
@@ -158,7 +159,7 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 	for _, o := range checked {
 		rev, revErr := o.rev.Result()
 		switch {
-		case err != nil && ended(err) && ctx.Err() == nil:
+		case err != nil && redisclient.ConnectionLost(err) && ctx.Err() == nil:
 			o.cut = true
 			ask = append(ask, o) // the script tells as well, on a new connection
 		case err != nil:

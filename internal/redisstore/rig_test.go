@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
@@ -33,9 +34,19 @@ func newRig(t *testing.T, opts ...testredis.Option) *rig {
 	return r
 }
 
+func mustDial(t *testing.T, cfg redisclient.Config) *redisclient.Client {
+	t.Helper()
+	c, err := redisclient.Dial(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
 func (r *rig) open(owner string) *Store {
 	r.Helper()
-	s := openTest(r.T, ClientConfig{Addr: r.server.Addr()}, "test", owner)
+	s := openTest(r.T, redisclient.Config{Addr: r.server.Addr()}, "test", owner)
 	r.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			r.Errorf("Close: %v", err)

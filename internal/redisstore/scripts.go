@@ -5,14 +5,12 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
-	"errors"
-	"io"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 )
 
 //go:embed lua/*.lua
@@ -73,8 +71,8 @@ func run(ctx context.Context, client redis.UniversalClient, calls []*call) {
 	})
 	var again []*call
 	for _, c := range calls {
-		c.again = c.err != nil && ended(c.err)
-		if c.err != nil && (redis.HasErrorPrefix(c.err, "NOSCRIPT") || ended(c.err) && ctx.Err() == nil) {
+		c.again = c.err != nil && redisclient.ConnectionLost(c.err)
+		if c.err != nil && (redis.HasErrorPrefix(c.err, "NOSCRIPT") || redisclient.ConnectionLost(c.err) && ctx.Err() == nil) {
 			again = append(again, c)
 		}
 	}
@@ -83,18 +81,6 @@ func run(ctx context.Context, client redis.UniversalClient, calls []*call) {
 			return p.Eval(ctx, c.script.text, c.keys, c.args...)
 		})
 	}
-}
-
-// ended reports whether the connection ended under a request. It is worth
-// another try at once, on a new connection: calls take effect once, however
-// often they are sent.
-func ended(err error) bool {
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // evaler is what a client and a pipeline have in common.
@@ -113,23 +99,10 @@ func send(ctx context.Context, client redis.UniversalClient, calls []*call, add 
 	for i, c := range calls {
 		cmds[i] = add(pipe, c)
 	}
-	execute(ctx, pipe)
+	redisclient.Exec(ctx, pipe)
 	for i, c := range calls {
 		c.take(cmds[i])
 	}
-}
-
-// execute runs a pipeline, after which each command carries its own error.
-// go-redis leaves all of them without one when it got no connection in passing.
-func execute(ctx context.Context, pipe redis.Pipeliner) []redis.Cmder {
-	cmds, err := pipe.Exec(ctx)
-	if err == nil || slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil }) {
-		return cmds
-	}
-	for _, c := range cmds {
-		c.SetErr(err)
-	}
-	return cmds
 }
 
 func (c *call) take(cmd *redis.Cmd) {

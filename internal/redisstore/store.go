@@ -15,6 +15,7 @@ import (
 
 	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/batch"
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -31,13 +32,13 @@ var errReply = errors.New("unexpected reply to a script; is another program usin
 
 // Config configures a Store.
 type Config struct {
-	Client    redis.UniversalClient
-	Owned     func() error          // closes Client; nil when it is not ours to close
-	Follow    func(context.Context) // run with every beat, to stay with the primary; may be nil
-	Namespace string
-	Owner     string        // this registry's own id: letters and digits
-	Beat      time.Duration // how often the registry beats
-	Logger    *slog.Logger
+	Client            redis.UniversalClient
+	CloseClient       func() error          // closes Client; nil when it is not ours to close
+	RefreshPrimary    func(context.Context) // run with every beat, to stay with the primary; may be nil
+	Namespace         string
+	Owner             string        // this registry's own id: letters and digits
+	HeartbeatInterval time.Duration // how often the registry beats
+	Logger            *slog.Logger
 }
 
 // Store is a store.Store on Redis.
@@ -77,14 +78,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, client: cfg.Client, keys: newKeyspace(cfg.Namespace), revs: make(map[string]string)}
 	var whole time.Duration
 	if c, ok := cfg.Client.(*redis.Client); ok {
-		s.client = impatient(c)
+		s.client = redisclient.ContextBound(c, requestTimeout)
 		whole = c.Options().ReadTimeout
 	}
-	s.cluster = IsCluster(cfg.Client)
+	s.cluster = redisclient.IsCluster(cfg.Client)
 	s.clock.perGroup = s.cluster
 	s.timeout = requestTimeout
-	if cfg.Beat > 0 {
-		s.timeout = min(s.timeout, max(cfg.Beat, 50*time.Millisecond))
+	if cfg.HeartbeatInterval > 0 {
+		s.timeout = min(s.timeout, max(cfg.HeartbeatInterval, 50*time.Millisecond))
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.reads = batch.New((&readLine{store: s}).send)
@@ -95,24 +96,24 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.cancel()
 		return nil, err
 	}
-	if cfg.Follow != nil && cfg.Beat > 0 {
+	if cfg.RefreshPrimary != nil && cfg.HeartbeatInterval > 0 {
 		s.loops.Add(1)
-		go s.follow()
+		go s.refreshPrimaryLoop()
 	}
 	return s, nil
 }
 
 // follow compares once per beat the connected server with what the Sentinels, or
 // the server's name, say.
-func (s *Store) follow() {
+func (s *Store) refreshPrimaryLoop() {
 	defer s.loops.Done()
-	t := time.NewTicker(s.cfg.Beat)
+	t := time.NewTicker(s.cfg.HeartbeatInterval)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
 			ctx, cancel := s.request()
-			s.cfg.Follow(ctx)
+			s.cfg.RefreshPrimary(ctx)
 			cancel()
 		case <-s.ctx.Done():
 			return
@@ -136,7 +137,7 @@ func (s *Store) probe(ctx context.Context) error {
 		if !s.cluster {
 			identity = pipe.Info(ctx, "server")
 		}
-		execute(ctx, pipe)
+		redisclient.Exec(ctx, pipe)
 		c.take(probe)
 		if memory = info.Val(); identity != nil {
 			server = identity.Val()
@@ -161,13 +162,13 @@ func (s *Store) probe(ctx context.Context) error {
 	if s.noteProof(refused); refused != nil {
 		// A process that only reads can do without, but what a client of the
 		// caller's reaches must not be a replica.
-		if s.cfg.Owned == nil && redis.HasErrorPrefix(refused, "READONLY") {
+		if s.cfg.CloseClient == nil && redis.HasErrorPrefix(refused, "READONLY") {
 			return unavailable(refused)
 		}
 		s.cfg.Logger.Warn("Redis refuses writes; opened to read", "error", refused)
 	}
-	if own, ok := s.client.(*Client); ok && own.identity != nil {
-		own.identity.learn(server)
+	if own, ok := s.client.(*redisclient.Client); ok {
+		own.NoteServer(server)
 		own.OnNewConnection(s.suspectMove)
 	}
 	warnOfPolicy(s.cfg.Logger, memory)
@@ -291,8 +292,8 @@ func (s *Store) Close() error {
 	s.closeIndex()
 	s.cancel()
 	var err error
-	if s.cfg.Owned != nil {
-		err = s.cfg.Owned()
+	if s.cfg.CloseClient != nil {
+		err = s.cfg.CloseClient()
 	}
 	done := make(chan struct{})
 	go func() {

@@ -174,7 +174,7 @@ func (s *subscription) listen(ctx context.Context, conn *redis.PubSub) (heard bo
 	defer stop()
 	asked := false
 	for ctx.Err() == nil {
-		msg, err := conn.ReceiveTimeout(ctx, max(pingLeast, s.store.cfg.Beat))
+		msg, err := conn.ReceiveTimeout(ctx, max(pingLeast, s.store.cfg.HeartbeatInterval))
 		var timeout net.Error
 		switch {
 		case err == nil:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -49,14 +50,14 @@ func (s *Store) sendWhole(ctx context.Context, ops []*readOp) []*readOp {
 		return left
 	}
 	proof := s.sendWriteProof(ctx, pipe)
-	execute(ctx, pipe)
+	redisclient.Exec(ctx, pipe)
 	now, err := clock.Result()
 	if refused := s.checkWriteProof(proof); refused != nil {
 		err = refused
 	}
 	if err != nil {
 		for _, w := range reads {
-			if ended(err) && ctx.Err() == nil {
+			if redisclient.ConnectionLost(err) && ctx.Err() == nil {
 				w.op.cut = true
 				left = append(left, w.op) // the script tells as well, on a new connection
 				continue

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
@@ -33,7 +34,7 @@ func (s *Store) sendWriteProof(ctx context.Context, pipe redis.Pipeliner) *redis
 	w := &s.writable
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.cluster || s.cfg.Beat <= 0 || w.denied || time.Since(w.accepted) < s.cfg.Beat {
+	if s.cluster || s.cfg.HeartbeatInterval <= 0 || w.denied || time.Since(w.accepted) < s.cfg.HeartbeatInterval {
 		return nil
 	}
 	// Two batches may both ask while the first answer is under way: that does no harm.
@@ -76,11 +77,11 @@ func (s *Store) noteWrite(err error) {
 	case redis.HasErrorPrefix(err, "READONLY"):
 		w.accepted = time.Time{}
 		// A name that still leads to the replica is not looked up with each retry.
-		if time.Since(w.refused) < s.cfg.Beat {
+		if time.Since(w.refused) < s.cfg.HeartbeatInterval {
 			return
 		}
 		w.refused = time.Now()
-		if own, ok := s.client.(*Client); ok {
+		if own, ok := s.client.(*redisclient.Client); ok {
 			s.inBackground(own.Redial)
 		}
 	}
@@ -157,14 +158,14 @@ func (s *Store) noteProof(err error) {
 // found to have ended or could not be renewed, and the instance may live on that
 // other server.
 func (s *Store) suspectMove() {
-	own, ok := s.client.(*Client)
-	if !ok || s.cfg.Beat <= 0 {
+	own, ok := s.client.(*redisclient.Client)
+	if !ok || s.cfg.HeartbeatInterval <= 0 {
 		return
 	}
 	w := &s.writable
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if time.Since(w.checked) < s.cfg.Beat {
+	if time.Since(w.checked) < s.cfg.HeartbeatInterval {
 		return
 	}
 	w.checked = time.Now()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
@@ -13,7 +14,7 @@ func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
 	r := newRig(t, testredis.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
 		"+hget +hmget +hgetall +zscore +zrange +zrangebyscore +zrevrangebyscore +time +subscribe +unsubscribe +ping"))
 	r.put(r.store, asked("g", "i", "1"))
-	reader := openTest(t, ClientConfig{Addr: r.server.Addr(), Username: "app", Password: "secret"}, "test", "beta")
+	reader := openTest(t, redisclient.Config{Addr: r.server.Addr(), Username: "app", Password: "secret"}, "test", "beta")
 	t.Cleanup(func() { _ = reader.Close() })
 	for what, call := range map[string]func() error{
 		"Remove": func() error {

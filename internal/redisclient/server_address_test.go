@@ -1,4 +1,4 @@
-package redisstore
+package redisclient
 
 import (
 	"context"
@@ -21,7 +21,7 @@ func TestCheckAddressFollowsTheName(t *testing.T) {
 		defer l.Close()
 		servers[ip] = l
 	}
-	client, err := Dial(ClientConfig{Addr: "redis.example:6379"})
+	client, err := Dial(Config{Addr: "redis.example:6379"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,27 +75,27 @@ func TestCheckAddressFollowsTheName(t *testing.T) {
 func TestManyMovesInAMinuteAreNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s serverIdentity
-		told := func(id string) bool { return s.learn("# Server\r\nrun_id:" + id + "\r\ntcp_port:1\r\n") }
-		if told("a") {
+		note := func(id string) bool { return s.noteServer("# Server\r\nrun_id:" + id + "\r\ntcp_port:1\r\n") }
+		if note("a") {
 			t.Error("the first answer is a move")
 		}
 		closed := 0
 		for range 20 {
 			for _, id := range []string{"b", "a"} {
-				if told(id) {
+				if note(id) {
 					closed++
 				}
 			}
 			time.Sleep(time.Second)
 		}
-		if closed != maxMoves-1 {
-			t.Errorf("of 40 different answers within 20 s %d counted as moves, want %d", closed, maxMoves-1)
+		if closed != maxChangesPerMinute-1 {
+			t.Errorf("of 40 different answers within 20 s %d counted as moves, want %d", closed, maxChangesPerMinute-1)
 		}
 		time.Sleep(2 * time.Minute)
-		if !told("c") {
+		if !note("c") {
 			t.Error("a move after two minutes is none")
 		}
-		if told("c") || s.learn("nothing") {
+		if note("c") || s.noteServer("nothing") {
 			t.Error("the same server, or an answer without a run ID, is a move")
 		}
 	})

@@ -1,4 +1,4 @@
-package redisstore
+package redisclient
 
 import (
 	"net"
@@ -10,7 +10,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/stall"
 )
 
-// freeAddr returns an address on which nobody listens.
+// freeAddr returns an address on which no server listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -21,8 +21,8 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// startMute listens and accepts, and never answers.
-func startMute(t *testing.T) (addr string) {
+// startSilentServer starts a server that accepts connections and never answers.
+func startSilentServer(t *testing.T) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,7 +51,7 @@ func acceptAll(l net.Listener, accepted chan<- []net.Conn) {
 	}
 }
 
-func dialTest(t *testing.T, cfg ClientConfig) *Client {
+func mustDial(t *testing.T, cfg Config) *Client {
 	t.Helper()
 	c, err := Dial(cfg)
 	if err != nil {
@@ -61,9 +61,9 @@ func dialTest(t *testing.T, cfg ClientConfig) *Client {
 	return c
 }
 
-// inTime fails the test when now is later after a moment than d and the
-// machine's stall since then.
-func inTime(t *testing.T, since time.Time, d time.Duration, what string) {
+// requireWithin fails the test when more time than d, plus the machine's stall,
+// passed since then.
+func requireWithin(t *testing.T, since time.Time, d time.Duration, what string) {
 	t.Helper()
 	if took, stalled := time.Since(since), stall.Since(t, since); took > d+stalled {
 		t.Errorf("%s took %v, want at most %v and the stall of %v", what, took, d, stalled)
@@ -76,7 +76,7 @@ func verifyNoLeaks(t *testing.T, before goleak.Option) {
 	t.Helper()
 	const internal = "github.com/rollcall-sd/rollcall/internal/"
 	goleak.VerifyNone(t, before,
-		goleak.IgnoreAnyFunction(internal+"redisstore.acceptAll"),
+		goleak.IgnoreAnyFunction(internal+"redisclient.acceptAll"),
 		goleak.IgnoreAnyFunction(internal+"testredis.startProcess.func1"),
 		goleak.IgnoreAnyFunction(internal+"stall.(*meter).sample"))
 }

@@ -1,4 +1,4 @@
-package redisstore
+package redisclient
 
 import (
 	"context"
@@ -15,14 +15,14 @@ func TestEachCommandOfAFailedPipelineCarriesItsError(t *testing.T) {
 	client := redis.NewClient(&redis.Options{
 		Protocol: 2, MaxRetries: -1, DialerRetries: 1, DB: 1, DisableIdentity: true, MaintNotificationsConfig: noMaintNotifications(),
 		Dialer: func(context.Context, string, string) (net.Conn, error) {
-			return newDeadConn("nowhere:1", io.EOF), nil
+			return newFailedConn("nowhere:1", io.EOF), nil
 		},
 	})
 	defer client.Close()
 	pipe := client.Pipeline()
 	pipe.HGet(context.Background(), "key", "field")
 	pipe.Time(context.Background())
-	for _, cmd := range execute(context.Background(), pipe) {
+	for _, cmd := range Exec(context.Background(), pipe) {
 		if cmd.Err() == nil {
 			t.Errorf("%s carries no error", cmd.Name())
 		}

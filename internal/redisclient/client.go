@@ -1,4 +1,18 @@
-package redisstore
+// Package redisclient makes go-redis clients on connections of this library's own:
+// to a single server, to the primary that Sentinels name, and to a Cluster. It
+// knows nothing of what is stored.
+//
+//	client.go          configuration and life of a client
+//	dialer.go          makes, counts and closes connections
+//	conn.go            deadlines that progress extends
+//	failed_conn.go     a failed dial, in the form that go-redis needs
+//	sentinel.go        asks Sentinels for the primary, follows a failover
+//	server_address.go  notices that an address leads to another server
+//	check.go           clients that a caller made
+//	pipeline.go        errors of pipelines and lost connections
+//
+// Retries are up to the caller. Only the Sentinels are asked again by this package.
+package redisclient
 
 import (
 	"context"
@@ -13,8 +27,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// ClientConfig says how to reach Redis.
-type ClientConfig struct {
+// Config says how to reach Redis.
+type Config struct {
 	// Addr is a standalone server, host:port. It is ignored when Addrs is set.
 	Addr string
 	// Addrs are nodes of a Redis Cluster or, with MasterName, Sentinels.
@@ -29,16 +43,13 @@ type ClientConfig struct {
 	DB int
 	// TLS, when set, is used for every connection, those to Sentinels included.
 	TLS *tls.Config
-	// OpTimeout bounds a single write and a single wait for a reply, on top of
-	// the context of the call. Default: DefaultOpTimeout.
-	OpTimeout time.Duration
-	// Name, when set, names the connections in CLIENT LIST; the user then needs
-	// the right to CLIENT SETNAME.
-	Name string
+	// opTimeout stands in for the default in tests.
+	opTimeout time.Duration
 }
 
-// DefaultOpTimeout stands in for an unset ClientConfig.OpTimeout.
-const DefaultOpTimeout = time.Second
+// opTimeout bounds a single write and a single wait for a reply, on top of the
+// context of the call.
+const opTimeout = time.Second
 
 const (
 	dialTimeout = time.Second // to one server, handshakes included
@@ -50,9 +61,10 @@ const (
 // redirections.
 //
 // The go-redis logger belongs to the application and is left alone. A Client
-// stays off it: no dial fails in go-redis' eyes (see dial.go), RESP2 has no push
-// messages, and Sentinels are asked by this package. What go-redis still logs
-// are replies that nobody waited for any more, and a full channel of PubSub.Channel.
+// writes nothing to it: no dial fails as go-redis sees it (see failed_conn.go),
+// RESP2 has no push messages, and this package asks the Sentinels. What go-redis
+// still logs are replies whose caller stopped waiting, and a full channel of
+// PubSub.Channel.
 type Client struct {
 	redis.UniversalClient // *redis.Client, or *redis.ClusterClient on a Cluster
 
@@ -66,20 +78,20 @@ type Client struct {
 
 // Dial makes a client. It connects when first used, so it fails only on a
 // configuration without an address. The caller closes the client.
-func Dial(cfg ClientConfig) (*Client, error) {
+func Dial(cfg Config) (*Client, error) {
 	if cfg.Addr == "" && len(cfg.Addrs) == 0 {
 		return nil, errors.New("no address of Redis given")
 	}
 	if cfg.MasterName != "" && len(cfg.Addrs) == 0 {
 		return nil, errors.New("no address of a Sentinel given")
 	}
-	if cfg.OpTimeout <= 0 {
-		cfg.OpTimeout = DefaultOpTimeout
+	if cfg.opTimeout <= 0 {
+		cfg.opTimeout = opTimeout
 	}
 	c := &Client{dialer: newDialer(cfg.TLS)}
 	switch {
 	case cfg.MasterName != "":
-		c.sentinels = followSentinels(cfg, c.dialer)
+		c.sentinels = startSentinels(cfg, c.dialer)
 		options := nodeOptions(cfg, c.sentinels.dialPrimary)
 		options.DialTimeout = 2 * dialTimeout // to a Sentinel, then to the primary
 		c.UniversalClient = redis.NewClient(options)
@@ -96,7 +108,7 @@ func Dial(cfg ClientConfig) (*Client, error) {
 			}
 		}
 	}
-	c.close = sync.OnceValue(c.shut)
+	c.close = sync.OnceValue(c.closeAll)
 	return c, nil
 }
 
@@ -115,7 +127,7 @@ func (c *Client) CheckPrimary(ctx context.Context) (moved bool, err error) {
 // may take 0.2 s more to end a reload of the Cluster's slots.)
 func (c *Client) Close() error { return c.close() }
 
-func (c *Client) shut() error {
+func (c *Client) closeAll() error {
 	if c.sentinels != nil {
 		c.sentinels.stop()
 		defer c.sentinels.wait()
@@ -124,7 +136,7 @@ func (c *Client) shut() error {
 	return c.UniversalClient.Close()
 }
 
-func nodeOptions(cfg ClientConfig, dial dialFunc) *redis.Options {
+func nodeOptions(cfg Config, dial dialFunc) *redis.Options {
 	addr := cfg.Addr
 	if cfg.MasterName != "" {
 		addr = cfg.MasterName
@@ -135,13 +147,12 @@ func nodeOptions(cfg ClientConfig, dial dialFunc) *redis.Options {
 		Username:                 cfg.Username,
 		Password:                 cfg.Password,
 		DB:                       cfg.DB,
-		ClientName:               cfg.Name,
 		Protocol:                 2, // the same replies on every server; no push messages between them
 		MaxRetries:               -1,
 		DialTimeout:              dialTimeout,
 		DialerRetries:            1,
-		ReadTimeout:              cfg.OpTimeout,
-		WriteTimeout:             cfg.OpTimeout,
+		ReadTimeout:              cfg.opTimeout,
+		WriteTimeout:             cfg.opTimeout,
 		ContextTimeoutEnabled:    true,
 		PoolSize:                 poolSize,
 		DisableIdentity:          true, // or users need the right to CLIENT SETINFO
@@ -149,19 +160,18 @@ func nodeOptions(cfg ClientConfig, dial dialFunc) *redis.Options {
 	}
 }
 
-func clusterOptions(cfg ClientConfig, dial dialFunc) *redis.ClusterOptions {
+func clusterOptions(cfg Config, dial dialFunc) *redis.ClusterOptions {
 	return &redis.ClusterOptions{
 		Addrs:                    cfg.Addrs,
 		Dialer:                   dial,
 		Username:                 cfg.Username,
 		Password:                 cfg.Password,
-		ClientName:               cfg.Name,
 		Protocol:                 2,
 		MaxRetries:               -1,
 		DialTimeout:              dialTimeout,
 		DialerRetries:            1,
-		ReadTimeout:              cfg.OpTimeout,
-		WriteTimeout:             cfg.OpTimeout,
+		ReadTimeout:              cfg.opTimeout,
+		WriteTimeout:             cfg.opTimeout,
 		ContextTimeoutEnabled:    true,
 		PoolSize:                 poolSize,
 		DisableIdentity:          true,

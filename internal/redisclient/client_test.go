@@ -1,4 +1,4 @@
-package redisstore
+package redisclient
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 )
 
 func TestDialNeedsAnAddress(t *testing.T) {
-	for _, cfg := range []ClientConfig{{}, {Addr: "a:1", MasterName: "m"}} {
+	for _, cfg := range []Config{{}, {Addr: "a:1", MasterName: "m"}} {
 		if c, err := Dial(cfg); err == nil {
 			_ = c.Close()
 			t.Errorf("%+v was accepted", cfg)
@@ -31,13 +31,13 @@ func TestDialNeedsAnAddress(t *testing.T) {
 
 func TestClientWithUserAndDatabase(t *testing.T) {
 	s := testredis.Start(t, testredis.WithACLFile("user app on >hunter2 ~* +set +select +ping +client|setname\n"))
-	cfg := ClientConfig{Addr: s.Addr(), Username: "app", Password: "hunter2", DB: 3, Name: "rollcall"}
-	c := dialTest(t, cfg)
+	cfg := Config{Addr: s.Addr(), Username: "app", Password: "hunter2", DB: 3}
+	c := mustDial(t, cfg)
 	if err := c.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Password = "hunter3"
-	err := dialTest(t, cfg).Ping(t.Context()).Err()
+	err := mustDial(t, cfg).Ping(t.Context()).Err()
 	if err == nil || !strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "hunter") {
 		t.Errorf("got %v, want WRONGPASS and no password", err)
 	}
@@ -47,7 +47,7 @@ func TestClientWhileServerIsDown(t *testing.T) {
 	s := testredis.Start(t)
 	s.Kill()
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
-	c, err := Dial(ClientConfig{Addr: s.Addr()})
+	c, err := Dial(Config{Addr: s.Addr()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestClientWhileServerIsDown(t *testing.T) {
 func TestClientOfMuteServer(t *testing.T) {
 	stall.Measure(t)
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
-	c, err := Dial(ClientConfig{Addr: startMute(t)})
+	c, err := Dial(Config{Addr: startSilentServer(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestClientOfMuteServer(t *testing.T) {
 	if err := c.Ping(ctx).Err(); err == nil {
 		t.Error("a mute server answered")
 	}
-	inTime(t, began, DefaultOpTimeout/2, "a call with a deadline of 50ms")
+	requireWithin(t, began, opTimeout/2, "a call with a deadline of 50ms")
 
 	answered := make(chan error)
 	go func() { answered <- c.Ping(context.WithoutCancel(ctx)).Err() }()
@@ -107,13 +107,13 @@ func TestClientOfMuteServer(t *testing.T) {
 	if err := <-answered; err == nil {
 		t.Error("Close ended a call well")
 	}
-	inTime(t, began, DefaultOpTimeout/2, "Close of a client with a call")
+	requireWithin(t, began, opTimeout/2, "Close of a client with a call")
 }
 
 // The application's go-redis logger writes to stderr unless told otherwise. It
 // is global, so what a Client puts there is watched from outside.
 func TestClientIsQuiet(t *testing.T) {
-	const child = "REDISSTORE_QUIET_CHILD"
+	const child = "REDISCLIENT_QUIET_CHILD"
 	if os.Getenv(child) == "" {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestClientIsQuiet$")
 		cmd.Env = append(os.Environ(), child+"=1")
@@ -130,15 +130,15 @@ func TestClientIsQuiet(t *testing.T) {
 	}
 	down := freeAddr(t)
 	group := testredis.StartSentinels(t)
-	for _, cfg := range []ClientConfig{
+	for _, cfg := range []Config{
 		{Addr: down},
-		{Addr: startMute(t), OpTimeout: 50 * time.Millisecond},
+		{Addr: startSilentServer(t), opTimeout: 50 * time.Millisecond},
 		{Addrs: []string{down}},
 		{Addrs: []string{down}, MasterName: group.MasterName()},
 		{Addrs: append([]string{down}, group.SentinelAddrs()...), MasterName: group.MasterName()},
 		{Addrs: group.SentinelAddrs(), MasterName: "other"},
 	} {
-		c := dialTest(t, cfg)
+		c := mustDial(t, cfg)
 		sub := c.Subscribe(t.Context(), "x")
 		for range 2 * poolSize {
 			_ = c.Ping(t.Context()).Err()
@@ -148,9 +148,9 @@ func TestClientIsQuiet(t *testing.T) {
 	}
 }
 
-func TestCheckClient(t *testing.T) {
-	own := dialTest(t, ClientConfig{Addr: "localhost:1"})
-	cluster := dialTest(t, ClientConfig{Addrs: []string{"localhost:1"}})
+func TestCheckUsable(t *testing.T) {
+	own := mustDial(t, Config{Addr: "localhost:1"})
+	cluster := mustDial(t, Config{Addrs: []string{"localhost:1"}})
 	plain := redis.NewClient(&redis.Options{})
 	failover := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "m", SentinelAddrs: []string{"localhost:1"}})
 	ring := redis.NewRing(&redis.RingOptions{})
@@ -177,7 +177,7 @@ func TestCheckClient(t *testing.T) {
 		{"nil cluster", (*redis.ClusterClient)(nil), false},
 		{"nil own", (*Client)(nil), false},
 	} {
-		if err := CheckClient(c.client); (err == nil) != c.ok {
+		if err := CheckUsable(c.client); (err == nil) != c.ok {
 			t.Errorf("%s: got %v", c.name, err)
 		}
 	}
@@ -192,13 +192,13 @@ func TestDialErrorIsANetError(t *testing.T) {
 		cause   error
 		timeout bool
 	}{
-		{"refused", &net.OpError{Op: "dial", Net: "tcp", Addr: deadAddr("a:1"), Err: syscall.ECONNREFUSED}, false},
+		{"refused", &net.OpError{Op: "dial", Net: "tcp", Addr: failedAddr("a:1"), Err: syscall.ECONNREFUSED}, false},
 		{"deadline", context.DeadlineExceeded, true},
 		{"socket deadline", &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, true},
 		{"cancelled", context.Canceled, false},
 		{"other", io.EOF, false},
 	} {
-		conn := newDeadConn("a:1", c.cause)
+		conn := newFailedConn("a:1", c.cause)
 		_, err := conn.Write(nil)
 		var op *net.OpError
 		if !errors.As(errors.Unwrap(err), &op) || !strings.Contains(err.Error(), "a:1") {

@@ -1,22 +1,24 @@
-package redisstore
+package redisclient
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// CheckClient reports why a client that a caller handed in cannot carry a
+// CheckUsable reports why a client that a caller handed in cannot carry a
 // registry: scripts need one primary for each key. A failover client with
-// ReplicaOnly cannot be told apart here; its first write fails with READONLY.
-func CheckClient(c redis.UniversalClient) error {
+// ReplicaOnly cannot be recognised here: its first write fails with READONLY.
+func CheckUsable(c redis.UniversalClient) error {
 	switch c := c.(type) {
 	case *Client:
 		if c == nil {
 			return errors.New("it is a nil *Client")
 		}
-		return CheckClient(c.UniversalClient)
+		return CheckUsable(c.UniversalClient)
 	case *redis.Client:
 		if c == nil {
 			return errors.New("it is a nil *redis.Client")
@@ -47,14 +49,28 @@ func IsCluster(c redis.UniversalClient) bool {
 	return ok
 }
 
-// impatient returns a client on the same connections, for all but subscriptions,
-// that waits on contexts, not only on its sockets, and does not try again by
-// itself: callers and heartbeats do. A Cluster client cannot be had so.
-func impatient(c *redis.Client) *redis.Client {
-	theirs := c.Options()
-	own := c.WithTimeout(max(theirs.ReadTimeout, requestTimeout))
-	if o := own.Options(); o != theirs {
+// ContextBound returns a client on the same connections, for all but subscriptions,
+// that waits on contexts, not only on its sockets, and does not retry by itself:
+// callers and heartbeats do. Its read timeout is at least minTimeout. There is no
+// such view of a Cluster client.
+func ContextBound(c *redis.Client, minTimeout time.Duration) *redis.Client {
+	original := c.Options()
+	bound := c.WithTimeout(max(original.ReadTimeout, minTimeout))
+	if o := bound.Options(); o != original {
 		o.ContextTimeoutEnabled, o.MaxRetries = true, 0
 	}
-	return own
+	return bound
+}
+
+// ReloadSlots has a Cluster client read the Cluster's slots again. It reports
+// whether the client is one.
+func ReloadSlots(ctx context.Context, c redis.UniversalClient) bool {
+	if own, ok := c.(*Client); ok {
+		c = own.UniversalClient
+	}
+	cluster, ok := c.(*redis.ClusterClient)
+	if ok {
+		cluster.ReloadState(ctx)
+	}
+	return ok
 }

@@ -1,4 +1,4 @@
-package redisstore
+package redisclient
 
 import (
 	"context"
@@ -28,8 +28,8 @@ func failOver(t *testing.T, group *testredis.Sentinels) (now *testredis.Server) 
 func TestSentinelFailover(t *testing.T) {
 	group := testredis.StartSentinels(t)
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
-	c, err := Dial(ClientConfig{
-		Addrs:      []string{freeAddr(t), startMute(t), group.SentinelAddrs()[0]},
+	c, err := Dial(Config{
+		Addrs:      []string{freeAddr(t), startSilentServer(t), group.SentinelAddrs()[0]},
 		MasterName: group.MasterName(),
 	})
 	if err != nil {
@@ -40,7 +40,7 @@ func TestSentinelFailover(t *testing.T) {
 	if err := c.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	inTime(t, began, dialTimeout, "a call past a Sentinel that is down and one that is mute")
+	requireWithin(t, began, dialTimeout, "a call past a Sentinel that is down and one that is mute")
 	if moved, err := c.CheckPrimary(t.Context()); moved || err != nil {
 		t.Errorf("CheckPrimary = %v, %v", moved, err)
 	}
@@ -63,7 +63,7 @@ func TestSentinelFailover(t *testing.T) {
 // An idle subscription leaves the old primary by the Sentinels' word alone.
 func TestSentinelFailoverMovesSubscription(t *testing.T) {
 	group := testredis.StartSentinels(t)
-	c := dialTest(t, ClientConfig{Addrs: group.SentinelAddrs(), MasterName: group.MasterName()})
+	c := mustDial(t, Config{Addrs: group.SentinelAddrs(), MasterName: group.MasterName()})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	sub := c.Subscribe(ctx, "news")
@@ -91,15 +91,15 @@ func TestSentinelFailoverMovesSubscription(t *testing.T) {
 
 func TestSentinelsNotConfiguredAreFound(t *testing.T) {
 	group := testredis.StartSentinels(t)
-	c := dialTest(t, ClientConfig{Addrs: group.SentinelAddrs()[:1], MasterName: group.MasterName()})
+	c := mustDial(t, Config{Addrs: group.SentinelAddrs()[:1], MasterName: group.MasterName()})
 	// The first tells of the others.
-	for learned := time.After(10 * time.Second); len(c.sentinels.order()) < 3; {
+	for learned := time.After(10 * time.Second); len(c.sentinels.inOrder()) < 3; {
 		if err := c.Ping(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		select {
 		case <-learned:
-			t.Fatalf("knows only %q", c.sentinels.order())
+			t.Fatalf("knows only %q", c.sentinels.inOrder())
 		default:
 		}
 	}
@@ -122,19 +122,19 @@ func TestSentinelErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		cfg  ClientConfig
+		cfg  Config
 		want string
 	}{
-		{ClientConfig{Addrs: all[:1], SentinelPassword: "hunter2", MasterName: "other"}, `does not know a primary named "other"`},
-		{ClientConfig{Addrs: []string{all[0], down}, SentinelPassword: "hunter3", MasterName: name}, "WRONGPASS"},
-		{ClientConfig{Addrs: []string{down}, MasterName: name}, "connection refused"},
+		{Config{Addrs: all[:1], SentinelPassword: "hunter2", MasterName: "other"}, `does not know a primary named "other"`},
+		{Config{Addrs: []string{all[0], down}, SentinelPassword: "hunter3", MasterName: name}, "WRONGPASS"},
+		{Config{Addrs: []string{down}, MasterName: name}, "connection refused"},
 	} {
-		err := dialTest(t, c.cfg).Ping(t.Context()).Err()
+		err := mustDial(t, c.cfg).Ping(t.Context()).Err()
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("got %v, want %q and no password", err, c.want)
 		}
 	}
-	c := dialTest(t, ClientConfig{Addrs: all[:1], SentinelPassword: "hunter2", MasterName: name})
+	c := mustDial(t, Config{Addrs: all[:1], SentinelPassword: "hunter2", MasterName: name})
 	if err := c.Ping(t.Context()).Err(); err != nil {
 		t.Error(err)
 	}
@@ -144,17 +144,17 @@ func TestSentinelErrors(t *testing.T) {
 func TestOldAnswerIsOutranked(t *testing.T) {
 	d := newDialer(nil)
 	defer d.close()
-	asked := d.move()
+	asked := d.primaryVersion()
 	if addr, moved := d.setPrimary("a:1", asked); addr != "a:1" || !moved {
 		t.Errorf("got %s, %v", addr, moved)
 	}
-	if addr, moved := d.setPrimary("b:1", d.move()); addr != "b:1" || !moved {
+	if addr, moved := d.setPrimary("b:1", d.primaryVersion()); addr != "b:1" || !moved {
 		t.Errorf("got %s, %v", addr, moved)
 	}
 	if addr, moved := d.setPrimary("a:1", asked); addr != "b:1" || moved {
 		t.Errorf("an old answer gave %s, %v", addr, moved)
 	}
-	if addr, moved := d.setPrimary("b:1", d.move()); addr != "b:1" || moved {
+	if addr, moved := d.setPrimary("b:1", d.primaryVersion()); addr != "b:1" || moved {
 		t.Errorf("the same answer gave %s, %v", addr, moved)
 	}
 }

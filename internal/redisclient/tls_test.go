@@ -1,4 +1,4 @@
-package redisstore
+package redisclient
 
 import (
 	"crypto/tls"
@@ -15,7 +15,7 @@ import (
 func TestClientWithTLS(t *testing.T) {
 	s := testredis.Start(t, testredis.WithTLS())
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
-	c, err := Dial(ClientConfig{Addr: s.Addr(), TLS: s.ClientTLS()})
+	c, err := Dial(Config{Addr: s.Addr(), TLS: s.ClientTLS()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,14 +36,14 @@ func TestClientWithTLS(t *testing.T) {
 
 func TestClientDistrustsUnknownCertificate(t *testing.T) {
 	s := testredis.Start(t, testredis.WithTLS())
-	c := dialTest(t, ClientConfig{Addr: s.Addr(), TLS: &tls.Config{}})
+	c := mustDial(t, Config{Addr: s.Addr(), TLS: &tls.Config{}})
 	for {
 		began := time.Now()
 		err := c.Ping(t.Context()).Err()
 		if err != nil && strings.Contains(err.Error(), "certificate") {
 			return
 		}
-		if stall.Since(t, began) < DefaultOpTimeout/4 { // else the handshake may have had no time
+		if stall.Since(t, began) < opTimeout/4 { // else the handshake may have had no time
 			t.Fatalf("an unknown certificate gave %v", err)
 		}
 	}
@@ -52,7 +52,7 @@ func TestClientDistrustsUnknownCertificate(t *testing.T) {
 func TestCloseEndsTLSHandshake(t *testing.T) {
 	stall.Measure(t)
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
-	c, err := Dial(ClientConfig{Addr: startMute(t), TLS: &tls.Config{}})
+	c, err := Dial(Config{Addr: startSilentServer(t), TLS: &tls.Config{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,5 +63,5 @@ func TestCloseEndsTLSHandshake(t *testing.T) {
 	if err := <-answered; err == nil {
 		t.Error("Close ended a handshake well")
 	}
-	inTime(t, began, dialTimeout/2, "Close of a client with a handshake")
+	requireWithin(t, began, dialTimeout/2, "Close of a client with a handshake")
 }

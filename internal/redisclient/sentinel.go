@@ -1,4 +1,4 @@
-package redisstore
+package redisclient
 
 import (
 	"context"
@@ -19,59 +19,59 @@ const (
 	sentinelRetry = 500 * time.Millisecond // pause before another subscription
 )
 
-// sentinels knows who the primary is: it asks before each new connection,
-// and follows the Sentinels' word of a failover.
+// sentinels finds the primary: it asks the Sentinels before each new connection,
+// and subscribes to their messages about failovers.
 //
 // It stands in for redis.NewFailoverClient, which logs each discovery, keeps
 // the connections of Sentinels that answered second, leaves subscriptions on
-// the old primary and meets the fault that dialer avoids.
+// the old primary and has the fault that dialer avoids.
 type sentinels struct {
-	cfg    ClientConfig
+	cfg    Config
 	dialer *dialer
 
 	ctx    context.Context // ends with the client
 	cancel context.CancelFunc
-	done   chan struct{} // closed when follow has returned
+	done   chan struct{} // closed when subscribeLoop has returned
 
 	mu    sync.Mutex
-	addrs []string // those that answered last come first; grows by what they tell
+	addrs []string // those that answered last come first; grows as others are discovered
 }
 
-// followSentinels starts the one goroutine that hears of failovers; stop ends it.
-func followSentinels(cfg ClientConfig, d *dialer) *sentinels {
+// startSentinels starts the one goroutine that subscribes to failovers; stop ends it.
+func startSentinels(cfg Config, d *dialer) *sentinels {
 	s := &sentinels{cfg: cfg, dialer: d, addrs: slices.Clone(cfg.Addrs), done: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	go s.follow()
+	go s.subscribeLoop()
 	return s
 }
 
-// stop tells what asks and follows to end; wait waits until nobody follows.
+// stop ends the queries and the subscription; wait waits for its goroutine.
 func (s *sentinels) stop() { s.cancel() }
 func (s *sentinels) wait() { <-s.done }
 
 // dialPrimary is the dialFunc of a client that talks to the primary.
 func (s *sentinels) dialPrimary(ctx context.Context, _, _ string) (net.Conn, error) {
 	name := "primary of " + s.cfg.MasterName
-	if !s.dialer.begin() {
-		return newDeadConn(name, net.ErrClosed), nil
+	if !s.dialer.startDial() {
+		return newFailedConn(name, net.ErrClosed), nil
 	}
 	defer s.dialer.dials.Done()
-	asked := s.dialer.move()
-	addr, err := s.ask(ctx)
+	asked := s.dialer.primaryVersion()
+	addr, err := s.findPrimary(ctx)
 	if err != nil {
-		return newDeadConn(name, err), nil
+		return newFailedConn(name, err), nil
 	}
 	addr, _ = s.dialer.setPrimary(addr, asked)
 	conn, err := s.dialer.connect(ctx, addr, toPrimary)
 	if err != nil {
-		return newDeadConn(addr, err), nil
+		return newFailedConn(addr, err), nil
 	}
 	return conn, nil
 }
 
 func (s *sentinels) check(ctx context.Context) (moved bool, err error) {
-	asked := s.dialer.move()
-	addr, err := s.ask(ctx)
+	asked := s.dialer.primaryVersion()
+	addr, err := s.findPrimary(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -80,9 +80,9 @@ func (s *sentinels) check(ctx context.Context) (moved bool, err error) {
 	return moved && asked > 0, nil
 }
 
-// ask returns the first answer to who the primary is. Sentinels are asked one
-// after the other, the next as soon as one failed or kept silent for a moment.
-func (s *sentinels) ask(caller context.Context) (primary string, err error) {
+// findPrimary returns the first answer to who the primary is. It asks the Sentinels
+// one after the other, the next one when one failed or was silent for sentinelHedge.
+func (s *sentinels) findPrimary(caller context.Context) (primary string, err error) {
 	type answer struct {
 		sentinel, primary string
 		err               error
@@ -93,7 +93,7 @@ func (s *sentinels) ask(caller context.Context) (primary string, err error) {
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 
-	left := s.order()
+	left := s.inOrder()
 	answers := make(chan answer, len(left))
 	pending := 0
 	askNext := func() {
@@ -104,7 +104,7 @@ func (s *sentinels) ask(caller context.Context) (primary string, err error) {
 		left = left[1:]
 		pending++
 		asking.Go(func() {
-			primary, err := s.askOne(ctx, sentinel)
+			primary, err := s.askSentinel(ctx, sentinel)
 			answers <- answer{sentinel, primary, err}
 		})
 	}
@@ -134,10 +134,10 @@ func (s *sentinels) ask(caller context.Context) (primary string, err error) {
 	return "", fmt.Errorf("no Sentinel named the primary of %q (%s)", s.cfg.MasterName, strings.Join(failures, "; "))
 }
 
-func (s *sentinels) askOne(ctx context.Context, sentinel string) (primary string, err error) {
+func (s *sentinels) askSentinel(ctx context.Context, sentinel string) (primary string, err error) {
 	client := s.client(sentinel)
 	defer client.Close()
-	// go-redis heeds a deadline, but a cancel only once its socket is closed.
+	// go-redis obeys a deadline, but a cancel only once its socket is closed.
 	defer context.AfterFunc(ctx, func() { _ = client.Close() })()
 	addr, err := client.GetMasterAddrByName(ctx, s.cfg.MasterName).Result()
 	switch {
@@ -152,23 +152,22 @@ func (s *sentinels) askOne(ctx context.Context, sentinel string) (primary string
 }
 
 func (s *sentinels) client(addr string) *redis.SentinelClient {
-	options := nodeOptions(ClientConfig{
+	options := nodeOptions(Config{
 		Addr:      addr,
 		Username:  s.cfg.SentinelUsername,
 		Password:  s.cfg.SentinelPassword,
-		Name:      s.cfg.Name,
-		OpTimeout: s.cfg.OpTimeout,
+		opTimeout: s.cfg.opTimeout,
 	}, s.dialer.dial)
 	options.PoolSize = 1
 	return redis.NewSentinelClient(options)
 }
 
-// follow subscribes to one Sentinel after the other until the client closes.
-func (s *sentinels) follow() {
+// subscribeLoop subscribes to one Sentinel after the other until the client closes.
+func (s *sentinels) subscribeLoop() {
 	defer close(s.done)
 	for {
-		sentinel := s.order()[0]
-		s.listen(sentinel)
+		sentinel := s.inOrder()[0]
+		s.receiveSwitches(sentinel)
 		s.putLast(sentinel)
 		select {
 		case <-s.ctx.Done():
@@ -178,8 +177,9 @@ func (s *sentinels) follow() {
 	}
 }
 
-// listen takes a Sentinel's word of failovers until it fails or falls silent.
-func (s *sentinels) listen(sentinel string) {
+// receiveSwitches handles a Sentinel's messages about failovers until the
+// connection fails or falls silent.
+func (s *sentinels) receiveSwitches(sentinel string) {
 	client := s.client(sentinel)
 	defer client.Close()
 	sub := client.Subscribe(s.ctx, "+switch-master")
@@ -202,28 +202,28 @@ func (s *sentinels) listen(sentinel string) {
 		pinged = false
 		switch m := message.(type) {
 		case *redis.Subscription:
-			// A switch before this moment was not heard.
-			s.learn(client)
+			// A switch before this moment was not received.
+			s.discoverOthers(client)
 			_, _ = s.check(s.ctx)
 		case *redis.Message:
-			// Others may not know yet: it is the one to ask.
+			// The other Sentinels may not know yet, so this one is asked first.
 			s.prefer(sentinel)
-			s.switched(m.Payload)
+			s.handleSwitch(m.Payload)
 		}
 	}
 }
 
-// switched takes "<name> <old host> <old port> <new host> <new port>".
-func (s *sentinels) switched(payload string) {
+// handleSwitch takes "<name> <old host> <old port> <new host> <new port>".
+func (s *sentinels) handleSwitch(payload string) {
 	words := strings.Fields(payload)
 	if len(words) != 5 || words[0] != s.cfg.MasterName {
 		return
 	}
-	s.dialer.setPrimary(net.JoinHostPort(words[3], words[4]), s.dialer.move())
+	s.dialer.setPrimary(net.JoinHostPort(words[3], words[4]), s.dialer.primaryVersion())
 }
 
-// learn adds the Sentinels that this one knows, in case those configured go away.
-func (s *sentinels) learn(client *redis.SentinelClient) {
+// discoverOthers adds the Sentinels that this one knows, in case those configured go away.
+func (s *sentinels) discoverOthers(client *redis.SentinelClient) {
 	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
 	defer cancel()
 	others, err := client.Sentinels(ctx, s.cfg.MasterName).Result()
@@ -240,8 +240,8 @@ func (s *sentinels) learn(client *redis.SentinelClient) {
 	}
 }
 
-// order returns the Sentinels in the order in which to ask them.
-func (s *sentinels) order() []string {
+// inOrder returns the Sentinels in the order in which to ask them.
+func (s *sentinels) inOrder() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.addrs)

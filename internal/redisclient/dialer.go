@@ -1,27 +1,20 @@
-package redisstore
+package redisclient
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // dialFunc is how go-redis asks for a connection.
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// dialer makes connections and knows all that are open, so that closing it
-// closes them, and a failover closes those to the old primary.
-//
-// Its dialFuncs return no errors. After as many failed dials as the pool has
-// places, go-redis answers every call with an old error until a goroutine,
-// which sleeps 1 s a turn and outlives Close, got through again. So a failed
-// dial is handed over as a connection whose first use fails.
+// dialer makes connections and tracks those that are open, so that closing it
+// closes them, and a failover closes those to the old primary. A failed dial is
+// returned as a failedConn, not as an error.
 type dialer struct {
 	tls    *tls.Config
 	lookup lookupFunc
@@ -30,11 +23,11 @@ type dialer struct {
 	cancel context.CancelFunc
 	dials  sync.WaitGroup
 
-	mu      sync.Mutex
-	closed  bool
-	conns   map[*trackedConn]struct{}
-	primary string // the one node to talk to, when Sentinels name it
-	moves   uint64 // how often primary changed
+	mu             sync.Mutex
+	closed         bool
+	conns          map[*trackedConn]struct{}
+	primary        string // the one node to talk to, when Sentinels name it
+	primaryChanges uint64 // how often primary changed
 }
 
 func newDialer(config *tls.Config) *dialer {
@@ -49,14 +42,14 @@ func newDialer(config *tls.Config) *dialer {
 func (d *dialer) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	conn, err := d.connect(ctx, addr, toAny)
 	if err != nil {
-		return newDeadConn(addr, err), nil
+		return newFailedConn(addr, err), nil
 	}
 	return conn, nil
 }
 
-// connect makes a connection. One to the primary must still be that when it stands.
+// connect makes a connection. One to the primary fails if the primary changed meanwhile.
 func (d *dialer) connect(ctx context.Context, addr string, role connRole) (net.Conn, error) {
-	if !d.begin() {
+	if !d.startDial() {
 		return nil, net.ErrClosed
 	}
 	defer d.dials.Done()
@@ -72,7 +65,7 @@ func (d *dialer) connect(ctx context.Context, addr string, role connRole) (net.C
 	return conn, err
 }
 
-func (d *dialer) begin() bool {
+func (d *dialer) startDial() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -87,7 +80,7 @@ func (d *dialer) handshake(ctx context.Context, addr string, role connRole) (net
 	if err != nil {
 		return nil, err
 	}
-	_ = plain.(*net.TCPConn).SetWriteBuffer(unsentBytes) // without which it works as well, on faster lines
+	_ = plain.(*net.TCPConn).SetWriteBuffer(sendBufferBytes) // an error is harmless: it only matters on slow lines
 	tracked := &trackedConn{TCPConn: plain.(*net.TCPConn), dialer: d, addr: addr, role: role}
 	if err := d.track(tracked); err != nil {
 		_ = plain.Close()
@@ -127,23 +120,23 @@ func (d *dialer) track(c *trackedConn) error {
 	return nil
 }
 
-func (d *dialer) forget(c *trackedConn) {
+func (d *dialer) untrack(c *trackedConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.conns, c)
 }
 
-// setPrimary takes the answer to a question that was put when moves stood at
-// asked; a newer answer outranks it. When the primary changed, the connections
-// to the old one are closed.
+// setPrimary takes the answer to a question that was asked at the primaryVersion
+// asked; if the primary changed since, the answer is ignored. When it changes the
+// primary, the connections to the old one are closed.
 func (d *dialer) setPrimary(addr string, asked uint64) (current string, moved bool) {
 	d.mu.Lock()
-	if d.moves != asked || d.primary == addr {
+	if d.primaryChanges != asked || d.primary == addr {
 		defer d.mu.Unlock()
 		return d.primary, false
 	}
 	d.primary = addr
-	d.moves++
+	d.primaryChanges++
 	var old []*trackedConn
 	for c := range d.conns {
 		if c.role == toPrimary {
@@ -172,11 +165,11 @@ func (d *dialer) closeIf(match func(*trackedConn) bool) {
 	}
 }
 
-// move is the count of changes so far, to be given to setPrimary.
-func (d *dialer) move() uint64 {
+// primaryVersion is the number of changes so far, to be given to setPrimary.
+func (d *dialer) primaryVersion() uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.moves
+	return d.primaryChanges
 }
 
 // close ends the dials in progress, closes all connections and refuses new ones.
@@ -203,7 +196,8 @@ const (
 	toPrimary connRole = "primary" // must go when the Sentinels name another primary
 )
 
-// tlsConn shows go-redis the socket below TLS, for the same reason.
+// tlsConn shows go-redis the socket below TLS, by which it notices that an idle
+// connection was closed.
 type tlsConn struct {
 	*tls.Conn
 	tracked *trackedConn
@@ -211,57 +205,5 @@ type tlsConn struct {
 
 func (c *tlsConn) SyscallConn() (syscall.RawConn, error) { return c.tracked.SyscallConn() }
 
-// Close skips the polite end of TLS: it may wait on a hung server, and Redis needs none.
+// Close sends no TLS close_notify: that may wait on a hung server, and Redis needs none.
 func (c *tlsConn) Close() error { return c.tracked.Close() }
-
-// deadConn stands for a connection that could not be made.
-type deadConn struct {
-	addr deadAddr
-	err  error
-}
-
-func newDeadConn(addr string, cause error) *deadConn {
-	return &deadConn{addr: deadAddr(addr), err: newDialError(deadAddr(addr), cause)}
-}
-
-func (c *deadConn) Read([]byte) (int, error)         { return 0, c.err }
-func (c *deadConn) Write([]byte) (int, error)        { return 0, c.err }
-func (c *deadConn) Close() error                     { return nil }
-func (c *deadConn) LocalAddr() net.Addr              { return c.addr }
-func (c *deadConn) RemoteAddr() net.Addr             { return c.addr }
-func (c *deadConn) SetDeadline(time.Time) error      { return nil }
-func (c *deadConn) SetReadDeadline(time.Time) error  { return nil }
-func (c *deadConn) SetWriteDeadline(time.Time) error { return nil }
-
-type deadAddr string
-
-func (a deadAddr) Network() string { return "tcp" }
-func (a deadAddr) String() string  { return string(a) }
-
-// dialError is a net.Error. It wraps a *net.OpError once more because go-redis
-// strips one layer off what fails while it sets a connection up.
-type dialError struct{ op *net.OpError }
-
-func newDialError(addr net.Addr, cause error) *dialError {
-	// go-redis takes context.DeadlineExceeded for the caller's own and would
-	// not turn to another node of a Cluster.
-	var timeout net.Error
-	if errors.Is(cause, context.DeadlineExceeded) || errors.As(cause, &timeout) && timeout.Timeout() {
-		cause = timedOut{cause.Error()}
-	} else if op, ok := cause.(*net.OpError); ok {
-		return &dialError{op: op}
-	}
-	return &dialError{op: &net.OpError{Op: "dial", Net: addr.Network(), Addr: addr, Err: cause}}
-}
-
-// timedOut is a timeout of this package's, not of the caller's context.
-type timedOut struct{ text string }
-
-func (e timedOut) Error() string        { return e.text }
-func (e timedOut) Timeout() bool        { return true }
-func (e timedOut) Is(target error) bool { return target == os.ErrDeadlineExceeded }
-
-func (e *dialError) Error() string   { return e.op.Error() }
-func (e *dialError) Unwrap() error   { return e.op }
-func (e *dialError) Timeout() bool   { return e.op.Timeout() }
-func (e *dialError) Temporary() bool { return e.op.Timeout() }

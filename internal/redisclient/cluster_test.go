@@ -1,4 +1,4 @@
-package redisstore
+package redisclient
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 func TestClientOfCluster(t *testing.T) {
 	cluster := testredis.StartCluster(t, 3, 0)
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
-	c, err := Dial(ClientConfig{Addrs: []string{freeAddr(t), cluster.Addrs()[0]}})
+	c, err := Dial(Config{Addrs: []string{freeAddr(t), cluster.Addrs()[0]}})
 	if err != nil {
 		t.Fatal(err)
 	}

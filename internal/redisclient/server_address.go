@@ -1,4 +1,4 @@
-package redisstore
+package redisclient
 
 import (
 	"context"
@@ -32,10 +32,10 @@ func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// Follow returns what keeps the client with the primary when it is called once
-// per heartbeat, or nil where nothing needs to: on a Cluster, and for a single
-// server that was given by an IP address.
-func (c *Client) Follow() func(context.Context) {
+// PrimaryRefresher returns a function that keeps the client on the primary when it
+// is called once per heartbeat. It is nil where none is needed: on a Cluster, and
+// for a single server that was given by an IP address.
+func (c *Client) PrimaryRefresher() func(context.Context) {
 	switch {
 	case c.sentinels != nil:
 		return func(ctx context.Context) { _, _ = c.CheckPrimary(ctx) }
@@ -66,14 +66,22 @@ func (c *Client) CheckAddress(ctx context.Context) {
 	})
 }
 
-// OnNewConnection has suspect called for each connection but the first: the
-// server may be another one. suspect must not block. It does nothing on a Cluster
+// OnNewConnection has notify called for each connection but the first: the
+// server may be another one. notify must not block. It does nothing on a Cluster
 // and behind Sentinels.
-func (c *Client) OnNewConnection(suspect func()) {
+func (c *Client) OnNewConnection(notify func()) {
 	if c.identity != nil {
 		c.identity.mu.Lock()
-		c.identity.suspect = suspect
+		c.identity.notify = notify
 		c.identity.mu.Unlock()
+	}
+}
+
+// NoteServer takes the reply to INFO server on the first connection. It does
+// nothing on a Cluster and behind Sentinels.
+func (c *Client) NoteServer(info string) {
+	if c.identity != nil {
+		c.identity.noteServer(info)
 	}
 }
 
@@ -87,8 +95,8 @@ func (c *Client) CheckServer(ctx context.Context) {
 	options.PoolSize, options.OnConnect = 1, nil
 	fresh := redis.NewClient(&options)
 	defer fresh.Close()
-	// An outage shows in the requests themselves.
-	if c.identity.learn(fresh.Info(ctx, "server").Val()) {
+	// An error is ignored: an outage shows in the requests themselves.
+	if c.identity.noteServer(fresh.Info(ctx, "server").Val()) {
 		c.dialer.closeIf(func(*trackedConn) bool { return true })
 	}
 }
@@ -103,29 +111,29 @@ func (c *Client) Redial() {
 
 // serverIdentity compares the servers that the connections of one address reach.
 type serverIdentity struct {
-	mu      sync.Mutex
-	opened  bool        // the first connection was made
-	runID   string      // of the newest server; "" while unknown
-	moves   []time.Time // the latest changes of runID, at most maxMoves
-	suspect func()      // called for each further connection; must not block
+	mu        sync.Mutex
+	connected bool        // the first connection was made
+	runID     string      // of the newest server; "" while unknown
+	changes   []time.Time // the latest changes of runID, at most maxChangesPerMinute
+	notify    func()      // called for each further connection; must not block
 }
 
 // onConnect is called by go-redis for each new connection, before its first use.
 func (s *serverIdentity) onConnect(context.Context, *redis.Conn) error {
 	s.mu.Lock()
-	first, suspect := !s.opened, s.suspect
-	s.opened = true
+	first, notify := !s.connected, s.notify
+	s.connected = true
 	s.mu.Unlock()
-	if !first && suspect != nil {
-		suspect()
+	if !first && notify != nil {
+		notify()
 	}
 	return nil
 }
 
-// learn takes the reply to INFO server on a connection that was just made, and
+// noteServer takes the reply to INFO server on a connection that was just made, and
 // reports whether it is from another server than before. A user without the
 // right to INFO goes without this comparison.
-func (s *serverIdentity) learn(info string) (moved bool) {
+func (s *serverIdentity) noteServer(info string) (moved bool) {
 	_, rest, found := strings.Cut(info, "run_id:")
 	id, _, _ := strings.Cut(rest, "\r\n")
 	if !found {
@@ -139,14 +147,14 @@ func (s *serverIdentity) learn(info string) (moved bool) {
 		return false
 	}
 	now := time.Now()
-	s.moves = append(s.moves, now)
-	if len(s.moves) > maxMoves {
-		s.moves = s.moves[1:]
+	s.changes = append(s.changes, now)
+	if len(s.changes) > maxChangesPerMinute {
+		s.changes = s.changes[1:]
 	}
 	// A proxy that lets several servers answer INFO is no address that moves.
-	return len(s.moves) < maxMoves || now.Sub(s.moves[0]) > time.Minute
+	return len(s.changes) < maxChangesPerMinute || now.Sub(s.changes[0]) > time.Minute
 }
 
-// maxMoves is how many moves within a minute show that an address leads to
-// several servers at a time: only the first ones are taken for moves.
-const maxMoves = 4
+// maxChangesPerMinute is how many changes within a minute show that an address leads
+// to several servers at a time: only the ones before it count as moves.
+const maxChangesPerMinute = 4
