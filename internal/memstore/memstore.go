@@ -14,18 +14,18 @@ import (
 )
 
 // Store is a store.Store in memory, and a store.Instant. Readers take no lock:
-// each group's state is an immutable list in a sync.Map.
+// each service's state is an immutable list in a sync.Map.
 type Store struct {
-	groups sync.Map // group -> *store.Reading
-	closed atomic.Bool
+	services sync.Map // service -> *store.Reading
+	closed   atomic.Bool
 
-	mu       sync.Mutex        // of writers
-	where    map[string]string // the group that an ID is live in
-	stamp    int64             // the latest
-	seq      uint64            // calls that wrote
-	revs     uint64
-	watchers map[string]map[*watcher]struct{}
-	owner    string
+	mu               sync.Mutex        // of writers
+	serviceOf        map[string]string // the service that an ID is live in
+	lastRegisteredAt int64             // the latest
+	seq              uint64            // calls that wrote
+	lastRev          uint64
+	watchers         map[string]map[*watcher]struct{}
+	owner            string
 }
 
 type watcher struct{ notify func(store.Notice) }
@@ -33,7 +33,7 @@ type watcher struct{ notify func(store.Notice) }
 // New returns an empty Store that writes as owner.
 func New(owner string) *Store {
 	return &Store{
-		where: make(map[string]string), watchers: make(map[string]map[*watcher]struct{}), owner: owner,
+		serviceOf: make(map[string]string), watchers: make(map[string]map[*watcher]struct{}), owner: owner,
 	}
 }
 
@@ -43,7 +43,7 @@ func (s *Store) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, p := range puts {
-		if err := s.alive(ctx); err != nil {
+		if err := s.checkUsable(ctx); err != nil {
 			results[i].Err = err
 			continue
 		}
@@ -52,7 +52,7 @@ func (s *Store) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 	return results
 }
 
-func (s *Store) alive(ctx context.Context) error {
+func (s *Store) checkUsable(ctx context.Context) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
@@ -64,7 +64,7 @@ func (s *Store) alive(ctx context.Context) error {
 func (s *Store) put(p store.Put) store.PutResult {
 	s.seq++
 	result := store.PutResult{Seq: s.seq}
-	old := s.find(p.Service, p.ID)
+	old := s.recordOf(p.Service, p.ID)
 	call, stamp := store.CallRegister, int64(0)
 	if p.Reregister {
 		call, stamp = store.CallReregister, p.RegisteredAt
@@ -73,7 +73,7 @@ func (s *Store) put(p store.Put) store.PutResult {
 	if old != nil {
 		overlay = old.Overlay
 		for _, name := range p.ResetOverlay {
-			overlay = merge(overlay, map[string]string{name: ""})
+			overlay = patched(overlay, map[string]string{name: ""})
 		}
 	}
 	verdict := store.FencingVerdict(call, store.SituationOf(s.owner, s.seq, stamp, old, nil))
@@ -83,17 +83,17 @@ func (s *Store) put(p store.Put) store.PutResult {
 		return result
 	}
 	if !p.Reregister {
-		stamp = max(time.Now().UnixMicro(), s.stamp+1)
+		stamp = max(time.Now().UnixMicro(), s.lastRegisteredAt+1)
 	}
-	s.stamp = max(s.stamp, stamp)
-	from, live := s.where[p.ID]
+	s.lastRegisteredAt = max(s.lastRegisteredAt, stamp)
+	from, live := s.serviceOf[p.ID]
 	moved := live && from != p.Service
 	var there *store.Record
 	if moved {
-		there = s.find(from, p.ID)
+		there = s.recordOf(from, p.ID)
 	}
 	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.seq, RegisteredAt: stamp, Payload: p.Payload, Decoded: p.Decoded, Overlay: overlay}
-	s.where[p.ID] = p.Service
+	s.serviceOf[p.ID] = p.Service
 	// The new name shows it before the old one stops.
 	s.replace(p.Service, old, r, "")
 	if moved && store.FencingVerdict(store.CallMove, store.SituationOf(s.owner, s.seq, stamp, there, nil)) == store.DoEnd {
@@ -103,18 +103,18 @@ func (s *Store) put(p store.Put) store.PutResult {
 	return result
 }
 
-func (s *Store) load(group string) *store.Reading {
-	if v, ok := s.groups.Load(group); ok {
+func (s *Store) load(service string) *store.Reading {
+	if v, ok := s.services.Load(service); ok {
 		return v.(*store.Reading)
 	}
 	return nil
 }
 
-func (s *Store) find(group, id string) *store.Record {
-	if s.where[id] != group {
+func (s *Store) recordOf(service, id string) *store.Record {
+	if s.serviceOf[id] != service {
 		return nil
 	}
-	for _, r := range s.load(group).Records {
+	for _, r := range s.load(service).Records {
 		if r.ID == id {
 			return r
 		}
@@ -122,11 +122,11 @@ func (s *Store) find(group, id string) *store.Record {
 	return nil
 }
 
-// replace takes one record out of a group, and another one, which is its
+// replace takes one record out of a service, and another one, which is its
 // youngest, in. s.mu is held.
-func (s *Store) replace(group string, old, new *store.Record, reason store.Reason) {
+func (s *Store) replace(service string, old, new *store.Record, reason store.Reason) {
 	var had []*store.Record
-	if was := s.load(group); was != nil {
+	if was := s.load(service); was != nil {
 		had = was.Records
 	}
 	records := make([]*store.Record, 0, len(had)+1)
@@ -138,34 +138,34 @@ func (s *Store) replace(group string, old, new *store.Record, reason store.Reaso
 	if new != nil {
 		records = append(records, new)
 	}
-	next := s.state(group, records)
+	next := s.newReading(service, records)
 	if new == nil && old != nil {
 		next.Tombstones = []store.Tombstone{{ID: old.ID, Reason: reason, RegisteredAt: old.RegisteredAt, Owner: old.Owner}}
 	}
-	s.publish(group, next)
+	s.publish(service, next)
 	if (len(had) == 0) != (len(records) == 0) {
-		s.catalog(group, len(records) > 0)
+		s.updateCatalog(service, len(records) > 0)
 	}
 }
 
-func (s *Store) state(group string, records []*store.Record) *store.Reading {
-	s.revs++
-	return &store.Reading{Rev: strconv.FormatUint(s.revs, 36), Records: records, Cached: new(store.CachedValue)}
+func (s *Store) newReading(service string, records []*store.Record) *store.Reading {
+	s.lastRev++
+	return &store.Reading{Rev: strconv.FormatUint(s.lastRev, 36), Records: records, Cached: new(store.CachedValue)}
 }
 
-func (s *Store) publish(group string, state *store.Reading) {
+func (s *Store) publish(service string, state *store.Reading) {
 	if len(state.Records) == 0 {
-		s.groups.Delete(group)
+		s.services.Delete(service)
 	} else {
-		s.groups.Store(group, state)
+		s.services.Store(service, state)
 	}
-	for w := range s.watchers[group] {
+	for w := range s.watchers[service] {
 		w.notify(store.Notice{Reading: *state})
 	}
 }
 
 // catalog adds a name to the catalog or takes it out.
-func (s *Store) catalog(name string, live bool) {
+func (s *Store) updateCatalog(name string, live bool) {
 	var names []*store.Record
 	if was := s.load(store.Catalog); was != nil {
 		names = slices.Clone(was.Records)
@@ -186,7 +186,7 @@ func (s *Store) catalog(name string, live bool) {
 		names = slices.Delete(names, i, i+1)
 		buried = []store.Tombstone{{ID: name, Reason: store.ReasonDeregistered}}
 	}
-	state := s.state(store.Catalog, names)
+	state := s.newReading(store.Catalog, names)
 	state.Tombstones = buried
 	s.publish(store.Catalog, state)
 }
@@ -200,55 +200,55 @@ func (s *Store) Renew(_ context.Context, leases []store.ServiceLeases) []store.R
 func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.alive(ctx); err != nil {
+	if err := s.checkUsable(ctx); err != nil {
 		return store.RemoveResult{}, err
 	}
 	s.seq++
 	removed := store.RemoveResult{Service: r.Service, Seq: s.seq}
-	group, ok := s.where[r.ID]
+	service, ok := s.serviceOf[r.ID]
 	if !ok {
 		return removed, nil
 	}
-	call, old := store.CallDeregisterAny, s.find(group, r.ID)
+	call, old := store.CallDeregisterAny, s.recordOf(service, r.ID)
 	if r.Own {
 		call = store.CallDeregister
 	}
 	if store.FencingVerdict(call, store.SituationOf(s.owner, s.seq, r.RegisteredAt, old, nil)) == store.DoEnd {
-		delete(s.where, r.ID)
-		s.replace(group, old, nil, store.ReasonDeregistered)
-		removed.Existed, removed.Service = true, group
+		delete(s.serviceOf, r.ID)
+		s.replace(service, old, nil, store.ReasonDeregistered)
+		removed.Existed, removed.Service = true, service
 	}
 	return removed, nil
 }
 
-// The states of a group without records and of an empty catalog, of which
+// The states of a service without records and of an empty catalog, of which
 // readers make different things.
 var (
-	nothing = &store.Reading{Cached: new(store.CachedValue)}
-	nobody  = &store.Reading{Cached: new(store.CachedValue)}
+	emptyService = &store.Reading{Cached: new(store.CachedValue)}
+	emptyCatalog = &store.Reading{Cached: new(store.CachedValue)}
 )
 
-func (s *Store) present(group string) *store.Reading {
-	if r := s.load(group); r != nil {
+func (s *Store) currentState(service string) *store.Reading {
+	if r := s.load(service); r != nil {
 		return r
 	}
-	if group == store.Catalog {
-		return nobody
+	if service == store.Catalog {
+		return emptyCatalog
 	}
-	return nothing
+	return emptyService
 }
 
 // Current implements store.Instant.
-func (s *Store) Current(group string) (*store.Reading, error) {
+func (s *Store) Current(service string) (*store.Reading, error) {
 	if s.closed.Load() {
 		return nil, store.ErrClosed
 	}
-	return s.present(group), nil
+	return s.currentState(service), nil
 }
 
 // Read implements store.Store.
-func (s *Store) Read(group string, _ store.KnownState, done func(store.Reading, error)) {
-	r, err := s.Current(group)
+func (s *Store) Read(service string, _ store.KnownState, done func(store.Reading, error)) {
+	r, err := s.Current(service)
 	if err != nil {
 		done(store.Reading{}, err)
 		return
@@ -257,21 +257,21 @@ func (s *Store) Read(group string, _ store.KnownState, done func(store.Reading, 
 }
 
 // Watch implements store.Store. It pushes whole states, the present one first.
-func (s *Store) Watch(group string, notify func(store.Notice)) (stop func()) {
+func (s *Store) Watch(service string, notify func(store.Notice)) (stop func()) {
 	w := &watcher{notify}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.watchers[group] == nil {
-		s.watchers[group] = make(map[*watcher]struct{})
+	if s.watchers[service] == nil {
+		s.watchers[service] = make(map[*watcher]struct{})
 	}
-	s.watchers[group][w] = struct{}{}
-	notify(store.Notice{Reading: *s.present(group)})
+	s.watchers[service][w] = struct{}{}
+	notify(store.Notice{Reading: *s.currentState(service)})
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.watchers[group], w)
-		if len(s.watchers[group]) == 0 {
-			delete(s.watchers, group)
+		delete(s.watchers[service], w)
+		if len(s.watchers[service]) == 0 {
+			delete(s.watchers, service)
 		}
 	}
 }

@@ -17,42 +17,42 @@ import (
 // other keys of the index: each key has a line of its own.
 
 // indexPatience is how long a registration waits for the index.
-const indexPatience = 300 * time.Millisecond
+const indexTimeout = 300 * time.Millisecond
 
 // index has the lines of the catalog and the hints, by key.
-type index struct {
+type indexBatchers struct {
 	mu     sync.Mutex
-	lines  map[string]*batch.Batcher[writeOp]
+	byKey  map[string]*batch.Batcher[writeOp]
 	closed bool
 }
 
 // indexLine returns the line of a key, or nil when the store is closed.
-func (s *Store) indexLine(key string) *batch.Batcher[writeOp] {
+func (s *Store) indexBatcher(key string) *batch.Batcher[writeOp] {
 	s.index.mu.Lock()
 	defer s.index.mu.Unlock()
 	if s.index.closed {
 		return nil
 	}
-	l := s.index.lines[key]
+	l := s.index.byKey[key]
 	if l == nil {
-		l = batch.New(s.sendIndex)
-		if s.index.lines == nil {
-			s.index.lines = make(map[string]*batch.Batcher[writeOp])
+		l = batch.New(s.sendIndexWrites)
+		if s.index.byKey == nil {
+			s.index.byKey = make(map[string]*batch.Batcher[writeOp])
 		}
-		s.index.lines[key] = l
+		s.index.byKey[key] = l
 	}
 	return l
 }
 
-func (s *Store) sendIndex(ops []writeOp) {
+func (s *Store) sendIndexWrites(ops []writeOp) {
 	b := &writeBatch{store: s, puts: make(map[string]*putCall)}
 	for _, op := range ops {
 		op.add(b)
 	}
-	ctx, cancel := s.request()
+	ctx, cancel := s.requestContext()
 	defer cancel()
 	if len(b.calls) > 0 {
-		s.run(ctx, b.calls)
+		s.sendCalls(ctx, b.calls)
 	}
 	for _, f := range b.finish {
 		f()
@@ -63,7 +63,7 @@ func (s *Store) closeIndex() {
 	s.index.mu.Lock()
 	defer s.index.mu.Unlock()
 	s.index.closed = true
-	for _, l := range s.index.lines {
+	for _, l := range s.index.byKey {
 		l.Close()
 	}
 }
@@ -72,7 +72,7 @@ func (s *Store) closeIndex() {
 func (s *Store) waitIndex() {
 	s.index.mu.Lock()
 	defer s.index.mu.Unlock()
-	for _, l := range s.index.lines {
+	for _, l := range s.index.byKey {
 		l.Wait()
 	}
 }
@@ -81,25 +81,25 @@ func (s *Store) waitIndex() {
 // heartbeat or rewrite says again. Each key's node has a clock of its own, which
 // is known by the key: no service's name has a newline. The channel is closed once
 // it is answered or failed.
-func (s *Store) tellIndex(key, what string, args ...any) <-chan struct{} {
-	return s.tellIndexThen(key, nil, what, args...)
+func (s *Store) writeIndex(key, what string, args ...any) <-chan struct{} {
+	return s.writeIndexThen(key, nil, what, args...)
 }
 
 // tellIndexThen is tellIndex that has then, if not nil, look at the answer to a
 // call that took effect, before the channel is closed.
-func (s *Store) tellIndexThen(key string, then func(*call), what string, args ...any) <-chan struct{} {
-	c := &call{script: catalogScript, keys: []string{key}, args: append([]any{what, 0}, args...), due: 1, group: "\n" + key}
-	o := &single{ctx: s.ctx, call: c, done: make(chan struct{})}
-	l := s.indexLine(key)
+func (s *Store) writeIndexThen(key string, then func(*call), what string, args ...any) <-chan struct{} {
+	c := &call{script: clusterIndexScript, keys: []string{key}, args: append([]any{what, 0}, args...), deadlineArg: 1, service: "\n" + key}
+	o := &singleCall{ctx: s.ctx, call: c, done: make(chan struct{})}
+	l := s.indexBatcher(key)
 	if l == nil {
 		close(o.done)
 		return o.done
 	}
-	o.then = func() {
+	o.onReply = func() {
 		switch {
 		case c.err != nil:
-		case s.late(c): // once more, with the time that it told
-			l.Add(&single{ctx: s.ctx, call: c, done: make(chan struct{})})
+		case s.tooLate(c): // once more, with the time that it told
+			l.Add(&singleCall{ctx: s.ctx, call: c, done: make(chan struct{})})
 		case then != nil:
 			then(c)
 		}
@@ -112,8 +112,8 @@ func (s *Store) tellIndexThen(key string, then func(*call), what string, args ..
 
 // awaitIndex waits for what was told, so that a call that has returned is seen
 // there, but not for a node that does not answer.
-func (s *Store) awaitIndex(ctx context.Context, told []<-chan struct{}) {
-	t := time.NewTimer(indexPatience)
+func (s *Store) awaitIndexWrites(ctx context.Context, told []<-chan struct{}) {
+	t := time.NewTimer(indexTimeout)
 	defer t.Stop()
 	for _, done := range told {
 		select {
@@ -128,15 +128,15 @@ func (s *Store) awaitIndex(ctx context.Context, told []<-chan struct{}) {
 
 // execIndex is exec for reads of the hints: those on a node that does not answer
 // in a short time are left without a value.
-func (s *Store) execIndex(ctx context.Context, pipe redis.Pipeliner) error {
+func (s *Store) readIndex(ctx context.Context, pipe redis.Pipeliner) error {
 	if pipe.Len() == 0 {
 		return nil
 	}
-	_, err := waitFor(ctx, s, func() (struct{}, error) {
-		ctx, cancel := context.WithTimeout(s.ctx, min(s.timeout, indexPatience))
+	_, err := runUntilDone(ctx, s, func() (struct{}, error) {
+		ctx, cancel := context.WithTimeout(s.ctx, min(s.timeout, indexTimeout))
 		defer cancel()
 		for _, c := range redisclient.Exec(ctx, pipe) {
-			if err := c.Err(); err != nil && err != redis.Nil && !foreign(err) && !s.lostNode(err) {
+			if err := c.Err(); err != nil && err != redis.Nil && !isForeignData(err) && !s.reloadSlotsAfter(err) {
 				return struct{}{}, err
 			}
 		}
@@ -147,21 +147,21 @@ func (s *Store) execIndex(ctx context.Context, pipe redis.Pipeliner) error {
 
 // announce tells the catalog and the hints of records about to be written. It
 // goes out beside them.
-func (s *Store) announce(puts []store.Put) (hints []*hintCall, told []<-chan struct{}) {
+func (s *Store) writeIndexEntries(puts []store.Put) (hints []*indexWrite, told []<-chan struct{}) {
 	lengths := make(map[string]time.Duration)
-	groups := make(map[string]string)
+	services := make(map[string]string)
 	for _, p := range puts {
 		lengths[p.Service] = max(lengths[p.Service], p.TTL)
 		if !store.IsGeneratedID(p.ID) {
-			groups[p.ID] = p.Service
+			services[p.ID] = p.Service
 		}
 	}
-	hints = s.setHints(groups)
+	hints = s.writeIDIndex(services)
 	for _, h := range hints {
 		told = append(told, h.done)
 	}
 	if len(lengths) > 0 {
-		told = append(told, s.catalog(lengths))
+		told = append(told, s.writeCatalog(lengths))
 	}
 	return hints, told
 }
@@ -175,19 +175,19 @@ func (s *Store) refreshCatalog(leases []store.ServiceLeases, answers []store.Ren
 		}
 	}
 	if len(lengths) > 0 {
-		s.catalog(lengths)
+		s.writeCatalog(lengths)
 	}
 }
 
-func (s *Store) catalog(lengths map[string]time.Duration) <-chan struct{} {
+func (s *Store) writeCatalog(lengths map[string]time.Duration) <-chan struct{} {
 	args := make([]any, 0, 2*len(lengths))
 	for name, d := range lengths {
 		args = append(args, name, d.Milliseconds())
 	}
-	return s.tellIndex(s.keys.names, "catalog", args...)
+	return s.writeIndex(s.keys.catalog, "catalog", args...)
 }
 
 // leaveCatalog tells the catalog that a service's last instance left.
-func (s *Store) leaveCatalog(group string) {
-	s.tellIndex(s.keys.names, "catalog", group, 0)
+func (s *Store) removeFromCatalog(service string) {
+	s.writeIndex(s.keys.catalog, "catalog", service, 0)
 }

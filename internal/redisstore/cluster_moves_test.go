@@ -42,9 +42,9 @@ func (r *moveRig) put(s *Store, p store.Put) store.PutResult {
 // names are the services in which an ID is listed.
 func (r *moveRig) names(id string) (in []string) {
 	r.Helper()
-	for _, group := range []string{"svc-0", "svc-1", "svc-2"} {
-		if slices.ContainsFunc(readTest(r.T, r.operator, group).Records, func(rec *store.Record) bool { return rec.ID == id }) {
-			in = append(in, group)
+	for _, service := range []string{"svc-0", "svc-1", "svc-2"} {
+		if slices.ContainsFunc(readTest(r.T, r.operator, service).Records, func(rec *store.Record) bool { return rec.ID == id }) {
+			in = append(in, service)
 		}
 	}
 	return in
@@ -52,22 +52,22 @@ func (r *moveRig) names(id string) (in []string) {
 
 // stepsOfPut are a Put's steps on a Cluster, and its answer.
 func (r *moveRig) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutResult) {
-	var at map[int]place
-	var hints []*hintCall
+	var at map[int]location
+	var hints []*indexWrite
 	answer := new(store.PutResult)
 	return []func(){
 		func() { // look
 			var err error
-			if at, err = s.elsewhere(r.Context(), []store.Put{p}); err != nil {
+			if at, err = s.findElsewhere(r.Context(), []store.Put{p}); err != nil {
 				r.Fatal(err)
 			}
 			if found, ok := at[0]; ok && !p.Reregister {
-				p.RegisteredAt = found.stamp() + 1
+				p.RegisteredAt = found.registeredAt() + 1
 			}
 		},
 		func() {
-			hints = s.setHints(map[string]string{p.ID: p.Service})
-			s.awaitHints(r.Context(), hints)
+			hints = s.writeIDIndex(map[string]string{p.ID: p.Service})
+			s.awaitIDIndex(r.Context(), hints)
 		},
 		func() {
 			if *answer = s.put(r.Context(), []store.Put{p})[0]; answer.Err != nil {
@@ -79,11 +79,11 @@ func (r *moveRig) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutResult)
 				return
 			}
 			if found, ok := at[0]; ok {
-				if err := s.endElsewhere(r.Context(), p.ID, *answer, found); err != nil {
+				if err := s.endOldRecord(r.Context(), p.ID, *answer, found); err != nil {
 					r.Fatal(err)
 				}
 			}
-			if err := s.settle(r.Context(), map[string]string{p.ID: p.Service}, hints); err != nil {
+			if err := s.resolveIDConflicts(r.Context(), map[string]string{p.ID: p.Service}, hints); err != nil {
 				r.Fatal(err)
 			}
 		},
@@ -134,16 +134,16 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 		}
 	}
 	r.inEveryOrder("two owners move it", func(id string) (a, b []func(), check func()) {
-		r.put(r.alpha, asked("svc-2", id, "0"))
-		first := asked("svc-0", id, "a")
+		r.put(r.alpha, putOf("svc-2", id, "0"))
+		first := putOf("svc-0", id, "a")
 		first.PreviousService = "svc-2"
 		a, aDone := r.stepsOfPut(r.alpha, first)
-		b, bDone := r.stepsOfPut(r.beta, asked("svc-1", id, "b"))
+		b, bDone := r.stepsOfPut(r.beta, putOf("svc-1", id, "b"))
 		return a, b, func() { once(id, aDone, bDone) }
 	})
 	r.inEveryOrder("one owner moves it twice", func(id string) (a, b []func(), check func()) {
-		r.put(r.alpha, asked("svc-2", id, "0"))
-		first, second := asked("svc-0", id, "a"), asked("svc-2", id, "b")
+		r.put(r.alpha, putOf("svc-2", id, "0"))
+		first, second := putOf("svc-0", id, "a"), putOf("svc-2", id, "b")
 		first.PreviousService = "svc-2"
 		a, aDone := r.stepsOfPut(r.alpha, first)
 		b, bDone := r.stepsOfPut(r.alpha, second)
@@ -159,10 +159,10 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 		}
 	})
 	r.inEveryOrder("reregistered while another moves it", func(id string) (a, b []func(), check func()) {
-		again := asked("svc-0", id, "a")
+		again := putOf("svc-0", id, "a")
 		again.Reregister, again.RegisteredAt = true, 1000
 		a, aDone := r.stepsOfPut(r.alpha, again)
-		b, bDone := r.stepsOfPut(r.beta, asked("svc-1", id, "b"))
+		b, bDone := r.stepsOfPut(r.beta, putOf("svc-1", id, "b"))
 		return a, b, func() {
 			once(id, aDone, bDone)
 			if in := r.names(id); len(in) == 1 && in[0] != "svc-1" {
@@ -171,8 +171,8 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 		}
 	})
 	r.inEveryOrder("deregistered by ID while it moves", func(id string) (a, b []func(), check func()) {
-		r.put(r.alpha, asked("svc-0", id, "0"))
-		move := asked("svc-1", id, "a")
+		r.put(r.alpha, putOf("svc-0", id, "0"))
+		move := putOf("svc-1", id, "a")
 		move.PreviousService = "svc-0"
 		a, aDone := r.stepsOfPut(r.alpha, move)
 		ended := ""
@@ -190,8 +190,8 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 		}
 	})
 	r.inEveryOrder("its status set while it moves", func(id string) (a, b []func(), check func()) {
-		r.put(r.alpha, asked("svc-0", id, "0"))
-		move := asked("svc-1", id, "a")
+		r.put(r.alpha, putOf("svc-0", id, "0"))
+		move := putOf("svc-1", id, "a")
 		move.PreviousService = "svc-0"
 		a, aDone := r.stepsOfPut(r.alpha, move)
 		b = []func(){func() {
@@ -216,21 +216,21 @@ func TestClusterCallsByIDFollowAMove(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r.put(r.alpha, asked("svc-0", id, "0"))
+			r.put(r.alpha, putOf("svc-0", id, "0"))
 			seq, looks := r.operator.nextSeq(), 0
 			found := false
-			err := r.operator.callWhereItIs(t.Context(), id, func(group string) (existed bool, err error) {
+			err := r.operator.callByID(t.Context(), id, func(service string) (existed bool, err error) {
 				if looks++; looks <= 2 { // it moves twice
-					move := asked(fmt.Sprint("svc-", looks), id, "0")
-					move.PreviousService = group
+					move := putOf(fmt.Sprint("svc-", looks), id, "0")
+					move.PreviousService = service
 					r.put(r.alpha, move)
 				}
 				if call == "status" {
-					marked, err := r.operator.mark(t.Context(), store.OverlayPatch{Service: group, ID: id, Set: map[string]string{"health": `"critical"`}}, seq)
+					marked, err := r.operator.patchOverlay(t.Context(), store.OverlayPatch{Service: service, ID: id, Set: map[string]string{"health": `"critical"`}}, seq)
 					found = marked.Existed
 					return found, err
 				}
-				removed, err := r.operator.removeAs(t.Context(), "gamma", seq, group, id, "any", 0)
+				removed, err := r.operator.removeAs(t.Context(), "gamma", seq, service, id, "any", 0)
 				found = removed.Existed
 				return found, err
 			})
@@ -245,14 +245,14 @@ func TestClusterCallsByIDFollowAMove(t *testing.T) {
 // another name before it is sent again: that registration stays.
 func TestClusterDeregisterSentAgainSparesAnotherName(t *testing.T) {
 	r := newMoveRig(t)
-	r.put(r.alpha, asked("svc-0", "x", "0"))
+	r.put(r.alpha, putOf("svc-0", "x", "0"))
 	seq := r.operator.nextSeq()
 	for try := range 2 {
 		removed, err := r.operator.removeAs(t.Context(), "gamma", seq, "svc-0", "x", "any", 0)
 		if err != nil || !removed.Existed || removed.Service != "svc-0" {
 			t.Errorf("try %d: %+v, %v", try, removed, err)
 		}
-		r.put(r.alpha, asked("svc-1", "x", "1"))
+		r.put(r.alpha, putOf("svc-1", "x", "1"))
 	}
 	if in := r.names("x"); len(in) != 1 || in[0] != "svc-1" {
 		t.Errorf("listed in %q", in)

@@ -34,8 +34,8 @@ func runConformance(t *testing.T, cfg redisclient.Config, atomic bool, servers .
 			admin := mustDial(t, cfg)
 			return storetest.Backend{
 				Open:   func(owner string) store.Store { return openTest(t, cfg, namespace, owner) },
-				Expire: func(group string, ids ...string) { expire(t, admin, newKeyspace(namespace), group, ids...) },
-				Refuse: func() (accept func()) {
+				Expire: func(service string, ids ...string) { expire(t, admin, newKeyspace(namespace), service, ids...) },
+				RefuseWrites: func() (accept func()) {
 					set := func(replicas string) {
 						for _, s := range servers {
 							s.ConfigSet("min-replicas-to-write", replicas)
@@ -46,7 +46,7 @@ func runConformance(t *testing.T, cfg redisclient.Config, atomic bool, servers .
 				},
 			}
 		},
-		Leases: true, Owners: true, Deltas: true, Atomic: atomic, Refuses: true,
+		Leases: true, SharedBackend: true, Deltas: true, Atomic: atomic, RefusesWrites: true,
 	})
 }
 
@@ -66,11 +66,11 @@ func openTest(t *testing.T, cfg redisclient.Config, namespace, owner string) *St
 }
 
 // expire makes leases end a moment ago.
-func expire(t *testing.T, admin redis.UniversalClient, keys keyspace, group string, ids ...string) {
+func expire(t *testing.T, admin redis.UniversalClient, keys keyspace, service string, ids ...string) {
 	t.Helper()
-	key := keys.base(group) + ":z"
-	if group == store.Catalog {
-		key = keys.names
+	key := keys.base(service) + ":z"
+	if service == store.Catalog {
+		key = keys.catalog
 	}
 	// The time of the node that has the key.
 	now, err := admin.Eval(t.Context(), `local t = redis.call('TIME') return string.format('%.0f', t[1] * 1000000 + t[2])`, []string{key}).Text()

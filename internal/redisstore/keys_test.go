@@ -16,7 +16,7 @@ func TestKeysAreReadable(t *testing.T) {
 			t.Errorf("the keys of %q begin with %s, want %s", name, got, want)
 		}
 	}
-	if k.channel("") != k.names+":c" || k.channel("names") == k.channel("") {
+	if k.channel("") != k.catalog+":c" || k.channel("names") == k.channel("") {
 		t.Error("the catalog's channel is not its own")
 	}
 }
@@ -47,14 +47,14 @@ func FuzzKeys(f *testing.F) {
 		if group1 == "" || group2 == "" {
 			return // no service has an empty name
 		}
-		all := func(space, group string) []string {
+		all := func(space, service string) []string {
 			k := newKeyspace(space)
-			base := k.base(group)
-			return []string{base + ":h", base + ":z", base + ":w", k.channel(group)}
+			base := k.base(service)
+			return []string{base + ":h", base + ":z", base + ":w", k.channel(service)}
 		}
 		shared := func(space string) []string {
 			k := newKeyspace(space)
-			return []string{k.names, k.channel(""), k.hints("x"), k.hints(group1), k.prefix + "probe"}
+			return []string{k.catalog, k.channel(""), k.idIndex("x"), k.idIndex(group1), k.prefix + "probe"}
 		}
 		one, two := all(space1, group1), all(space2, group2)
 		for i, a := range one {

@@ -15,19 +15,19 @@ const maxPuts = 125
 
 // putOp is one record on its way.
 type putOp struct {
-	ctx  context.Context
-	put  store.Put
-	seq  uint64
-	give time.Time // when the call stops trying
-	from string
-	done chan struct{}
+	ctx      context.Context
+	put      store.Put
+	seq      uint64
+	tryUntil time.Time // when the call stops trying
+	lookup   string
+	done     chan struct{}
 
 	result store.PutResult
 	late   bool
 	err    error
 }
 
-// putCall is one script call for records of one group.
+// putCall is one script call for records of one service.
 type putCall struct {
 	*call
 	ops []*putOp
@@ -60,7 +60,7 @@ func (o *putOp) add(b *writeBatch) {
 		base := s.keys.base(o.put.Service)
 		c = &putCall{call: &call{script: putScript, keys: []string{base + ":h", base + ":z"}}, ids: make(map[string]struct{})}
 		if !s.cluster {
-			c.keys = append(c.keys, s.keys.names)
+			c.keys = append(c.keys, s.keys.catalog)
 		}
 		c.args = []any{s.cfg.Owner, o.put.Service, s.keys.prefix, 0}
 		b.puts[o.put.Service] = c
@@ -71,18 +71,18 @@ func (o *putOp) add(b *writeBatch) {
 	c.ids[o.put.ID] = struct{}{}
 	c.args[3] = len(c.ops)
 	if !s.cluster {
-		hints := s.keys.names
+		hints := s.keys.catalog
 		if !store.IsGeneratedID(o.put.ID) {
-			hints = s.keys.hints(o.put.ID)
+			hints = s.keys.idIndex(o.put.ID)
 		}
 		c.keys = append(c.keys, hints)
 	}
-	mode, stamp := "n", max(o.put.RegisteredAt, s.clock.before(o.put.Service, time.Now()))
+	mode, stamp := "n", max(o.put.RegisteredAt, s.clock.passedBy(o.put.Service, time.Now()))
 	if o.put.Reregister {
 		mode, stamp = "h", o.put.RegisteredAt
 	}
 	c.args = append(c.args, o.seq, o.put.ID, mode, stamp, o.put.TTL.Milliseconds(), o.put.HeartbeatInterval.Milliseconds(),
-		o.put.Payload, o.put.Overlay, strings.Join(o.put.ResetOverlay, " "), s.deadline(o.put.Service, o.give), o.from)
+		o.put.Payload, o.put.Overlay, strings.Join(o.put.ResetOverlay, " "), s.serverDeadline(o.put.Service, o.tryUntil), o.lookup)
 }
 
 func (s *Store) finishPuts(c *putCall) {
@@ -90,22 +90,22 @@ func (s *Store) finishPuts(c *putCall) {
 		c.err = errReply
 	}
 	if c.err == nil {
-		s.learn(c.ops[0].put.Service, c.reply)
+		s.noteTime(c.ops[0].put.Service, c.reply)
 	}
 	// The next renewal looks at each lease: a revision that a put left behind says
 	// nothing of this owner's others, which may be gone since the last one.
-	s.setKnown(c.ops[0].put.Service, "")
+	s.setKnownRev(c.ops[0].put.Service, "")
 	for i, o := range c.ops {
 		if c.err != nil {
 			o.err = c.err
 		} else {
-			o.take(text(c.reply, 2+3*i), text(c.reply, 3+3*i), text(c.reply, 4+3*i))
+			o.parseReply(text(c.reply, 2+3*i), text(c.reply, 3+3*i), text(c.reply, 4+3*i))
 		}
 		close(o.done)
 	}
 }
 
-func (o *putOp) take(outcome, stamp, overlay string) {
+func (o *putOp) parseReply(outcome, stamp, overlay string) {
 	o.result.RegisteredAt = parseScore(stamp)
 	switch outcome {
 	case "ok":
@@ -117,12 +117,12 @@ func (o *putOp) take(outcome, stamp, overlay string) {
 		o.result.Outcome = store.Overtaken
 	case "superseded":
 		o.result.Outcome = store.Superseded
-	case "buried":
+	case "deregistered":
 		o.result.Outcome = store.Deregistered
 	case "late":
 		o.late = true
 	case "foreign":
-		o.err = errForeign
+		o.err = errForeignData
 	default:
 		o.err = errReply
 	}
@@ -142,9 +142,9 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 	results := make([]store.PutResult, len(puts))
 	ops := make([]*putOp, len(puts))
 	todo := make([]int, len(puts))
-	give := until(ctx)
+	tryUntil := deadlineOf(ctx)
 	for i, p := range puts {
-		ops[i] = &putOp{put: p, seq: s.nextSeq(), give: give, from: from(p)}
+		ops[i] = &putOp{put: p, seq: s.nextSeq(), tryUntil: tryUntil, lookup: lookupOf(p)}
 		todo[i] = i
 	}
 	send := s.writes.Add
@@ -154,7 +154,7 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 	for try := 0; ; try++ {
 		for _, i := range todo {
 			// A fresh one each time: the line may still hold the last.
-			o := &putOp{ctx: ctx, put: puts[i], seq: ops[i].seq, give: give, from: ops[i].from, done: make(chan struct{})}
+			o := &putOp{ctx: ctx, put: puts[i], seq: ops[i].seq, tryUntil: tryUntil, lookup: ops[i].lookup, done: make(chan struct{})}
 			ops[i] = o
 			if !send(o) {
 				o.err = store.ErrClosed
@@ -170,7 +170,7 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 				if ops[i].late {
 					results[i].Err = errLate
 				}
-				if results[i].Err != nil && passing(results[i].Err) && !puts[i].Reregister {
+				if results[i].Err != nil && retryable(results[i].Err) && !puts[i].Reregister {
 					again = append(again, i)
 				}
 			case <-ctx.Done():
@@ -178,13 +178,13 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 			}
 		}
 		todo = again
-		if len(todo) == 0 || !s.pause(ctx, give, try) {
+		if len(todo) == 0 || !s.pauseBeforeRetry(ctx, tryUntil, try) {
 			break
 		}
 	}
 	for i := range results {
 		if results[i].Err != nil {
-			results[i].Err = s.failed(ctx, results[i].Err)
+			results[i].Err = s.callError(ctx, results[i].Err)
 		}
 	}
 	return results
@@ -203,10 +203,10 @@ func (e serverError) Error() string { return string(e) }
 func (e serverError) RedisError() {}
 
 // errForeign: a record could not leave the service that it stands in.
-const errForeign = serverError("WRONGTYPE the service in which this ID is registered now holds another program's data")
+const errForeignData = serverError("WRONGTYPE the service in which this ID is registered now holds another program's data")
 
 // from tells the script where to look for the ID's present registration.
-func from(p store.Put) string {
+func lookupOf(p store.Put) string {
 	switch {
 	case p.NewID:
 		return "-"

@@ -14,14 +14,14 @@ import (
 
 // readOp is one read on its way.
 type readOp struct {
-	group string
-	known store.KnownState
-	done  func(store.Reading, error)
+	service string
+	known   store.KnownState
+	done    func(store.Reading, error)
 
-	rev    *redis.StringCmd // the steady state: is this still the revision?
-	call   *call
-	cut    bool // the connection ended under the first request
-	failed bool
+	rev            *redis.StringCmd // the steady state: is this still the revision?
+	call           *call
+	connectionLost bool // the connection ended under the first request
+	failed         bool
 }
 
 func (o *readOp) answer(r store.Reading, err error) {
@@ -32,16 +32,16 @@ func (o *readOp) answer(r store.Reading, err error) {
 // Read implements store.Store. Reads that wait for the line travel together:
 // one round trip when nothing changed, a second for those that did. Those who know
 // nothing yet, which takes one, do not hold up the others.
-func (s *Store) Read(group string, known store.KnownState, done func(store.Reading, error)) {
+func (s *Store) Read(service string, known store.KnownState, done func(store.Reading, error)) {
 	line := s.reads
-	if known.Rev == "" && group != store.Catalog {
-		line = s.wholes
+	if known.Rev == "" && service != store.Catalog {
+		line = s.firstReads
 	}
 	send := line.Add
 	if known.Blocking {
 		send = line.Do
 	}
-	if !send(&readOp{group: group, known: known, done: done}) {
+	if !send(&readOp{service: service, known: known, done: done}) {
 		done(store.Reading{}, store.ErrClosed)
 	}
 }
@@ -50,45 +50,45 @@ const (
 	// readTimeout bounds a request of reads, and hurriedTimeout one for reads that
 	// waited in vain for that already. Together they leave watches, which ask once
 	// a heartbeat, time to say within a heartbeat + 1 s that nothing answers.
-	readTimeout    = 7 * requestTimeout / 10
-	hurriedTimeout = requestTimeout / 5
+	readTimeout      = 7 * requestTimeout / 10
+	shortReadTimeout = requestTimeout / 5
 )
 
 // readLine sends what waits on one line of reads. Only the line uses it.
-type readLine struct {
+type readBatcher struct {
 	store *Store
 	// least bounds what timeouts may come down to: a client handed in counts the
 	// whole of a long reply.
-	least time.Duration
+	minTimeout time.Duration
 	// The last batch got no answer in time.
-	unanswered bool
+	timedOut bool
 }
 
-func (l *readLine) send(ops []*readOp) {
+func (l *readBatcher) send(ops []*readOp) {
 	s := l.store
-	timeout, hurried := min(s.timeout, readTimeout), l.unanswered
+	timeout, hurried := min(s.timeout, readTimeout), l.timedOut
 	if hurried {
-		timeout = min(timeout, hurriedTimeout)
+		timeout = min(timeout, shortReadTimeout)
 	}
-	timeout = max(timeout, l.least)
+	timeout = max(timeout, l.minTimeout)
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
 	// By the clock, for a socket's deadline may end before the context's. Never
 	// twice in a row: a server far away needs more time than that.
 	began := time.Now()
 	defer func() {
-		l.unanswered = time.Since(began) > timeout*9/10 && !hurried && slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed })
+		l.timedOut = time.Since(began) > timeout*9/10 && !hurried && slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed })
 	}()
 	ask := ops
 	if !s.cluster {
 		if ask = s.sendChecks(ctx, ops); len(ask) > 0 {
-			ask = s.sendWhole(ctx, ask)
+			ask = s.sendPlainReads(ctx, ask)
 		}
 	}
 	if len(ask) == 0 {
 		return
 	}
-	if !slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed || o.cut }) {
+	if !slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed || o.connectionLost }) {
 		// All was answered so far: on a slow line that may have taken long.
 		var again context.CancelFunc
 		ctx, again = context.WithTimeout(s.ctx, timeout)
@@ -96,34 +96,34 @@ func (l *readLine) send(ops []*readOp) {
 	}
 	calls := make([]*call, len(ask))
 	for i, o := range ask {
-		if o.group == store.Catalog {
-			o.call = s.namesCall()
+		if o.service == store.Catalog {
+			o.call = s.catalogCall()
 		} else {
-			o.call = s.readCall(o.group, o.known)
+			o.call = s.readCall(o.service, o.known)
 		}
 		calls[i] = o.call
 	}
-	s.run(ctx, calls)
+	s.sendCalls(ctx, calls)
 	for _, o := range ask {
 		if o.call.err != nil {
-			o.answer(store.Reading{}, s.failed(context.Background(), o.call.err))
+			o.answer(store.Reading{}, s.callError(context.Background(), o.call.err))
 			continue
 		}
-		now := s.learn(o.group, o.call.reply)
+		now := s.noteTime(o.service, o.call.reply)
 		var r store.Reading
 		var err error
-		if o.group == store.Catalog {
-			if r, err = s.parseNames(now, o.call.reply); err == nil && s.cluster {
-				err = s.verify(ctx, &r)
+		if o.service == store.Catalog {
+			if r, err = s.parseCatalog(now, o.call.reply); err == nil && s.cluster {
+				err = s.checkCatalog(ctx, &r)
 			}
 		} else {
 			r, err = s.parseReading(now, o.call.reply)
 		}
 		if r.ClockSetBack {
-			s.tidy(o.group)
+			s.collect(o.service)
 		}
 		if hasExpired(&r) || r.WritesRefused != nil {
-			s.suspectMove()
+			s.checkForMove()
 		}
 		o.answer(r, err)
 	}
@@ -136,11 +136,11 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 	pipe := s.client.Pipeline()
 	checked := make([]*readOp, 0, len(ops))
 	for _, o := range ops {
-		if o.known.Rev == "" || o.known.ChangedLast || o.known.ProveAbsence || o.group == store.Catalog {
+		if o.known.Rev == "" || o.known.ChangedLast || o.known.ProveAbsence || o.service == store.Catalog {
 			ask = append(ask, o)
 			continue
 		}
-		o.rev = pipe.HGet(ctx, s.keys.base(o.group)+":h", "rev")
+		o.rev = pipe.HGet(ctx, s.keys.base(o.service)+":h", "rev")
 		checked = append(checked, o)
 	}
 	if len(checked) == 0 {
@@ -154,16 +154,16 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 		err = refused
 	}
 	if err == nil {
-		s.told("", now.UnixMicro())
+		s.noteServerTime("", now.UnixMicro())
 	}
 	for _, o := range checked {
 		rev, revErr := o.rev.Result()
 		switch {
 		case err != nil && redisclient.ConnectionLost(err) && ctx.Err() == nil:
-			o.cut = true
+			o.connectionLost = true
 			ask = append(ask, o) // the script tells as well, on a new connection
 		case err != nil:
-			o.answer(store.Reading{}, s.failed(context.Background(), err))
+			o.answer(store.Reading{}, s.callError(context.Background(), err))
 		case revErr == nil && rev == o.known.Rev && (o.known.NextExpiry == 0 || o.known.NextExpiry >= now.UnixMicro()):
 			o.answer(store.Reading{Kind: store.Unchanged, Now: now.UnixMicro(), Rev: rev, NextExpiry: o.known.NextExpiry}, nil)
 		default:
@@ -183,7 +183,7 @@ func (s *Store) parseReading(now int64, reply []any) (store.Reading, error) {
 	r := store.Reading{Now: now, Rev: text(reply, 1), NextExpiry: parseScore(text(reply, 3))}
 	kind := text(reply, 2)
 	over, _ := element(reply, 4)
-	ended, err := s.takeRefusal(text(reply, 5), texts(over))
+	ended, err := s.noteRefusal(text(reply, 5), texts(over))
 	if err != nil && !errors.Is(err, store.ErrWritesRefused) {
 		return r, err
 	}
@@ -205,7 +205,7 @@ func (s *Store) parseReading(now int64, reply []any) (store.Reading, error) {
 			return r, unavailable(errReply)
 		}
 		for i := 0; i < len(items); i += 5 {
-			addChange(&r, items[i:i+5])
+			parseChange(&r, items[i:i+5])
 		}
 		return r, nil
 	case "full":
@@ -214,32 +214,32 @@ func (s *Store) parseReading(now int64, reply []any) (store.Reading, error) {
 		if !ok || !ok2 {
 			return r, unavailable(errReply)
 		}
-		fillFull(&r, hash, scores, ended)
+		parseFullState(&r, hash, scores, ended)
 		return r, nil
 	}
 	return r, unavailable(errReply)
 }
 
 // readCall reads a service with the script.
-func (s *Store) readCall(group string, known store.KnownState) *call {
+func (s *Store) readCall(service string, known store.KnownState) *call {
 	mode := "collect"
 	switch {
-	case s.writable.rightless():
+	case s.writable.neverPermitted():
 		mode = "look"
 	case known.ProveAbsence:
 		mode = "prove"
 	}
-	base := s.keys.base(group)
+	base := s.keys.base(service)
 	c := &call{script: readScript, keys: []string{base + ":h", base + ":z"},
-		args: []any{known.Rev, s.cfg.Owner, s.nextSeq(), group, mode}}
+		args: []any{known.Rev, s.cfg.Owner, s.nextSeq(), service, mode}}
 	if !s.cluster {
-		c.keys = append(c.keys, s.keys.names)
+		c.keys = append(c.keys, s.keys.catalog)
 	}
 	return c
 }
 
 // addChange takes one change: id, record, overlay, expiry, tombstone.
-func addChange(r *store.Reading, item []any) {
+func parseChange(r *store.Reading, item []any) {
 	id, value, score := text(item, 0), text(item, 1), text(item, 3)
 	if value == "" {
 		if t, ok := parseTombstone(id, text(item, 4)); ok {
@@ -260,7 +260,7 @@ func addChange(r *store.Reading, item []any) {
 
 // addRecord takes a record that is part of the revision, live or past its expiry.
 func addRecord(r *store.Reading, rec *store.Record) {
-	if most := r.Now + rec.TTL.Microseconds(); rec.ExpiresAt > most+ahead {
+	if most := r.Now + rec.TTL.Microseconds(); rec.ExpiresAt > most+maxExpiryAhead {
 		// As tidy is going to have it.
 		r.ClockSetBack = true
 		rec.ExpiresAt = most
@@ -273,11 +273,11 @@ func addRecord(r *store.Reading, rec *store.Record) {
 
 // ahead is how much further away than its TTL an expiry may lie, in µs, before
 // it shows that the clock was set back.
-const ahead = 100_000
+const maxExpiryAhead = 100_000
 
 // fillFull takes the whole hash and the whole sorted set, and which of the leases
 // that are past their expiry count as ended.
-func fillFull(r *store.Reading, hash, scores []any, ended []string) {
+func parseFullState(r *store.Reading, hash, scores []any, ended []string) {
 	expiry := make(map[string]string, len(scores)/2)
 	for i := 0; i+1 < len(scores); i += 2 {
 		expiry[text(scores, i)] = text(scores, i+1)

@@ -129,8 +129,8 @@ func FuzzReply(f *testing.F) {
 					}
 				}
 			}
-			_, _ = st.parseNames(parseScore(now), []any{now, []any{a, c, b, rev}, c, now})
-			_, _ = st.parseNames(parseScore(now), reply)
+			_, _ = st.parseCatalog(parseScore(now), []any{now, []any{a, c, b, rev}, c, now})
+			_, _ = st.parseCatalog(parseScore(now), reply)
 		}
 	})
 }

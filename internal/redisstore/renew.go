@@ -7,7 +7,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Renew implements store.Store: one script call per group, all in one round
+// Renew implements store.Store: one script call per service, all in one round
 // trip, tried once; the heartbeat comes again by itself.
 func (s *Store) Renew(ctx context.Context, leases []store.ServiceLeases) []store.Renewal {
 	answers := make([]store.Renewal, len(leases))
@@ -29,7 +29,7 @@ func (s *Store) Renew(ctx context.Context, leases []store.ServiceLeases) []store
 	}
 	if s.cluster {
 		s.refreshCatalog(leases, answers)
-		s.settleAgain()
+		s.resolveKeptIDConflicts()
 	}
 	return answers
 }
@@ -57,12 +57,12 @@ func (o *renewOp) add(b *writeBatch) {
 	o.left = len(o.leases)
 	end := time.Now().Add(s.timeout)
 	for i, g := range o.leases {
-		p := s.packed(g)
+		p := s.renewArgs(g)
 		c := &call{script: renewScript, keys: p.keys, args: []any{
-			p.owner, s.nextSeq(), p.group, s.known(g.Service), p.ttl, s.clock.when(g.Service, end), p.ids, p.stamps,
+			p.owner, s.nextSeq(), p.service, s.knownRev(g.Service), p.ttl, s.clock.at(g.Service, end), p.ids, p.stamps,
 		}}
 		b.send(c, func() {
-			o.answers[i] = s.renewed(g, c)
+			o.answers[i] = s.parseRenewal(g, c)
 			if o.left--; o.left == 0 {
 				close(o.done)
 			}
@@ -70,16 +70,16 @@ func (o *renewOp) add(b *writeBatch) {
 	}
 }
 
-func (s *Store) renewed(g store.ServiceLeases, c *call) store.Renewal {
+func (s *Store) parseRenewal(g store.ServiceLeases, c *call) store.Renewal {
 	if c.err != nil {
-		s.setKnown(g.Service, "") // it may have run in part, or without an answer: look at each
+		s.setKnownRev(g.Service, "") // it may have run in part, or without an answer: look at each
 		return store.Renewal{Err: unavailable(c.err)}
 	}
-	s.learn(g.Service, c.reply)
+	s.noteTime(g.Service, c.reply)
 	rev := text(c.reply, 1)
 	switch text(c.reply, 2) {
 	case "same":
-		s.setKnown(g.Service, rev)
+		s.setKnownRev(g.Service, rev)
 		return store.Renewal{}
 	case "late":
 		return store.Renewal{Err: unavailable(errLate)}
@@ -100,16 +100,16 @@ func (s *Store) renewed(g store.ServiceLeases, c *call) store.Renewal {
 			}
 		case "superseded":
 			r.Outcomes[l.ID] = store.Superseded
-		case "buried":
+		case "deregistered":
 			r.Outcomes[l.ID] = store.Deregistered
 		default:
 			r.Outcomes[l.ID] = store.Lost
 		}
 	}
 	if len(r.Outcomes) == 0 {
-		s.setKnown(g.Service, rev)
+		s.setKnownRev(g.Service, rev)
 	} else {
-		s.setKnown(g.Service, "") // look again at the next beat
+		s.setKnownRev(g.Service, "") // look again at the next beat
 	}
 	return r
 }

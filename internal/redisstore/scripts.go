@@ -33,18 +33,18 @@ func load(files ...string) *script {
 }
 
 var (
-	putScript     = load("common", "rule", "find", "put")
-	renewScript   = load("common", "rule", "renew")
-	removeScript  = load("common", "rule", "find", "remove")
-	readScript    = load("common", "read")
-	locateScript  = load("common", "find", "locate")
-	namesScript   = load("common", "find", "names")
-	catalogScript = load("common", "catalog")
-	tidyScript    = load("common", "tidy")
-	markScript    = load("common", "find", "mark")
-	attendScript  = load("common", "attend")
-	behindScript  = load("common", "behind")
-	probeScript   = load("common", "probe")
+	putScript             = load("common", "fencing", "find_id", "put")
+	renewScript           = load("common", "fencing", "renew")
+	removeScript          = load("common", "fencing", "find_id", "remove")
+	readScript            = load("common", "read")
+	lookupIDsScript       = load("common", "find_id", "lookup_ids")
+	readCatalogScript     = load("common", "find_id", "read_catalog")
+	clusterIndexScript    = load("common", "cluster_index")
+	collectScript         = load("common", "collect")
+	patchOverlayScript    = load("common", "find_id", "patch_overlay")
+	watcherLeaseScript    = load("common", "watcher_lease")
+	laggingWatchersScript = load("common", "lagging_watchers")
+	probeScript           = load("common", "probe")
 )
 
 // call is one script call on its way.
@@ -56,28 +56,28 @@ type call struct {
 	err    error
 
 	// due, if not 0, is the argument that holds the deadline. It is set when the
-	// call is sent, by the clock of the node that has group, and is not later than give.
-	due   int
-	group string
-	give  time.Time // zero: only the request's own timeout limits it
-	again bool      // it was sent twice, and the first copy may still be under way
+	// call is sent, by the clock of the node that has service, and is not later than tryUntil.
+	deadlineArg int
+	service     string
+	tryUntil    time.Time // zero: only the request's own timeout limits it
+	sentTwice   bool      // it was sent twice, and the first copy may still be under way
 }
 
 // run sends all calls in one round trip; a second follows for scripts that the
 // server does not know (any more), and when the connection ends.
-func run(ctx context.Context, client redis.UniversalClient, calls []*call) {
-	send(ctx, client, calls, func(p evaler, c *call) *redis.Cmd {
+func sendCalls(ctx context.Context, client redis.UniversalClient, calls []*call) {
+	sendOnce(ctx, client, calls, func(p evaler, c *call) *redis.Cmd {
 		return p.EvalSha(ctx, c.script.sha, c.keys, c.args...)
 	})
 	var again []*call
 	for _, c := range calls {
-		c.again = c.err != nil && redisclient.ConnectionLost(c.err)
+		c.sentTwice = c.err != nil && redisclient.ConnectionLost(c.err)
 		if c.err != nil && (redis.HasErrorPrefix(c.err, "NOSCRIPT") || redisclient.ConnectionLost(c.err) && ctx.Err() == nil) {
 			again = append(again, c)
 		}
 	}
 	if len(again) > 0 {
-		send(ctx, client, again, func(p evaler, c *call) *redis.Cmd {
+		sendOnce(ctx, client, again, func(p evaler, c *call) *redis.Cmd {
 			return p.Eval(ctx, c.script.text, c.keys, c.args...)
 		})
 	}
@@ -89,9 +89,9 @@ type evaler interface {
 	Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd
 }
 
-func send(ctx context.Context, client redis.UniversalClient, calls []*call, add func(evaler, *call) *redis.Cmd) {
+func sendOnce(ctx context.Context, client redis.UniversalClient, calls []*call, add func(evaler, *call) *redis.Cmd) {
 	if len(calls) == 1 {
-		calls[0].take(add(client, calls[0]))
+		calls[0].parseReply(add(client, calls[0]))
 		return
 	}
 	pipe := client.Pipeline()
@@ -101,11 +101,11 @@ func send(ctx context.Context, client redis.UniversalClient, calls []*call, add 
 	}
 	redisclient.Exec(ctx, pipe)
 	for i, c := range calls {
-		c.take(cmds[i])
+		c.parseReply(cmds[i])
 	}
 }
 
-func (c *call) take(cmd *redis.Cmd) {
+func (c *call) parseReply(cmd *redis.Cmd) {
 	c.reply, c.err = nil, cmd.Err()
 	if c.err != nil {
 		return

@@ -15,16 +15,16 @@ import (
 )
 
 func TestNumbersKeepAllDigits(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	const most = 1<<53 - 1
 	for _, stamp := range []int64{1, 999999999999999, 1234567890123457, most - 1} {
-		p := asked("g", fmt.Sprint("i", stamp), "x")
+		p := putOf("g", fmt.Sprint("i", stamp), "x")
 		p.Reregister, p.RegisteredAt = true, stamp
 		if got := r.put(r.store, p)[0]; got.RegisteredAt != stamp {
 			t.Errorf("stamp %d was answered as %d", stamp, got.RegisteredAt)
 		}
 	}
-	if next := r.put(r.store, asked("g", "next", "x"))[0].RegisteredAt; next != most {
+	if next := r.put(r.store, putOf("g", "next", "x"))[0].RegisteredAt; next != most {
 		t.Errorf("the stamp after %d is %d", most-1, next)
 	}
 	for _, rec := range r.read("g", "").Records {
@@ -39,10 +39,10 @@ func TestNumbersKeepAllDigits(t *testing.T) {
 
 func TestTenThousandLeasesOfOneService(t *testing.T) {
 	const n = 10_000
-	r := newRig(t)
+	r := newHarness(t)
 	puts := make([]store.Put, n)
 	for i := range puts {
-		puts[i] = asked("g", fmt.Sprint("instance-", i), "x")
+		puts[i] = putOf("g", fmt.Sprint("instance-", i), "x")
 	}
 	leases := make([]store.Lease, n)
 	for i, result := range r.put(r.store, puts...) {
@@ -54,7 +54,7 @@ func TestTenThousandLeasesOfOneService(t *testing.T) {
 			t.Fatalf("%v, %d outcomes", answer.Err, len(answer.Outcomes))
 		}
 		reading := r.read("g", "")
-		if len(reading.Records) != n || reading.NextExpiry < before+rigTTL.Microseconds() {
+		if len(reading.Records) != n || reading.NextExpiry < before+testTTL.Microseconds() {
 			t.Fatalf("%d records, the earliest expiring %d µs after the renewal", len(reading.Records), reading.NextExpiry-before)
 		}
 	}
@@ -62,9 +62,9 @@ func TestTenThousandLeasesOfOneService(t *testing.T) {
 
 // A script that is called after its deadline does nothing at all.
 func TestLateCallsDoNothing(t *testing.T) {
-	r := newRig(t)
-	keys := []string{r.key("g", "h"), r.key("g", "z"), r.store.keys.names}
-	ids := r.store.keys.hints("i")
+	r := newHarness(t)
+	keys := []string{r.recordKey("g", "h"), r.recordKey("g", "z"), r.store.keys.catalog}
+	ids := r.store.keys.idIndex("i")
 	past := micros(r.now() - 1)
 	prefix := r.store.keys.prefix
 	late := func(what string, reply []any, at int) {
@@ -79,25 +79,25 @@ func TestLateCallsDoNothing(t *testing.T) {
 		late("renew", r.call(renewScript, keys, "ghost", 1, "g", "", 1000, past,
 			packIDs([]store.Lease{{ID: "i"}}), packStamps([]store.Lease{{RegisteredAt: 1}})), 2)
 		late("remove", r.call(removeScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "any", 0), 2)
-		late("mark", r.call(markScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "a", "1"), 2)
-		late("tidy", r.call(tidyScript, keys, "ghost", 1, "g", past), 1)
-		late("attend", r.call(attendScript, []string{r.key("g", "w")}, "ghost", 1000, 1, past), 1)
-		late("attend no more", r.call(attendScript, []string{r.key("g", "w")}, "alpha", 0, 0, past), 1)
-		late("catalog", r.call(catalogScript, keys[2:], "catalog", past, "g", 0), 1)
-		late("ID index", r.call(catalogScript, []string{ids}, "hint", past, "i", "elsewhere"), 1)
+		late("mark", r.call(patchOverlayScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "a", "1"), 2)
+		late("tidy", r.call(collectScript, keys, "ghost", 1, "g", past), 1)
+		late("attend", r.call(watcherLeaseScript, []string{r.recordKey("g", "w")}, "ghost", 1000, 1, past), 1)
+		late("attend no more", r.call(watcherLeaseScript, []string{r.recordKey("g", "w")}, "alpha", 0, 0, past), 1)
+		late("catalog", r.call(clusterIndexScript, keys[2:], "catalog", past, "g", 0), 1)
+		late("ID index", r.call(clusterIndexScript, []string{ids}, "hint", past, "i", "elsewhere"), 1)
 	}
 	calls()
 	if all := r.all(); len(all) != 0 {
 		t.Errorf("they wrote %q", all)
 	}
-	r.put(r.store, asked("g", "i", "x"))
+	r.put(r.store, putOf("g", "i", "x"))
 	before := r.read("g", "").Rev
-	if err := r.store.RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: rigTTL, Acknowledged: before}})[0].Err; err != nil {
+	if err := r.store.RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: testTTL, Acknowledged: before}})[0].Err; err != nil {
 		t.Fatal(err)
 	}
 	shared := func() []any {
-		return []any{r.admin.HGetAll(t.Context(), r.key("g", "w")).Val(), r.admin.HGetAll(t.Context(), ids).Val(),
-			r.admin.ZRangeWithScores(t.Context(), r.store.keys.names, 0, -1).Val()}
+		return []any{r.admin.HGetAll(t.Context(), r.recordKey("g", "w")).Val(), r.admin.HGetAll(t.Context(), ids).Val(),
+			r.admin.ZRangeWithScores(t.Context(), r.store.keys.catalog, 0, -1).Val()}
 	}
 	was := shared()
 	calls()
@@ -111,8 +111,8 @@ func TestLateCallsDoNothing(t *testing.T) {
 
 // Clients send again what was not answered, perhaps much later.
 func TestRepeatedCallsTakeEffectOnce(t *testing.T) {
-	r := newRig(t)
-	keys := []string{r.key("g", "h"), r.key("g", "z"), r.store.keys.names, r.store.keys.hints("i")}
+	r := newHarness(t)
+	keys := []string{r.recordKey("g", "h"), r.recordKey("g", "z"), r.store.keys.catalog, r.store.keys.idIndex("i")}
 	prefix, soon := r.store.keys.prefix, micros(r.now()+time.Hour.Microseconds())
 	put := func() []any {
 		return r.call(putScript, keys, "beta", "g", prefix, 1, 7, "i", "n", 0, 30000, 10000, "x", "", "", soon, "?")
@@ -131,16 +131,16 @@ func TestRepeatedCallsTakeEffectOnce(t *testing.T) {
 	if got := r.read("g", "").Records; len(got) != 0 {
 		t.Errorf("a repeated put brought back %+v", got[0])
 	}
-	r.put(r.store, asked("g", "i", "new"))
+	r.put(r.store, putOf("g", "i", "new"))
 	remove() // delivered late, it ends nothing newer
 	if got := r.read("g", "").Records; len(got) != 1 {
 		t.Error("a repeated remove ended a newer registration")
 	}
 	set := func() []any {
-		return r.call(markScript, keys, "operator", 4, "g", prefix, "i", soon, "a", "1")
+		return r.call(patchOverlayScript, keys, "operator", 4, "g", prefix, "i", soon, "a", "1")
 	}
 	set()
-	r.call(markScript, keys, "operator", 5, "g", prefix, "i", soon, "a", "2")
+	r.call(patchOverlayScript, keys, "operator", 5, "g", prefix, "i", soon, "a", "2")
 	set()
 	if got := string(r.read("g", "").Records[0].Overlay); got != `{"a":2}` {
 		t.Errorf("a repeated mark undid a newer one: %s", got)
@@ -148,7 +148,7 @@ func TestRepeatedCallsTakeEffectOnce(t *testing.T) {
 }
 
 func TestEveryKeyHasATimeToLive(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	b := r.open("beta")
 	check := func(after string) {
 		t.Helper()
@@ -160,17 +160,17 @@ func TestEveryKeyHasATimeToLive(t *testing.T) {
 		}
 	}
 	check("open")
-	stamp := r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt
+	stamp := r.put(r.store, putOf("g", "i", "x"))[0].RegisteredAt
 	check("register")
-	r.put(r.store, asked("g", "i", "y"), asked("g", "moves", "x"))
+	r.put(r.store, putOf("g", "i", "y"), putOf("g", "moves", "x"))
 	check("replace")
-	r.put(r.store, asked("h", "moves", "x"))
+	r.put(r.store, putOf("h", "moves", "x"))
 	check("move")
-	healing := asked("healed", "j", "x")
+	healing := putOf("healed", "j", "x")
 	healing.Reregister, healing.RegisteredAt = true, stamp
 	r.put(r.store, healing)
 	check("heal")
-	r.put(b, asked("g", "i", "z"))
+	r.put(b, putOf("g", "i", "z"))
 	check("take over")
 	r.renew("g", store.Lease{ID: "i", RegisteredAt: stamp}, store.Lease{ID: "never", RegisteredAt: 1})
 	r.renew("never", store.Lease{ID: "i", RegisteredAt: stamp})
@@ -187,21 +187,21 @@ func TestEveryKeyHasATimeToLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("mark")
-	if err := r.store.RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: rigTTL, Acknowledged: r.read("g", "").Rev}})[0].Err; err != nil {
+	if err := r.store.RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: testTTL, Acknowledged: r.read("g", "").Rev}})[0].Err; err != nil {
 		t.Fatal(err)
 	}
 	check("attend")
 	expire(t, r.admin, r.store.keys, "healed", "j")
-	r.store.tidy("healed")
-	r.store.tidy("never")
-	r.put(r.store, asked("last", "l", "x"))
+	r.store.collect("healed")
+	r.store.collect("never")
+	r.put(r.store, putOf("last", "l", "x"))
 	check("expiry and tidy")
 	// A short lease added to a long one must not shorten the keys' life.
-	long := asked("g", "long", "x")
+	long := putOf("g", "long", "x")
 	long.TTL = 12 * time.Hour
 	r.put(r.store, long)
-	r.put(r.store, asked("g", "short", "x"))
-	if left := r.admin.PTTL(t.Context(), r.key("g", "h")).Val(); left < 12*time.Hour {
+	r.put(r.store, putOf("g", "short", "x"))
+	if left := r.admin.PTTL(t.Context(), r.recordKey("g", "h")).Val(); left < 12*time.Hour {
 		t.Errorf("the keys live for %v, less than their longest member", left)
 	}
 }
@@ -209,11 +209,11 @@ func TestEveryKeyHasATimeToLive(t *testing.T) {
 func TestHalfEvictedKeysCountAsLost(t *testing.T) {
 	for _, which := range []string{"h", "z"} {
 		t.Run(which, func(t *testing.T) {
-			r := newRig(t)
-			stamp := r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt
+			r := newHarness(t)
+			stamp := r.put(r.store, putOf("g", "i", "x"))[0].RegisteredAt
 			r.renew("g", store.Lease{ID: "i", RegisteredAt: stamp})
 			rev := r.read("g", "").Rev
-			r.do("DEL", r.key("g", which))
+			r.do("DEL", r.recordKey("g", which))
 			// A reader who knows the revision may see it in the hash, and then asks again
 			// at the earliest expiry that he knows of.
 			for _, known := range []store.KnownState{{}, {Rev: rev, NextExpiry: 1}} {
@@ -224,7 +224,7 @@ func TestHalfEvictedKeysCountAsLost(t *testing.T) {
 			if answer := r.renew("g", store.Lease{ID: "i", RegisteredAt: stamp}); answer.Outcomes["i"] != store.Lost {
 				t.Errorf("the renewal: %+v", answer)
 			}
-			p := asked("g", "i", "x")
+			p := putOf("g", "i", "x")
 			p.Reregister, p.RegisteredAt = true, stamp
 			if got := r.put(r.store, p)[0]; got.Outcome != store.Done || got.RegisteredAt != stamp {
 				t.Errorf("the healing: %+v", got)
@@ -232,7 +232,7 @@ func TestHalfEvictedKeysCountAsLost(t *testing.T) {
 			if got := r.read("g", "").Records; len(got) != 1 || got[0].RegisteredAt != stamp {
 				t.Errorf("healed as %+v", got)
 			}
-			if n := r.admin.Exists(t.Context(), r.key("g", "h"), r.key("g", "z")).Val(); n != 2 {
+			if n := r.admin.Exists(t.Context(), r.recordKey("g", "h"), r.recordKey("g", "z")).Val(); n != 2 {
 				t.Errorf("%d of the 2 keys are there", n)
 			}
 		})
@@ -241,31 +241,31 @@ func TestHalfEvictedKeysCountAsLost(t *testing.T) {
 
 // Leases that lie further ahead than their TTL show that the clock went back.
 func TestLeasesAreClampedAfterTheClockWentBack(t *testing.T) {
-	ahead := func(r *rig) {
-		r.put(r.store, asked("g", "i", "x"), asked("g", "j", "x"))
+	ahead := func(r *harness) {
+		r.put(r.store, putOf("g", "i", "x"), putOf("g", "j", "x"))
 		far := r.now() + time.Hour.Microseconds()
-		r.do("ZADD", r.key("g", "z"), far, "i")
-		r.do("HSET", r.key("g", "h"), "seen", far-rigTTL.Microseconds())
+		r.do("ZADD", r.recordKey("g", "z"), far, "i")
+		r.do("HSET", r.recordKey("g", "h"), "seen", far-testTTL.Microseconds())
 	}
-	within := func(r *rig, what string) {
+	within := func(r *harness, what string) {
 		r.Helper()
-		if left := r.score("g", "i") - r.now(); left > rigTTL.Microseconds() || left <= 0 {
-			r.Errorf("after %s the lease has %d ms left, its TTL is %v", what, left/1000, rigTTL)
+		if left := r.score("g", "i") - r.now(); left > testTTL.Microseconds() || left <= 0 {
+			r.Errorf("after %s the lease has %d ms left, its TTL is %v", what, left/1000, testTTL)
 		}
 	}
 	t.Run("by the next write", func(t *testing.T) {
-		r := newRig(t)
+		r := newHarness(t)
 		ahead(r)
-		r.put(r.store, asked("g", "k", "x"))
+		r.put(r.store, putOf("g", "k", "x"))
 		within(r, "a put")
 	})
 	t.Run("by a reader that sees it", func(t *testing.T) {
-		r := newRig(t)
+		r := newHarness(t)
 		ahead(r)
 		if got := r.read("g", ""); !got.ClockSetBack {
 			t.Errorf("the reader did not see it: %+v", got)
 		}
-		r.put(r.store, asked("other", "k", "x")) // travels after the tidying
+		r.put(r.store, putOf("other", "k", "x")) // travels after the tidying
 		within(r, "a read")
 		if got := r.read("g", ""); got.ClockSetBack || len(got.Records) != 2 {
 			t.Errorf("after that: %+v", got)
@@ -274,31 +274,31 @@ func TestLeasesAreClampedAfterTheClockWentBack(t *testing.T) {
 }
 
 func TestDeltasReachBackAsFarAsTheLog(t *testing.T) {
-	r := newRig(t)
-	r.put(r.store, asked("g", "first", "x"))
+	r := newHarness(t)
+	r.put(r.store, putOf("g", "first", "x"))
 	start := r.read("g", "")
 	for i := range 127 {
-		r.put(r.store, asked("g", fmt.Sprint("i", i), "x"))
+		r.put(r.store, putOf("g", fmt.Sprint("i", i), "x"))
 	}
 	delta := r.read("g", start.Rev)
 	if delta.Kind != store.Delta || len(delta.Records) != 127 {
 		t.Errorf("after 127 changes: kind %d with %d records, want a delta", delta.Kind, len(delta.Records))
 	}
 	for i := range 400 {
-		r.put(r.store, asked("g", fmt.Sprint("i", i), "y"))
+		r.put(r.store, putOf("g", fmt.Sprint("i", i), "y"))
 	}
 	if got := r.read("g", start.Rev); got.Kind != store.Full || len(got.Records) != 401 {
 		t.Errorf("after 527 changes: kind %d with %d records, want all", got.Kind, len(got.Records))
 	}
-	fields := r.admin.HKeys(t.Context(), r.key("g", "h")).Val()
+	fields := r.admin.HKeys(t.Context(), r.recordKey("g", "h")).Val()
 	logged := slices.DeleteFunc(fields, func(f string) bool { return f[0] != '@' })
 	if len(logged) != 128 {
 		t.Errorf("the log has %d entries", len(logged))
 	}
 }
 
-func TestAMessageTooLargeIsAGap(t *testing.T) {
-	r := newRig(t)
+func TestAMessageTooLargeAsksForARead(t *testing.T) {
+	r := newHarness(t)
 	notices := make(chan store.Notice, 1000)
 	defer r.store.Watch("g", func(n store.Notice) { notices <- n })()
 	next := func() store.Notice {
@@ -314,51 +314,51 @@ func TestAMessageTooLargeIsAGap(t *testing.T) {
 	if n := next(); n.Resync != store.ResyncConnected {
 		t.Fatalf("it began with %+v", n)
 	}
-	r.put(r.store, asked("g", "small", "x"))
+	r.put(r.store, putOf("g", "small", "x"))
 	if n := next(); n.Resync != "" || len(n.Reading.Records) != 1 {
 		t.Errorf("a small one: %+v", n)
 	}
 	// One script call for all of them, unless they do not wait for the line together.
-	r.put(r.store, asked("g", "large", strings.Repeat("x", 1<<20)))
+	r.put(r.store, putOf("g", "large", strings.Repeat("x", 1<<20)))
 	if n := next(); n.Resync != store.ResyncGap {
 		t.Errorf("a large one: Lost %q, %d records", n.Resync, len(n.Reading.Records))
 	}
-	r.put(r.store, asked("g", "small", "y"))
+	r.put(r.store, putOf("g", "small", "y"))
 	if n := next(); n.Resync != "" || n.Reading.Rev != r.read("g", "").Rev {
 		t.Errorf("the one after it: %+v", n)
 	}
 }
 
 func TestKeysOfAnotherTypeAreAnError(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	for _, which := range []string{"h", "z"} {
-		group := "taken " + which
-		r.do("SET", r.key(group, which), "somebody else's")
-		if res := r.store.Put(t.Context(), []store.Put{asked(group, "i", "x"), asked("fine", which, "x")}); !errors.Is(res[0].Err, store.ErrUnavailable) || res[1].Err != nil {
-			t.Errorf("%s: Put: %v, and in another group: %v", group, res[0].Err, res[1].Err)
+		service := "taken " + which
+		r.do("SET", r.recordKey(service, which), "somebody else's")
+		if res := r.store.Put(t.Context(), []store.Put{putOf(service, "i", "x"), putOf("fine", which, "x")}); !errors.Is(res[0].Err, store.ErrUnavailable) || res[1].Err != nil {
+			t.Errorf("%s: Put: %v, and in another service: %v", service, res[0].Err, res[1].Err)
 		}
-		if answer := r.renew(group, store.Lease{ID: "i", RegisteredAt: 1}); !errors.Is(answer.Err, store.ErrUnavailable) {
-			t.Errorf("%s: Renew: %v", group, answer.Err)
+		if answer := r.renew(service, store.Lease{ID: "i", RegisteredAt: 1}); !errors.Is(answer.Err, store.ErrUnavailable) {
+			t.Errorf("%s: Renew: %v", service, answer.Err)
 		}
-		if _, err := r.store.Remove(t.Context(), store.Removal{Service: group, ID: "i", Own: true, RegisteredAt: 1}); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s: Remove: %v", group, err)
+		if _, err := r.store.Remove(t.Context(), store.Removal{Service: service, ID: "i", Own: true, RegisteredAt: 1}); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: Remove: %v", service, err)
 		}
-		if _, err := r.tryRead(group, store.KnownState{}); which == "h" && !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s: Read: %v", group, err)
+		if _, err := r.tryRead(service, store.KnownState{}); which == "h" && !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: Read: %v", service, err)
 		}
-		if got := r.admin.Get(t.Context(), r.key(group, which)).Val(); got != "somebody else's" {
-			t.Errorf("%s: the other program's value became %q", group, got)
+		if got := r.admin.Get(t.Context(), r.recordKey(service, which)).Val(); got != "somebody else's" {
+			t.Errorf("%s: the other program's value became %q", service, got)
 		}
 	}
 	if got := r.read("fine", "").Records; len(got) != 2 {
-		t.Errorf("the other group holds %d records", len(got))
+		t.Errorf("the other service holds %d records", len(got))
 	}
 }
 
 // Records that cannot be read are left out, reported and left alone.
 func TestBadRecordsAreLeftAlone(t *testing.T) {
-	r := newRig(t)
-	r.put(r.store, asked("g", "good", "x"))
+	r := newHarness(t)
+	r.put(r.store, putOf("g", "good", "x"))
 	bad := map[string]string{
 		"garbage":   "garbage",
 		"truncated": `[1,17,"alpha",3,30000`,
@@ -366,8 +366,8 @@ func TestBadRecordsAreLeftAlone(t *testing.T) {
 		"empty":     "",
 	}
 	for id, value := range bad {
-		r.do("HSET", r.key("g", "h"), "+"+id, value)
-		r.do("ZADD", r.key("g", "z"), r.now()+time.Hour.Microseconds(), id)
+		r.do("HSET", r.recordKey("g", "h"), "+"+id, value)
+		r.do("ZADD", r.recordKey("g", "z"), r.now()+time.Hour.Microseconds(), id)
 	}
 	for range 2 {
 		got := r.read("g", "")
@@ -375,7 +375,7 @@ func TestBadRecordsAreLeftAlone(t *testing.T) {
 		if len(got.Records) != 1 || !slices.Equal(got.Malformed, []string{"empty", "future", "garbage", "truncated"}) {
 			t.Errorf("read %d records, and bad ones %q", len(got.Records), got.Malformed)
 		}
-		r.put(r.store, asked("g", "another", "x"))
+		r.put(r.store, putOf("g", "another", "x"))
 		if _, err := r.store.Remove(t.Context(), store.Removal{ID: "another"}); err != nil {
 			t.Fatal(err)
 		}
@@ -383,19 +383,19 @@ func TestBadRecordsAreLeftAlone(t *testing.T) {
 	for id := range bad {
 		expire(t, r.admin, r.store.keys, "g", id)
 	}
-	r.put(r.store, asked("g", "another", "x"))
+	r.put(r.store, putOf("g", "another", "x"))
 	for id, value := range bad {
-		if got, err := r.admin.HGet(t.Context(), r.key("g", "h"), "+"+id).Result(); err != nil || got != value {
+		if got, err := r.admin.HGet(t.Context(), r.recordKey("g", "h"), "+"+id).Result(); err != nil || got != value {
 			t.Errorf("%s became %q, %v", id, got, err)
 		}
 	}
 }
 
 func TestScriptsComeBackAfterAFlush(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	for range 3 {
 		r.do("SCRIPT", "FLUSH")
-		r.put(r.store, asked("g", "i", "x"))
+		r.put(r.store, putOf("g", "i", "x"))
 		r.do("SCRIPT", "FLUSH")
 		if got := r.read("g", ""); len(got.Records) != 1 {
 			t.Errorf("read %+v", got)
@@ -403,28 +403,28 @@ func TestScriptsComeBackAfterAFlush(t *testing.T) {
 	}
 }
 
-func TestHintsFollowTheInstance(t *testing.T) {
-	r := newRig(t)
+func TestTheIDIndexFollowsTheInstance(t *testing.T) {
+	r := newHarness(t)
 	hint := func() string {
-		v, err := r.admin.HGet(t.Context(), r.store.keys.hints("i"), "i").Result()
+		v, err := r.admin.HGet(t.Context(), r.store.keys.idIndex("i"), "i").Result()
 		if err != nil && err != redis.Nil {
 			t.Fatal(err)
 		}
-		group, _ := hinted(v)
-		return group
+		service, _ := parseIndexEntry(v)
+		return service
 	}
-	r.put(r.store, asked("one", "i", "x"))
-	r.put(r.store, asked("two", "i", "x"))
+	r.put(r.store, putOf("one", "i", "x"))
+	r.put(r.store, putOf("two", "i", "x"))
 	if got := hint(); got != "two" {
 		t.Errorf("the hint says %q", got)
 	}
 	// A hint is a hint: lost or wrong, the ID is found all the same.
-	r.do("HSET", r.store.keys.hints("i"), "i", "99999999999 wrong")
+	r.do("HSET", r.store.keys.idIndex("i"), "i", "99999999999 wrong")
 	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Service != "two" {
 		t.Errorf("with a wrong hint: %+v, %v", removed, err)
 	}
-	r.put(r.store, asked("two", "i", "x"))
-	r.do("DEL", r.store.keys.hints("i"))
+	r.put(r.store, putOf("two", "i", "x"))
+	r.do("DEL", r.store.keys.idIndex("i"))
 	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Service != "two" {
 		t.Errorf("without a hint: %+v, %v", removed, err)
 	}
@@ -433,11 +433,11 @@ func TestHintsFollowTheInstance(t *testing.T) {
 // After a loss of memory, what an owner registers first must not hide from its
 // next heartbeat that the others are gone.
 func TestAPutAfterALossHidesNoneOfTheOthers(t *testing.T) {
-	r := newRig(t)
-	lease := store.Lease{ID: "i", RegisteredAt: r.put(r.store, asked("g", "i", "x"))[0].RegisteredAt}
+	r := newHarness(t)
+	lease := store.Lease{ID: "i", RegisteredAt: r.put(r.store, putOf("g", "i", "x"))[0].RegisteredAt}
 	r.renew("g", lease)
 	r.do("FLUSHALL")
-	r.put(r.store, asked("g", "new", "x"))
+	r.put(r.store, putOf("g", "new", "x"))
 	if answer := r.renew("g", lease); answer.Outcomes["i"] != store.Lost {
 		t.Errorf("the renewal: %+v, want Lost", answer)
 	}

@@ -21,7 +21,7 @@ import (
 
 const (
 	// patience bounds a call whose caller gave no deadline.
-	patience = 3 * time.Second
+	defaultCallTimeout = 3 * time.Second
 	// requestTimeout bounds one request; Config.Beat may bring it down.
 	requestTimeout = time.Second
 	// closeTimeout bounds Close, which a client handed in may hold up.
@@ -52,44 +52,44 @@ type Store struct {
 	ctx    context.Context // ends with the store, and with it every request
 	cancel context.CancelFunc
 	seq    atomic.Uint64
-	clock  clock
+	clock  serverClock
 
 	reads      *batch.Batcher[*readOp] // of what is known already, and of the catalog
-	wholes     *batch.Batcher[*readOp] // of what is not: long ones do not hold up the others
+	firstReads *batch.Batcher[*readOp] // of what is not: long ones do not hold up the others
 	writes     *batch.Batcher[writeOp]
 	batchBytes int // that writes may travel together; only the line of writes uses it
 	sub        *subscription
-	index      index
+	index      indexBatchers
 
-	mu     sync.Mutex
-	revs   map[string]string // per group, as of a renewal that found all of this owner's leases
-	closed bool
-	tidies bool // tidyAll is under way
-	loops  sync.WaitGroup
+	mu          sync.Mutex
+	renewedRevs map[string]string // per service, as of a renewal that found all of this owner's leases
+	closed      bool
+	collecting  bool // tidyAll is under way
+	loops       sync.WaitGroup
 
-	writable  writeProof
-	unsettled unsettled // guarded by mu
-	attending attendFate
+	writable         writeProof
+	idConflicts      idConflicts // guarded by mu
+	unansweredLeases unansweredLeaseCalls
 }
 
 // Open reaches the server once and returns a Store. The error wraps
 // store.ErrUnavailable, or ctx's when that ended.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg, client: cfg.Client, keys: newKeyspace(cfg.Namespace), revs: make(map[string]string)}
+	s := &Store{cfg: cfg, client: cfg.Client, keys: newKeyspace(cfg.Namespace), renewedRevs: make(map[string]string)}
 	var whole time.Duration
 	if c, ok := cfg.Client.(*redis.Client); ok {
 		s.client = redisclient.ContextBound(c, requestTimeout)
 		whole = c.Options().ReadTimeout
 	}
 	s.cluster = redisclient.IsCluster(cfg.Client)
-	s.clock.perGroup = s.cluster
+	s.clock.perService = s.cluster
 	s.timeout = requestTimeout
 	if cfg.HeartbeatInterval > 0 {
 		s.timeout = min(s.timeout, max(cfg.HeartbeatInterval, 50*time.Millisecond))
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.reads = batch.New((&readLine{store: s}).send)
-	s.wholes = batch.New((&readLine{store: s, least: whole}).send)
+	s.reads = batch.New((&readBatcher{store: s}).send)
+	s.firstReads = batch.New((&readBatcher{store: s, minTimeout: whole}).send)
 	s.writes, s.batchBytes = batch.NewBounded(s.sendWrites, s.takeWrites), maxBatchBytes
 	s.sub = newSubscription(s)
 	if err := s.probe(ctx); err != nil {
@@ -112,7 +112,7 @@ func (s *Store) refreshPrimaryLoop() {
 	for {
 		select {
 		case <-t.C:
-			ctx, cancel := s.request()
+			ctx, cancel := s.requestContext()
 			s.cfg.RefreshPrimary(ctx)
 			cancel()
 		case <-s.ctx.Done():
@@ -138,7 +138,7 @@ func (s *Store) probe(ctx context.Context) error {
 			identity = pipe.Info(ctx, "server")
 		}
 		redisclient.Exec(ctx, pipe)
-		c.take(probe)
+		c.parseReply(probe)
 		if memory = info.Val(); identity != nil {
 			server = identity.Val()
 		}
@@ -157,7 +157,7 @@ func (s *Store) probe(ctx context.Context) error {
 		}
 		return unavailable(c.err)
 	}
-	s.learn("", c.reply)
+	s.noteTime("", c.reply)
 	refused := refusal(text(c.reply, 1))
 	if s.noteProof(refused); refused != nil {
 		// A process that only reads can do without, but what a client of the
@@ -169,9 +169,9 @@ func (s *Store) probe(ctx context.Context) error {
 	}
 	if own, ok := s.client.(*redisclient.Client); ok {
 		own.NoteServer(server)
-		own.OnNewConnection(s.suspectMove)
+		own.OnNewConnection(s.checkForMove)
 	}
-	warnOfPolicy(s.cfg.Logger, memory)
+	warnOfEviction(s.cfg.Logger, memory)
 	return nil
 }
 
@@ -182,17 +182,17 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }
 
-// learn takes Redis's time from the reply of a script on a group.
-func (s *Store) learn(group string, reply []any) int64 {
+// learn takes Redis's time from the reply of a script on a service.
+func (s *Store) noteTime(service string, reply []any) int64 {
 	now := parseScore(text(reply, 0))
-	s.told(group, now)
+	s.noteServerTime(service, now)
 	return now
 }
 
 // told takes Redis's time.
-func (s *Store) told(group string, micros int64) {
-	if s.clock.learn(group, micros) {
-		s.tidyAll()
+func (s *Store) noteServerTime(service string, micros int64) {
+	if s.clock.note(service, micros) {
+		s.collectAll()
 	}
 }
 
@@ -207,25 +207,25 @@ func text(reply []any, i int) string {
 
 func (s *Store) nextSeq() uint64 { return s.seq.Add(1) }
 
-func (s *Store) known(group string) string {
+func (s *Store) knownRev(service string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.revs[group]
+	return s.renewedRevs[service]
 }
 
-func (s *Store) setKnown(group, rev string) {
+func (s *Store) setKnownRev(service, rev string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if rev == "" {
-		delete(s.revs, group)
+		delete(s.renewedRevs, service)
 		return
 	}
-	s.revs[group] = rev
+	s.renewedRevs[service] = rev
 }
 
 // until is when a call stops trying.
-func until(ctx context.Context) time.Time {
-	limit := time.Now().Add(patience)
+func deadlineOf(ctx context.Context) time.Time {
+	limit := time.Now().Add(defaultCallTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(limit) {
 		return d
 	}
@@ -233,13 +233,13 @@ func until(ctx context.Context) time.Time {
 }
 
 // callPauses are the pauses between two tries of a call.
-var callPauses = backoff.Pauses{Min: 20 * time.Millisecond, Max: 320 * time.Millisecond}
+var retryPauses = backoff.Pauses{Min: 20 * time.Millisecond, Max: 320 * time.Millisecond}
 
 // pause waits a short while with jitter before a call is tried again; it
 // reports false when there is no time left for that.
-func (s *Store) pause(ctx context.Context, give time.Time, try int) bool {
-	d := callPauses.After(try + 1)
-	if time.Until(give) < d {
+func (s *Store) pauseBeforeRetry(ctx context.Context, tryUntil time.Time, try int) bool {
+	d := retryPauses.After(try + 1)
+	if time.Until(tryUntil) < d {
 		return false
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -250,7 +250,7 @@ func (s *Store) pause(ctx context.Context, give time.Time, try int) bool {
 
 // passing reports whether a call that failed so may succeed when tried again.
 // What the server said in plain words is final, but for a server on its way up or down.
-func passing(err error) bool {
+func retryable(err error) bool {
 	var said redis.Error
 	if !errors.As(err, &said) {
 		return !errors.Is(err, errReply)
@@ -265,15 +265,15 @@ func passing(err error) bool {
 
 // deadline is the latest time of Redis's clock at which a request that is sent
 // now may run: nobody waits for it any longer. A call that goes on is sent anew.
-func (s *Store) deadline(group string, give time.Time) int64 {
-	if limit := time.Now().Add(s.timeout); limit.Before(give) {
-		give = limit
+func (s *Store) serverDeadline(service string, tryUntil time.Time) int64 {
+	if limit := time.Now().Add(s.timeout); limit.Before(tryUntil) {
+		tryUntil = limit
 	}
-	return s.clock.when(group, give)
+	return s.clock.at(service, tryUntil)
 }
 
 // request is the context of one request.
-func (s *Store) request() (context.Context, context.CancelFunc) {
+func (s *Store) requestContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.timeout)
 }
 
@@ -287,7 +287,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.reads.Close()
-	s.wholes.Close()
+	s.firstReads.Close()
 	s.writes.Close()
 	s.closeIndex()
 	s.cancel()
@@ -300,7 +300,7 @@ func (s *Store) Close() error {
 		s.sub.wait()
 		s.loops.Wait()
 		s.reads.Wait()
-		s.wholes.Wait()
+		s.firstReads.Wait()
 		s.writes.Wait()
 		s.waitIndex()
 		close(done)

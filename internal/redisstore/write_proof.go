@@ -19,13 +19,13 @@ import (
 // out by itself; one that only reads sends a write that changes nothing along
 // with the first read of each heartbeat.
 type writeProof struct {
-	mu       sync.Mutex
-	accepted time.Time
-	refused  time.Time // when it last said READONLY and connections were closed
-	ever     bool      // the server accepted a write of this process
-	denied   bool      // the user never had the right to write: nothing is asked
-	loaded   bool      // the server knows the script, as far as this process knows
-	checked  time.Time // when suspectMove last looked
+	mu            sync.Mutex
+	accepted      time.Time
+	refused       time.Time // when it last said READONLY and connections were closed
+	everAccepted  bool      // the server accepted a write of this process
+	noPermission  bool      // the user never had the right to write: nothing is asked
+	scriptLoaded  bool      // the server knows the script, as far as this process knows
+	moveCheckedAt time.Time // when suspectMove last looked
 }
 
 // sendWriteProof adds the write to a batch of reads, when one is due. It returns
@@ -34,12 +34,12 @@ func (s *Store) sendWriteProof(ctx context.Context, pipe redis.Pipeliner) *redis
 	w := &s.writable
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.cluster || s.cfg.HeartbeatInterval <= 0 || w.denied || time.Since(w.accepted) < s.cfg.HeartbeatInterval {
+	if s.cluster || s.cfg.HeartbeatInterval <= 0 || w.noPermission || time.Since(w.accepted) < s.cfg.HeartbeatInterval {
 		return nil
 	}
 	// Two batches may both ask while the first answer is under way: that does no harm.
 	keys := []string{s.keys.prefix + "probe"}
-	if !w.loaded {
+	if !w.scriptLoaded {
 		return pipe.Eval(ctx, probeScript.text, keys)
 	}
 	return pipe.EvalSha(ctx, probeScript.sha, keys)
@@ -54,7 +54,7 @@ func (s *Store) checkWriteProof(cmd *redis.Cmd) error {
 	err := cmd.Err()
 	w := &s.writable
 	w.mu.Lock()
-	w.loaded = err == nil || w.loaded && !redis.HasErrorPrefix(err, "NOSCRIPT")
+	w.scriptLoaded = err == nil || w.scriptLoaded && !redis.HasErrorPrefix(err, "NOSCRIPT")
 	w.mu.Unlock()
 	if reply, ok := cmd.Val().([]any); ok && err == nil {
 		err = refusal(text(reply, 1))
@@ -73,7 +73,7 @@ func (s *Store) noteWrite(err error) {
 	defer w.mu.Unlock()
 	switch {
 	case err == nil:
-		w.accepted, w.ever, w.denied = time.Now(), true, false
+		w.accepted, w.everAccepted, w.noPermission = time.Now(), true, false
 	case redis.HasErrorPrefix(err, "READONLY"):
 		w.accepted = time.Time{}
 		// A name that still leads to the replica is not looked up with each retry.
@@ -82,7 +82,7 @@ func (s *Store) noteWrite(err error) {
 		}
 		w.refused = time.Now()
 		if own, ok := s.client.(*redisclient.Client); ok {
-			s.inBackground(own.Redial)
+			s.runInBackground(own.Redial)
 		}
 	}
 }
@@ -90,10 +90,10 @@ func (s *Store) noteWrite(err error) {
 // rightless reports whether the user never had the right to write, as far as this
 // process knows. It believes that a lease ended when its owner had as long again
 // to renew it, or when a later write of another shows it.
-func (w *writeProof) rightless() bool {
+func (w *writeProof) neverPermitted() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.denied
+	return w.noPermission
 }
 
 // refusal is an error of what the server said to a write in a script; nil for "".
@@ -109,16 +109,16 @@ func refusal(word string) error {
 			}
 		}
 	}
-	return said(strings.TrimSpace(strings.TrimPrefix(word, "-")))
+	return refusalError(strings.TrimSpace(strings.TrimPrefix(word, "-")))
 }
 
 // said is an error that the server gave in a script's reply.
-type said string
+type refusalError string
 
-func (s said) Error() string { return string(s) }
+func (s refusalError) Error() string { return string(s) }
 
 // RedisError marks it as the server's own word, as go-redis does.
-func (said) RedisError() {}
+func (refusalError) RedisError() {}
 
 func noPermission(err error) bool {
 	// Redis 7.0 and older have no prefix for it in scripts.
@@ -128,14 +128,14 @@ func noPermission(err error) bool {
 // takeRefusal takes what the server said to the write of a read, or "". over are
 // the leases whose owners had as long again to renew them. It returns the leases
 // that count as ended, with an ErrRefused when none is proven to.
-func (s *Store) takeRefusal(word string, over []string) (ended []string, err error) {
+func (s *Store) noteRefusal(word string, over []string) (ended []string, err error) {
 	refused := refusal(word)
 	if refused == nil {
 		return over, nil
 	}
 	s.noteProof(refused)
 	switch {
-	case s.writable.rightless():
+	case s.writable.neverPermitted():
 		return over, nil
 	case redis.HasErrorPrefix(refused, "READONLY"):
 		return nil, unavailable(refused) // what a replica holds may be long out of date
@@ -150,14 +150,14 @@ func (s *Store) noteProof(err error) {
 	w := &s.writable
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.denied = !w.ever && (w.denied || noPermission(err))
+	w.noPermission = !w.everAccepted && (w.noPermission || noPermission(err))
 }
 
 // suspectMove looks at most once per heartbeat, in the background, whether the
 // address leads to another server by now: a connection was made, or a lease was
 // found to have ended or could not be renewed, and the instance may live on that
 // other server.
-func (s *Store) suspectMove() {
+func (s *Store) checkForMove() {
 	own, ok := s.client.(*redisclient.Client)
 	if !ok || s.cfg.HeartbeatInterval <= 0 {
 		return
@@ -165,19 +165,19 @@ func (s *Store) suspectMove() {
 	w := &s.writable
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if time.Since(w.checked) < s.cfg.HeartbeatInterval {
+	if time.Since(w.moveCheckedAt) < s.cfg.HeartbeatInterval {
 		return
 	}
-	w.checked = time.Now()
-	s.inBackground(func() {
-		ctx, cancel := s.request()
+	w.moveCheckedAt = time.Now()
+	s.runInBackground(func() {
+		ctx, cancel := s.requestContext()
 		defer cancel()
 		own.CheckServer(ctx)
 	})
 }
 
 // inBackground runs f, which Close waits for. It does nothing after Close.
-func (s *Store) inBackground(f func()) {
+func (s *Store) runInBackground(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {

@@ -11,9 +11,9 @@ import (
 
 // A call that finds nothing to write shows no right to write.
 func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
-	r := newRig(t, testredis.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
+	r := newHarness(t, testredis.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
 		"+hget +hmget +hgetall +zscore +zrange +zrangebyscore +zrevrangebyscore +time +subscribe +unsubscribe +ping"))
-	r.put(r.store, asked("g", "i", "1"))
+	r.put(r.store, putOf("g", "i", "1"))
 	reader := openTest(t, redisclient.Config{Addr: r.server.Addr(), Username: "app", Password: "secret"}, "test", "beta")
 	t.Cleanup(func() { _ = reader.Close() })
 	for what, call := range map[string]func() error{
@@ -26,13 +26,13 @@ func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
 			return err
 		},
 		"Renew": func() error {
-			return reader.Renew(t.Context(), []store.ServiceLeases{{Service: "none", TTL: rigTTL, Leases: []store.Lease{{ID: "x", RegisteredAt: 1}}}})[0].Err
+			return reader.Renew(t.Context(), []store.ServiceLeases{{Service: "none", TTL: testTTL, Leases: []store.Lease{{ID: "x", RegisteredAt: 1}}}})[0].Err
 		},
 	} {
 		if err := call(); err != nil && !noPermission(err) {
 			t.Errorf("%s: %v", what, err)
 		}
-		if !reader.writable.rightless() {
+		if !reader.writable.neverPermitted() {
 			t.Errorf("after %s of what does not exist the user counts as one with the right to write", what)
 		}
 	}
@@ -41,8 +41,8 @@ func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
 // A first read that is to prove an absence makes sure that writes are accepted,
 // also where all that is stored lives.
 func TestFirstReadThatProves(t *testing.T) {
-	r := newRig(t)
-	r.put(r.store, asked("g", "i", "1"))
+	r := newHarness(t)
+	r.put(r.store, putOf("g", "i", "1"))
 	r.server.ConfigSet("min-replicas-to-write", "1")
 	if got := r.readFrom("g", store.KnownState{}); got.WritesRefused != nil || len(got.Records) != 1 {
 		t.Errorf("a read that proves nothing: %d records, refused %v", len(got.Records), got.WritesRefused)

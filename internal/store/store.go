@@ -1,9 +1,9 @@
 // Package store is the seam between the registry's logic and its backends.
 //
-// A backend keeps records: leased entries of a group, each with its owner's
+// A backend keeps records: leased entries of a service, each with its owner's
 // payload and a small overlay that others may set. It knows nothing of
-// services, health or HTTP. A group is a service name; the group "" is the
-// catalog, whose records are the names of the groups with a live record.
+// services, health or HTTP. A service is a service name; the service "" is the
+// catalog, whose records are the names of the services with a live record.
 package store
 
 import (
@@ -18,7 +18,7 @@ var (
 	ErrClosed      = errors.New("registry is closed")
 	ErrUnavailable = errors.New("backend is unavailable")
 	// ErrForeign comes with ErrUnavailable: something that is not the registry's
-	// stands in the place of one group, whereas the backend answers.
+	// stands in the place of one service, whereas the backend answers.
 	ErrForeignData = errors.New("another program's data is in the place of this service")
 	// ErrRefused comes with ErrUnavailable: the backend answers reads and refuses
 	// writes, so that owners cannot renew, and no absence is proven.
@@ -27,7 +27,7 @@ var (
 	ErrNoPermission = errors.New("the user has no right to write it")
 )
 
-// Catalog is the group whose records are the names of the live groups.
+// Catalog is the service whose records are the names of the live services.
 const Catalog = ""
 
 // Store is a backend. Which of two writings of one ID stands is what Rule says:
@@ -48,13 +48,13 @@ type Store interface {
 	// Mark sets parts of a record's overlay, whoever owns it.
 	PatchOverlay(ctx context.Context, mark OverlayPatch) (PatchResult, error)
 
-	// Read asks for the state of a group and calls done exactly once, from any
+	// Read asks for the state of a service and calls done exactly once, from any
 	// goroutine, perhaps before Read returns. It starts after the call.
-	Read(group string, known KnownState, done func(Reading, error))
+	Read(service string, known KnownState, done func(Reading, error))
 
 	// Watch calls notify, in order and from one goroutine at a time, with what
-	// changes in the group, until stop is called. Messages may be lost.
-	Watch(group string, notify func(Notice)) (stop func())
+	// changes in the service, until stop is called. Messages may be lost.
+	Watch(service string, notify func(Notice)) (stop func())
 
 	// Close releases what the store started and waits for it.
 	Close() error
@@ -62,17 +62,17 @@ type Store interface {
 
 // Instant is a Store whose present state can be had at once, without a request.
 type Local interface {
-	// Current returns the group's state, shared and immutable; the same pointer
+	// Current returns the service's state, shared and immutable; the same pointer
 	// as long as nothing changes.
-	Current(group string) (*Reading, error)
+	Current(service string) (*Reading, error)
 }
 
-// Record is one leased entry of a group.
+// Record is one leased entry of a service.
 type Record struct {
 	ID                string
 	Owner             string        // the registry that wrote it
 	Seq               uint64        // the owner's number of that write
-	RegisteredAt      int64         // when it was registered, backend's clock, µs since the epoch; unique within its group
+	RegisteredAt      int64         // when it was registered, backend's clock, µs since the epoch; unique within its service
 	TTL               time.Duration // 0: does not expire
 	HeartbeatInterval time.Duration // how often its owner renews it
 	ExpiresAt         int64         // backend's clock, µs since the epoch; 0: never
@@ -95,7 +95,7 @@ type Reason string
 const (
 	ReasonDeregistered Reason = "left"    // deregistered
 	ReasonExpired      Reason = "expired" // its lease ran out
-	ReasonMoved        Reason = "moved"   // its ID was registered under another group
+	ReasonMoved        Reason = "moved"   // its ID was registered under another service
 )
 
 // Tombstone is the evidence that a record ended.
@@ -110,7 +110,7 @@ type Tombstone struct {
 // Put asks for a record.
 type Put struct {
 	Service           string
-	PreviousService   string // the group in which this owner has the ID registered now, if another
+	PreviousService   string // the service in which this owner has the ID registered now, if another
 	ID                string
 	NewID             bool  // the ID was generated for this call: nobody else can have it
 	Reregister        bool  // restore a registration of Stamp, unless it was buried or superseded
@@ -159,7 +159,7 @@ type Lease struct {
 	RegisteredAt int64
 }
 
-// GroupLeases are an owner's leases in one group, all of one TTL. Shared, read only.
+// GroupLeases are an owner's leases in one service, all of one TTL. Shared, read only.
 type ServiceLeases struct {
 	Service string
 	TTL     time.Duration
@@ -170,11 +170,11 @@ type ServiceLeases struct {
 	Cached *CachedValue
 }
 
-// Renewal answers for one group: only what is not Done is named.
+// Renewal answers for one service: only what is not Done is named.
 type Renewal struct {
 	Outcomes map[string]Outcome
 	// Overlays as they stand, of the leases that were looked at one by one; nil
-	// when nothing in the group changed since the owner's last call.
+	// when nothing in the service changed since the owner's last call.
 	Overlays map[string][]byte
 	Err      error
 }
@@ -208,7 +208,7 @@ type PatchResult struct {
 	Existed bool
 	Changed bool
 	Service string
-	Rev     string // of the group, after it
+	Rev     string // of the service, after it
 	Overlay []byte
 }
 
@@ -219,8 +219,8 @@ type WatcherLeases interface {
 	// given order, when ctx ends at the latest. A lease that is not renewed ends by itself.
 	RenewWatcherLeases(ctx context.Context, attendances []WatcherLease) []WatcherLeaseResult
 
-	// Behind tells of the processes that watch a group, in which id was marked at rev.
-	LaggingWatchers(ctx context.Context, group, id, rev string) (Watchers, error)
+	// Behind tells of the processes that watch a service, in which id was marked at rev.
+	LaggingWatchers(ctx context.Context, service, id, rev string) (Watchers, error)
 }
 
 // Attended answers for one Attendance.
@@ -229,27 +229,27 @@ type WatcherLeaseResult struct {
 	Err       error // an ErrRefused or an ErrDenied, among others
 }
 
-// Watchers are the processes that watch a group.
+// Watchers are the processes that watch a service.
 type Watchers struct {
 	Lagging      int           // those whose readers have not taken the revision, or what came later: they are lagging
 	LongestLease time.Duration // until the last lease of those ends
-	RemembersRev bool          // the backend remembers the group since that revision
-	// Memory names what the backend remembers of the group since some moment: with
+	RemembersRev bool          // the backend remembers the service since that revision
+	// Memory names what the backend remembers of the service since some moment: with
 	// another, it lost its memory, and may not know of all watchers yet. "" if not known.
 	MemoryID string
 	// Lost, if not negative, is how long ago it lost its memory: it remembers the
-	// group only since then, and the instance's registration is older.
+	// service only since then, and the instance's registration is older.
 	MemoryLostAgo time.Duration
 }
 
-// Attendance is what one process says as a watcher of a group.
+// Attendance is what one process says as a watcher of a service.
 type WatcherLease struct {
 	Service      string
 	TTL          time.Duration // 0: it watches no more
 	Acknowledged string        // the last revision that all its readers have taken
 }
 
-// Known is what a reader has of a group already.
+// Known is what a reader has of a service already.
 type KnownState struct {
 	Rev        string // "": nothing
 	NextExpiry int64  // the earliest expiry known, backend's clock; 0: none
@@ -267,7 +267,7 @@ type KnownState struct {
 type ReadingKind uint8
 
 const (
-	// Full: Records are all that live. With an empty Rev the backend holds nothing on the group.
+	// Full: Records are all that live. With an empty Rev the backend holds nothing on the service.
 	Full ReadingKind = iota
 	// Same: nothing changed since Known.Rev but what Expired says.
 	Unchanged
@@ -275,7 +275,7 @@ const (
 	Delta
 )
 
-// Reading is the state of a group at one moment. That a record ended is said only
+// Reading is the state of a service at one moment. That a record ended is said only
 // if the backend accepted a write after the end of its lease: until then its
 // owner may have tried to renew it without success.
 type Reading struct {

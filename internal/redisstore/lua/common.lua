@@ -5,7 +5,7 @@
 local MINUTE = 60 * 1000000
 local HOUR = 60 * MINUTE
 local OUTLIVE = 10 * MINUTE -- keys outlive their longest member; own tombstones
-local FOREIGN = 24 * HOUR   -- tombstones that an owner did not make itself
+local OTHERS_OUTLIVE = 24 * HOUR   -- tombstones that an owner did not make itself
 local LOG = 128 -- how many changes back the log reaches
 local MESSAGE_BYTES = 1024 * 1024
 -- No user's text has a control character, so no ID equals this member.
@@ -19,26 +19,26 @@ local function num(n)
   return string.format('%d%08d', math.floor(n / 1e8), n % 1e8)
 end
 
-local function clock()
+local function server_time()
   local t = redis.call('TIME')
   return t[1] * 1000000 + t[2]
 end
 
--- Record: [1,stamp,"owner",seq,ttl ms,beat ms,flag,payload]
+-- Record: [1,stamp,"owner",seq,ttl ms,heartbeat ms,flag,payload]
 -- flag 1: it took the ID over from another owner, who may not know yet.
-local function parse(v)
+local function parse_record(v)
   if not v then return nil end
-  local stamp, owner, seq, ttl, beat, flag, at =
+  local stamp, owner, seq, ttl, heartbeat, flag, at =
     string.match(v, '^%[1,(%d+),"(%w+)",(%d+),(%d+),(%d+),([01]),()')
   if not stamp then return nil end
   return {stamp = tonumber(stamp), owner = owner, seq = seq, ttl = tonumber(ttl),
-    beat = tonumber(beat), flag = flag, payload = string.sub(v, at, -2)}
+    heartbeat = tonumber(heartbeat), flag = flag, payload = string.sub(v, at, -2)}
 end
 
 -- Tombstone: ["reason",stamp,"owner",seq,flag]
 -- seq is the number of the owner's last call that the tombstone covers: the one
 -- that ended the record, or, when that was not the owner's, the one that wrote it.
-local function parse_tomb(v)
+local function parse_tombstone(v)
   if not v then return nil end
   local reason, stamp, owner, seq, flag = string.match(v, '^%["(%a+)",(%d+),"(%w*)",(%d+),([01])%]$')
   if not reason then return nil end
@@ -49,7 +49,7 @@ end
 -- than a call.
 
 -- The furthest expiry of a live member, or nil.
-local function top(s)
+local function longest_lease(s)
   if s.top_moved then
     s.top = tonumber(redis.call('ZREVRANGEBYSCORE', s.z, '(+inf', '0', 'WITHSCORES', 'LIMIT', 0, 1)[2] or 0)
     s.top_moved = false
@@ -58,16 +58,16 @@ local function top(s)
 end
 
 -- Makes the keys live as long as what is in them needs, when that is not known.
-local function outlast(s)
+local function extend_keys(s)
   local first = tonumber(redis.call('ZRANGE', s.z, 0, 0, 'WITHSCORES')[2])
-  s.need = math.max(s.need, (top(s) or 0) + s.outlive, -first)
+  s.need = math.max(s.need, (longest_lease(s) or 0) + s.outlive, -first)
   s.life = 0
 end
 
 -- Opens a service. want, if given, lists fields of the hash to be fetched at
 -- once, into values; the first five places are for its head. A server out of
 -- memory refuses such a call before anything is written.
-local function open(base, now, nonce, want)
+local function open_service(base, now, nonce, want)
   local h, z, at = base .. ':h', base .. ':z', num(now)
   local last = redis.call('ZRANGE', z, -2, -1, 'WITHSCORES')
   local whole = last[#last - 1] == ''
@@ -98,15 +98,15 @@ local function open(base, now, nonce, want)
     -- per change six places, ID, nonce and up to four lines.
     fields = {'seen', at, 'rev', '', 'stamp', '', '', '', '', ''}, nfields = 6,
     leases = {'', ''}, nleases = 0, drop = false,
-    notes = {'', '', '', '', '', ''}, nnotes = 0, buried = {},
+    changes = {'', '', '', '', '', ''}, nchanges = 0, tombstones = {},
     expiry = 0, expiry_text = '',
   }
-  if whole and s.life == 0 then outlast(s) end
+  if whole and s.life == 0 then extend_keys(s) end
   return s
 end
 
 -- Whether the call of this nonce took effect before: clients send again what was not answered.
-local function ran(s, nonce)
+local function took_effect(s, nonce)
   local slots = {}
   for i = 0, LOG - 1 do slots[i + 1] = '@' .. i end
   for _, entry in ipairs(redis.call('HMGET', s.h, unpack(slots))) do
@@ -119,18 +119,18 @@ end
 
 -- A write that a server out of memory lets a script begin with, after which it
 -- lets it go on.
-local function touch(s)
+local function renew_key(s)
   if s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil((s.life > 0 and s.life or s.need) / 1000))) end
 end
 
 -- Notes a change, with the lines of its message. No ID is noted twice, but after it was buried.
-local function note(s, id, nonce, a, b, c, d)
-  local at = s.buried[id]
+local function note_change(s, id, nonce, a, b, c, d)
+  local at = s.tombstones[id]
   if not at then
-    at = s.nnotes
-    s.nnotes = at + 6
+    at = s.nchanges
+    s.nchanges = at + 6
   end
-  local n = s.notes
+  local n = s.changes
   n[at + 1], n[at + 2], n[at + 3], n[at + 4], n[at + 5], n[at + 6] = id, nonce, a, b, c or false, d or false
 end
 
@@ -140,8 +140,8 @@ end
 
 -- Ends what stands of an ID. With flag 1 the tombstone is kept for an owner that
 -- may not know yet.
-local function bury(s, id, reason, stamp, owner, seq, flag, nonce)
-  local tomb, keep_for = tombstone(reason, stamp, owner, seq, flag), flag == '1' and FOREIGN or OUTLIVE
+local function put_tombstone(s, id, reason, stamp, owner, seq, flag, nonce)
+  local tomb, keep_for = tombstone(reason, stamp, owner, seq, flag), flag == '1' and OTHERS_OUTLIVE or OUTLIVE
   -- In this order what a user who has just lost a right is refused leaves
   -- nothing that a renewal would not set right.
   redis.call('ZADD', s.z, num(-(s.now + keep_for)), id)
@@ -149,14 +149,14 @@ local function bury(s, id, reason, stamp, owner, seq, flag, nonce)
   redis.call('HDEL', s.h, '+' .. id, '~' .. id)
   s.need = math.max(s.need, s.now + keep_for)
   s.top_moved = true
-  local at = s.nnotes
-  note(s, id, nonce or s.nonce, '-' .. id, tomb)
-  s.buried[id] = s.buried[id] or at
+  local at = s.nchanges
+  note_change(s, id, nonce or s.nonce, '-' .. id, tomb)
+  s.tombstones[id] = s.tombstones[id] or at
 end
 
 -- Sets members of an overlay, a JSON object, to JSON values, or takes them out
 -- where the value is ''. Returns the overlay, or false when nothing is left.
-local function overlay_set(s, id, overlay, members)
+local function patch_overlay(s, id, overlay, members)
   local ok, o = pcall(cjson.decode, overlay or '{}')
   if not ok or type(o) ~= 'table' then o = {} end
   for name, value in pairs(members) do
@@ -177,31 +177,31 @@ local function overlay_set(s, id, overlay, members)
 end
 
 -- After Redis's clock was set back no lease may last longer than its TTL.
-local function clamp(s)
+local function clamp_leases(s)
   s.top_moved = true
   local live = redis.call('ZRANGEBYSCORE', s.z, s.at, '(+inf', 'WITHSCORES')
   for i = 1, #live, 2 do
-    local rec = parse(redis.call('HGET', s.h, '+' .. live[i]))
+    local rec = parse_record(redis.call('HGET', s.h, '+' .. live[i]))
     local limit = rec and s.now + rec.ttl * 1000
     if rec and tonumber(live[i + 1]) > limit then
       redis.call('ZADD', s.z, num(limit), live[i])
     end
   end
-  outlast(s) -- neither may the keys; a tombstone's time stays what it was
+  extend_keys(s) -- neither may the keys; a tombstone's time stays what it was
 end
 
 -- Every script that writes prunes before it acts, so a renewal after the expiry is a visible change.
-local function prune(s)
-  if s.exists and s.now < s.seen then clamp(s) end
+local function remove_expired(s)
+  if s.exists and s.now < s.seen then clamp_leases(s) end
   for i = 1, #s.ended, 2 do
     local id = s.ended[i]
     local lived = string.sub(s.ended[i + 1], 1, 1) ~= '-'
-    local rec = lived and parse(redis.call('HGET', s.h, '+' .. id))
+    local rec = lived and parse_record(redis.call('HGET', s.h, '+' .. id))
     if not lived then
       redis.call('HDEL', s.h, '-' .. id)
       redis.call('ZREM', s.z, id)
     elseif rec then
-      bury(s, id, 'expired', rec.stamp, rec.owner, rec.seq, rec.flag,
+      put_tombstone(s, id, 'expired', rec.stamp, rec.owner, rec.seq, rec.flag,
         s.nonce .. '~') -- not the call's own: its finding this does not show that it ran
     else
       redis.call('ZREM', s.z, id) -- not ours to read, so not ours to delete
@@ -211,7 +211,7 @@ local function prune(s)
 end
 
 -- Sets a lease with the commit. Returns its end as text.
-local function lease(s, expiry, id)
+local function set_lease(s, expiry, id)
   if expiry ~= s.expiry then s.expiry, s.expiry_text = expiry, num(expiry) end
   local l, n = s.leases, s.nleases
   l[n + 1], l[n + 2] = s.expiry_text, id
@@ -222,7 +222,7 @@ local function lease(s, expiry, id)
 end
 
 -- Sets a field with the commit.
-local function set(s, field, value)
+local function set_field(s, field, value)
   local f, n = s.fields, s.nfields
   f[n + 1], f[n + 2] = field, value
   s.nfields = n + 2
@@ -231,22 +231,22 @@ end
 -- From now on the service holds what must be remembered for a day after the last
 -- lease, although no call may come that buries it: an ID taken from another owner.
 local function remember_for_a_day(s)
-  if s.outlive >= FOREIGN then return end
-  s.outlive = FOREIGN
-  set(s, 'outlive', num(FOREIGN))
+  if s.outlive >= OTHERS_OUTLIVE then return end
+  s.outlive = OTHERS_OUTLIVE
+  set_field(s, 'outlive', num(OTHERS_OUTLIVE))
 end
 
 -- Writes what was set, makes the keys live longer than any member, numbers and
 -- publishes what changed.
 local function commit(s)
-  local prev, count, notes = s.rev, s.nnotes / 6, s.notes
+  local prev, count, notes = s.rev, s.nchanges / 6, s.changes
   if count == 0 and not s.exists then return end
   local lines, n, bytes = {prev, '', s.at, '', '', '', ''}, 3, 0
   for i = 1, count do
     local at = 6 * i - 6
     s.n = s.n + 1
     s.rev = num(s.n) .. '.' .. notes[at + 2]
-    if count - i < LOG then set(s, '@' .. string.format('%d', s.n % LOG), s.rev .. ' ' .. notes[at + 1]) end
+    if count - i < LOG then set_field(s, '@' .. string.format('%d', s.n % LOG), s.rev .. ' ' .. notes[at + 1]) end
     for j = at + 3, at + 6 do
       local line = notes[j]
       if line then
@@ -272,7 +272,7 @@ local function commit(s)
     redis.call('PEXPIREAT', s.z, ms)
     if s.exists then
       redis.call('PEXPIREAT', s.h, ms)
-      set(s, 'life', num(s.life))
+      set_field(s, 'life', num(s.life))
     end
   end
   if not s.exists then redis.call('ZREM', s.z, LONG) end
@@ -295,25 +295,25 @@ local function commit(s)
 end
 
 -- Whether an error, as pcall and redis.pcall give it, says that a key is of another type.
-local function wrong_type(err)
+local function is_wrong_type(err)
   if type(err) == 'table' then err = err.err end
   return type(err) == 'string' and string.find(err, 'WRONGTYPE', 1, true) ~= nil
 end
 
 -- What the server said when f wrote, or '' when it accepted that. That a key is of
 -- another type is no refusal.
-local function refused(f)
+local function refusal_of(f)
   local fine, err = pcall(f)
   if fine then return '' end
-  if wrong_type(err) then error(err) end
+  if is_wrong_type(err) then error(err) end
   return type(err) == 'table' and err.err or tostring(err)
 end
 
 -- Whether a reply says that the key is of another type. Something else in the
 -- place of the catalog or of a hint costs what these are good for, not the service.
-local function stray(reply)
+local function is_foreign(reply)
   if type(reply) ~= 'table' or not reply.err then return false end
-  if not wrong_type(reply) then error(reply.err) end
+  if not is_wrong_type(reply) then error(reply.err) end
   return true
 end
 
@@ -321,16 +321,16 @@ end
 -- longest lease, or with minus the end of the evidence that the last one left.
 -- known: the service had a live member before, so the catalog should have it.
 -- brief: its owner is going to renew it before the catalog's own time is over.
-local function catalog_set(key, now, name, expiry, known, brief)
+local function update_catalog(key, now, name, expiry, known, brief)
   if known and expiry then
     local added = redis.pcall('ZADD', key, num(expiry), name)
-    if stray(added) then return end
+    if is_foreign(added) then return end
     if added == 1 or not brief then redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000))) end
     if added == 1 then redis.call('PUBLISH', key .. ':c', num(now)) end
     return
   end
   local score = redis.pcall('ZSCORE', key, name)
-  if stray(score) then return end
+  if is_foreign(score) then return end
   local was = tonumber(score or nil)
   local lived = was and was >= now
   if expiry then
@@ -348,9 +348,9 @@ local function catalog_set(key, now, name, expiry, known, brief)
 end
 
 -- Where IDs that were chosen by users stand, by hash buckets: id -> "end service".
-local function hint_put(key, now, field, keep_for, value)
+local function index_put(key, now, field, keep_for, value)
   local added = redis.pcall('HSET', key, field, num(math.floor((now + keep_for) / 1000000)) .. ' ' .. value)
-  if stray(added) then return end
+  if is_foreign(added) then return end
   redis.call('PEXPIREAT', key, num(math.ceil((now + 25 * HOUR) / 1000)))
   if added == 1 and redis.call('HLEN', key) % 64 == 0 then
     local all = redis.call('HGETALL', key)
@@ -361,9 +361,9 @@ local function hint_put(key, now, field, keep_for, value)
   end
 end
 
-local function hint_set(key, now, id, service) hint_put(key, now, id, FOREIGN, service) end
+local function index_set(key, now, id, service) index_put(key, now, id, OTHERS_OUTLIVE, service) end
 
-local function hint_get(key, id)
+local function index_get(key, id)
   local v = redis.pcall('HGET', key, id)
-  return v and not stray(v) and string.match(v, '^%d+ (.*)$')
+  return v and not is_foreign(v) and string.match(v, '^%d+ (.*)$')
 end

@@ -2,7 +2,7 @@
 -- KEYS  base:h base:z [names ids... : only on a standalone server; one ids key per record,
 --       names in its place when the ID needs no hint]
 -- ARGV  owner service prefix count, then 11 per record:
---       seq, id, mode n (register) or h (reregister), stamp, ttl ms, beat ms, payload, overlay,
+--       seq, id, mode n (register) or h (reregister), stamp, ttl ms, heartbeat ms, payload, overlay,
 --       members of the overlay to take out (separated by spaces), deadline, from (=service in which this owner has it now, - none,
 --       ? to look for it, ! to look for it thoroughly)
 -- No ID comes twice.
@@ -13,7 +13,7 @@
 local owner, service, prefix = ARGV[1], ARGV[2], ARGV[3]
 local count = tonumber(ARGV[4])
 local names = KEYS[3]
-local now = clock()
+local now = server_time()
 local nonce = owner .. ':' .. ARGV[5]
 
 -- The columns of the table. What a cell leaves open: extend if the same stands,
@@ -25,11 +25,11 @@ local REGISTER = {
   ['own record, earlier call'] = 'write or extend',
   ["other's newer record"] = 'write or superseded',
   ["other's older record"] = 'write or superseded',
-  ['own left, later or same call'] = 'buried',
+  ['own left, later or same call'] = 'deregistered',
   ['own left, earlier call'] = 'write',
   ['own left, earlier call, older'] = 'write',
   ['own expired, later call'] = 'overtaken',
-  ['own expired, same call'] = 'again',
+  ['own expired, same call'] = 'restore',
   ['own expired, earlier call'] = 'write',
   ['own moved, later or same call'] = 'overtaken',
   ['own moved, earlier call'] = 'write',
@@ -47,8 +47,8 @@ local REREGISTER = {
   ['own record, earlier call'] = 'write or extend',
   ["other's newer record"] = 'superseded',
   ["other's older record"] = 'write',
-  ['own left, later or same call'] = 'buried',
-  ['own left, earlier call'] = 'buried',
+  ['own left, later or same call'] = 'deregistered',
+  ['own left, earlier call'] = 'deregistered',
   ['own left, earlier call, older'] = 'write',
   ['own expired, later call'] = 'overtaken',
   ['own expired, same call'] = 'write',
@@ -70,7 +70,7 @@ for i = 1, count do
   want[3 * i + 3], want[3 * i + 4], want[3 * i + 5] = '+' .. id, '-' .. id, '~' .. id
   in_time = in_time or now <= tonumber(ARGV[at + 9])
 end
-local s = open(string.sub(KEYS[1], 1, -3), now, nonce, want)
+local s = open_service(string.sub(KEYS[1], 1, -3), now, nonce, want)
 local out = {s.at, s.rev, '', '', ''}
 if not in_time then
   for i = 1, count do
@@ -80,52 +80,52 @@ if not in_time then
 end
 
 -- Before whatever is written ahead of the leases: a server out of memory refuses it.
-local dared = false
-local function dare()
-  if dared then return end
-  dared = true
+local required = false
+local function require_memory()
+  if required then return end
+  required = true
   redis.call('HSET', s.h, 'seen', s.at)
   -- At once, should another program's data end this midway.
   if not s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil((now + OUTLIVE) / 1000))) end
 end
 if #s.ended > 0 or now < s.seen then
-  dare()
-  prune(s)
+  require_memory()
+  remove_expired(s)
   s.values = redis.call('HMGET', s.h, unpack(want))
 end
 
 local others = {}
 
 -- What stands of an ID in another service: the service, record, tombstone; or nil.
-local function elsewhere(id, from, ids)
+local function find_elsewhere(id, from, ids)
   local base, name
   if from == '?' or from == '!' then
-    base, name = find(prefix, escape, names, ids, id, now, from == '!')
+    base, name = find_id(prefix, names, ids, id, now, from == '!')
   else
     name = string.sub(from, 2)
-    base = prefix .. '{' .. escape(name) .. '}'
+    base = prefix .. '{' .. escape_service(name) .. '}'
     if not redis.call('HGET', base .. ':h', '+' .. id) then
       -- Another call of this owner has moved it on since.
-      base, name = find(prefix, escape, names, ids, id, now, not ids)
+      base, name = find_id(prefix, names, ids, id, now, not ids)
     end
   end
   if not base or base == s.base then return nil end
   local o = others[base]
   if not o then
-    dare()
-    o = open(base, now, nonce)
+    require_memory()
+    o = open_service(base, now, nonce)
     o.name = name
     others[base] = o
-    prune(o)
+    remove_expired(o)
   end
   local v = redis.call('HMGET', o.h, '+' .. id, '-' .. id)
-  local rec = parse(v[1])
-  return o, rec, not rec and parse_tomb(v[2])
+  local rec = parse_record(v[1])
+  return o, rec, not rec and parse_tombstone(v[2])
 end
 
 -- Whether a record and its overlay are as a call would have them.
-local function same(cur, kept, payload, ttl, beat, reset)
-  if cur.payload ~= payload or num(cur.ttl) ~= ttl or num(cur.beat) ~= beat then return false end
+local function same_content(cur, kept, payload, ttl, heartbeat, reset)
+  if cur.payload ~= payload or num(cur.ttl) ~= ttl or num(cur.heartbeat) ~= heartbeat then return false end
   if kept and reset ~= '' then
     for name in string.gmatch(reset, '%S+') do
       if string.find(kept, '"' .. name .. '":', 1, true) then return false end
@@ -136,54 +136,54 @@ end
 
 -- The overlay that a record starts with: what stands of its owner's, without the
 -- members to reset, else its own.
-local function start_overlay(id, kept, overlay, reset)
+local function initial_overlay(id, kept, overlay, reset)
   if kept and reset ~= '' then
     local members = {}
     for name in string.gmatch(reset, '%S+') do members[name] = '' end
-    dare()
-    kept = overlay_set(s, id, kept, members)
+    require_memory()
+    kept = patch_overlay(s, id, kept, members)
   end
   if not kept and overlay ~= '' then
-    set(s, '~' .. id, overlay)
+    set_field(s, '~' .. id, overlay)
     kept = overlay
   end
   return kept
 end
 
-local function record(stamp, seq, ttl, beat, flag, payload)
-  return '[1,' .. stamp .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. beat .. ',' .. flag .. ',' .. payload .. ']'
+local function record(stamp, seq, ttl, heartbeat, flag, payload)
+  return '[1,' .. stamp .. ',"' .. owner .. '",' .. seq .. ',' .. ttl .. ',' .. heartbeat .. ',' .. flag .. ',' .. payload .. ']'
 end
 
 local function put(i)
   local at = 11 * i - 6
   local seq, id, stamp = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3])
-  local ttl, beat, payload = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+  local ttl, heartbeat, payload = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
   local overlay, reset, from = ARGV[at + 7], ARGV[at + 8], ARGV[at + 10]
   if now > tonumber(ARGV[at + 9]) then return 'late', '0', '' end
   local n, own_nonce = tonumber(seq), owner .. ':' .. seq
   local ids = KEYS[3 + i]
   if ids == names then ids = nil end
-  local fresh = ARGV[at + 2] == 'n'
-  local column = fresh and REGISTER or REREGISTER
+  local registering = ARGV[at + 2] == 'n'
+  local column = registering and REGISTER or REREGISTER
   local field, kept = want[3 * i + 3], s.values[3 * i + 5]
-  local cur = parse(s.values[3 * i + 3])
-  local tomb = not cur and parse_tomb(s.values[3 * i + 4])
+  local cur = parse_record(s.values[3 * i + 3])
+  local tomb = not cur and parse_tombstone(s.values[3 * i + 4])
   local before = cur or tomb
 
-  local outcome = column[stands(owner, n, fresh and 0 or stamp, cur, tomb)]
+  local outcome = column[situation_of(owner, n, registering and 0 or stamp, cur, tomb)]
   if outcome == 'write or superseded' then
-    outcome = ran(s, own_nonce) and 'superseded' or 'write'
+    outcome = took_effect(s, own_nonce) and 'superseded' or 'write'
   elseif outcome == 'write or extend' then
-    outcome = same(cur, kept, payload, ttl, beat, reset) and (fresh or cur.stamp == stamp) and 'extend' or 'write'
-  elseif outcome == 'again' then
+    outcome = same_content(cur, kept, payload, ttl, heartbeat, reset) and (registering or cur.stamp == stamp) and 'extend' or 'write'
+  elseif outcome == 'restore' then
     -- The call took effect, and its lease ended before it was sent again.
-    outcome, fresh, column, stamp = 'write', false, REREGISTER, tomb.stamp
+    outcome, registering, column, stamp = 'write', false, REREGISTER, tomb.stamp
   end
   if outcome == 'extend' then
-    lease(s, now + ttl * 1000, id)
+    set_lease(s, now + ttl * 1000, id)
     -- No change, but the later call: an earlier Deregister on its way must not end it.
-    set(s, field, record(num(cur.stamp), seq, ttl, beat, cur.flag, payload))
-    if ids then hint_set(ids, now, id, service) end
+    set_field(s, field, record(num(cur.stamp), seq, ttl, heartbeat, cur.flag, payload))
+    if ids then index_set(ids, now, id, service) end
     return 'ok', num(cur.stamp), kept or ''
   end
   if outcome ~= 'write' then return outcome, num(before.stamp), kept or '' end
@@ -191,25 +191,25 @@ local function put(i)
   local o, o_rec, o_tomb
   if not cur and names and from ~= '-' then
     local fine
-    fine, o, o_rec, o_tomb = pcall(elsewhere, id, from, ids)
+    fine, o, o_rec, o_tomb = pcall(find_elsewhere, id, from, ids)
     if not fine then
-      if not wrong_type(o) then error(o) end
+      if not is_wrong_type(o) then error(o) end
       return 'foreign', '0', '' -- this record fails alone
     end
   end
   local there = o_rec or o_tomb
   if there then
     -- As if it stood here.
-    outcome = column[stands(owner, n, fresh and 0 or stamp, o_rec, o_tomb)]
-    if outcome == 'overtaken' or outcome == 'superseded' or outcome == 'buried' then return outcome, num(there.stamp), '' end
+    outcome = column[situation_of(owner, n, registering and 0 or stamp, o_rec, o_tomb)]
+    if outcome == 'overtaken' or outcome == 'superseded' or outcome == 'deregistered' then return outcome, num(there.stamp), '' end
   end
-  if fresh then
+  if registering then
     -- The caller's stamp is that of a registration elsewhere on a Cluster, plus one, or
     -- a time that the clock had passed before it was set back.
     stamp = math.max(now, s.stamp + 1, stamp, before and before.stamp + 1 or 0, there and there.stamp + 1 or 0)
   end
-  if there and MOVE[stands(owner, n, stamp, o_rec, o_tomb)] == 'end' then
-    move_away(o, id, there, stamp, owner, seq, own_nonce)
+  if there and MOVE[situation_of(owner, n, stamp, o_rec, o_tomb)] == 'end' then
+    end_as_moved(o, id, there, stamp, owner, seq, own_nonce)
   end
 
   local flag = '0'
@@ -218,22 +218,22 @@ local function put(i)
     remember_for_a_day(s)
   end
   if kept and (not cur or cur.owner ~= owner) then
-    dare()
+    require_memory()
     redis.call('HDEL', s.h, '~' .. id)
     kept = false
   end
-  kept = start_overlay(id, kept, overlay, reset)
+  kept = initial_overlay(id, kept, overlay, reset)
   local text = stamp == now and s.at or num(stamp)
-  local v = record(text, seq, ttl, beat, flag, payload)
-  local expiry = lease(s, now + ttl * 1000, id)
-  set(s, field, v)
+  local v = record(text, seq, ttl, heartbeat, flag, payload)
+  local expiry = set_lease(s, now + ttl * 1000, id)
+  set_field(s, field, v)
   if tomb then
     s.drop = s.drop or {}
     s.drop[#s.drop + 1] = want[3 * i + 4]
   end
   s.stamp = math.max(s.stamp, stamp)
-  if ids then hint_set(ids, now, id, service) end
-  note(s, id, own_nonce, field, expiry, v, kept or '')
+  if ids then index_set(ids, now, id, service) end
+  note_change(s, id, own_nonce, field, expiry, v, kept or '')
   return 'ok', text, kept or ''
 end
 
@@ -243,14 +243,14 @@ end
 -- The new name shows an instance before the old one stops.
 commit(s)
 if names then
-  catalog_set(names, now, service, top(s), s.lived, s.top < now + HOUR)
-elseif not s.lived and top(s) then
+  update_catalog(names, now, service, longest_lease(s), s.lived, s.top < now + HOUR)
+elseif not s.lived and longest_lease(s) then
   -- The catalog, in another slot, may have been told before there was an instance.
   redis.call('PUBLISH', prefix .. 'names:c', s.at)
 end
 for base, o in pairs(others) do
   commit(o)
-  catalog_set(names, now, o.name, top(o))
+  update_catalog(names, now, o.name, longest_lease(o))
 end
 out[2] = s.rev
 return out

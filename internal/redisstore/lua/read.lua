@@ -15,38 +15,38 @@
 -- mode is look, no lease that has ended is proven to: ended lists those whose
 -- owners had as long again to renew them, and the others end when they had.
 local h, z, known, mode = KEYS[1], KEYS[2], ARGV[1], ARGV[5]
-local now = clock()
+local now = server_time()
 local base = string.sub(h, 1, -3)
 local rev, whole, dead
-local function look()
+local function look_up()
   rev = redis.call('HGET', h, 'rev')
   whole = rev and redis.call('ZSCORE', z, '') and true
   dead = whole and redis.call('ZRANGEBYSCORE', z, '0', '(' .. num(now)) or {}
 end
 
 local proven, refusal = mode == 'look', ''
-local function prove()
+local function prove_absence()
   if proven then return end
   proven = true
-  refusal = refused(function()
+  refusal = refusal_of(function()
     if #dead == 0 then
       redis.call('PEXPIREAT', base .. ':p', 1)
       return
     end
-    local s = open(base, now, ARGV[2] .. ':' .. ARGV[3])
-    touch(s)
-    prune(s)
+    local s = open_service(base, now, ARGV[2] .. ':' .. ARGV[3])
+    renew_key(s)
+    remove_expired(s)
     commit(s)
-    if KEYS[3] then catalog_set(KEYS[3], now, ARGV[4], top(s)) end
+    if KEYS[3] then update_catalog(KEYS[3], now, ARGV[4], longest_lease(s)) end
   end)
-  look()
+  look_up()
 end
 
-look()
-if mode == 'prove' or not whole or #dead > 0 then prove() end
+look_up()
+if mode == 'prove' or not whole or #dead > 0 then prove_absence() end
 
 -- What the log names since the revision known, or nil when it does not reach back.
-local function changes()
+local function changes_since_known()
   local from, to = tonumber(string.match(known, '^%d+')), tonumber(string.match(rev, '^%d+'))
   if not from or to - from <= 0 or to - from >= LOG then return nil end
   local slots = {}
@@ -72,17 +72,17 @@ local function changes()
   return items
 end
 
-local items = whole and known ~= rev and changes()
+local items = whole and known ~= rev and changes_since_known()
 -- The log names all that went since, unless the service was lost in between.
-if whole and known ~= rev and known ~= '' and not items then prove() end
+if whole and known ~= rev and known ~= '' and not items then prove_absence() end
 
 if not whole then return {num(now), '', 'none', '', {}, refusal} end
 local nearest = tonumber(redis.call('ZRANGEBYSCORE', z, num(now), '(+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or nil)
 local over = {}
 for _, id in ipairs(dead) do
-  local rec = parse(redis.call('HGET', h, '+' .. id))
+  local rec = parse_record(redis.call('HGET', h, '+' .. id))
   if rec then
-    local again = tonumber(redis.call('ZSCORE', z, id)) + math.max(rec.ttl, rec.beat + 1000) * 1000
+    local again = tonumber(redis.call('ZSCORE', z, id)) + math.max(rec.ttl, rec.heartbeat + 1000) * 1000
     if again < now then
       over[#over + 1] = id
     else

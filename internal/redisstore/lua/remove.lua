@@ -11,10 +11,10 @@
 local owner, seq, service, prefix, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local mode, stamp = ARGV[7], tonumber(ARGV[8])
 local names, ids = KEYS[3], KEYS[4]
-local now = clock()
+local now = server_time()
 
 -- The columns of the table.
-local OWN = {
+local DEREGISTER = {
   ['nothing'] = 'end',
   ['own record, earlier call'] = 'end',
   ["other's older record"] = 'end',
@@ -28,7 +28,7 @@ local OWN = {
   ["other's older moved"] = 'end',
 }
 -- Another owner's are all newer here, for the call has no registration time.
-local ANY = {
+local DEREGISTER_ANY = {
   ['own record, earlier call'] = 'end',
   ["other's newer record"] = 'end',
   ['own expired, earlier call'] = 'end',
@@ -38,47 +38,47 @@ local ANY = {
 if now > tonumber(ARGV[6]) then return {num(now), '', 'late', service, '', ''} end
 local base, nonce = string.sub(KEYS[1], 1, -3), owner .. ':' .. seq
 if KEYS[1] == names then
-  local done = call_done(ids, nonce)
+  local done = service_of_done_call(ids, nonce)
   if done then return {num(now), '', 'done', done, '', ''} end
-  base, service = find(prefix, escape, names, ids, id, now, false)
+  base, service = find_id(prefix, names, ids, id, now, false)
   if not base then return {num(now), '', 'none', '', '', ''} end
 end
-local s = open(base, now, nonce)
-touch(s)
-prune(s)
-local cur = parse(redis.call('HGET', s.h, '+' .. id))
-local tomb = not cur and parse_tomb(redis.call('HGET', s.h, '-' .. id))
+local s = open_service(base, now, nonce)
+renew_key(s)
+remove_expired(s)
+local cur = parse_record(redis.call('HGET', s.h, '+' .. id))
+local tomb = not cur and parse_tombstone(redis.call('HGET', s.h, '-' .. id))
 local before = cur or tomb or {stamp = stamp, owner = owner, flag = '0', seq = '0'}
-local row = stands(owner, tonumber(seq), mode == 'any' and 0 or stamp, cur, tomb)
-local act = mode == 'own' and OWN[row] or mode == 'moved' and MOVE[row] or mode == 'any' and ANY[row] or 'nothing'
+local row = situation_of(owner, tonumber(seq), mode == 'any' and 0 or stamp, cur, tomb)
+local act = mode == 'own' and DEREGISTER[row] or mode == 'moved' and MOVE[row] or mode == 'any' and DEREGISTER_ANY[row] or 'nothing'
 -- An own one that ran before has left what shows it.
 local done = false
-if mode ~= 'own' and (act ~= 'nothing' or not names and mode == 'any' and tomb) and ran(s, nonce) then
+if mode ~= 'own' and (act ~= 'nothing' or not names and mode == 'any' and tomb) and took_effect(s, nonce) then
   act, done = 'nothing', mode == 'any' and not names
 end
 local flag, covers = before.flag, act ~= 'nothing' and (mode ~= 'any' or before.owner == owner)
 if act == 'end' then
   if mode == 'own' then
     if before.owner ~= owner then flag = '1' end
-    bury(s, id, 'left', math.max(stamp, before.stamp), owner, seq, flag)
+    put_tombstone(s, id, 'left', math.max(stamp, before.stamp), owner, seq, flag)
   elseif mode == 'any' then
     flag = '1'
-    bury(s, id, 'left', before.stamp, before.owner, before.owner == owner and seq or before.seq, flag)
-    if ids then call_set_done(ids, now, nonce, service) end
+    put_tombstone(s, id, 'left', before.stamp, before.owner, before.owner == owner and seq or before.seq, flag)
+    if ids then note_done_call(ids, now, nonce, service) end
   else
-    move_away(s, id, before, stamp, owner, seq)
+    end_as_moved(s, id, before, stamp, owner, seq)
   end
 elseif act == 'renumber' then
-  set(s, '-' .. id, tombstone('left', tomb.stamp, owner, seq, flag))
+  set_field(s, '-' .. id, tombstone('left', tomb.stamp, owner, seq, flag))
 end
 if KEYS[1] == names and act == 'nothing' and not (tomb and tomb.reason == 'left') then service = '' end
-local left = top(s)
-if s.exists or s.nnotes > 0 then
+local left = longest_lease(s)
+if s.exists or s.nchanges > 0 then
   commit(s)
   if names then
-    if service ~= '' then catalog_set(names, now, service, left) end
+    if service ~= '' then update_catalog(names, now, service, left) end
     -- What is of use to another owner keeps its hint; it may also lead elsewhere by now.
-    if flag == '0' and (not cur or act == 'end') and hint_get(ids, id) == service then redis.call('HDEL', ids, id) end
+    if flag == '0' and (not cur or act == 'end') and index_get(ids, id) == service then redis.call('HDEL', ids, id) end
   end
 end
 return {num(now), s.rev, done and 'done' or act == 'end' and cur and 'ok' or 'none', service, left and num(left) or '', covers and '1' or ''}

@@ -10,26 +10,26 @@ local owner, known, ttl = ARGV[1], ARGV[4], ARGV[5] * 1000
 local RENEW = {
   ['own record, earlier call'] = 'ok or lost', -- by its stamp
   ["other's newer record"] = 'superseded',
-  ['own left, earlier call'] = 'buried',
+  ['own left, earlier call'] = 'deregistered',
   ["other's newer left"] = 'superseded',
   ["other's newer expired"] = 'superseded',
   ["other's newer moved"] = 'superseded',
 } -- otherwise lost
 local last = math.huge
 
-local now = clock()
-local s = open(string.sub(KEYS[1], 1, -3), now, owner .. ':' .. ARGV[2])
+local now = server_time()
+local s = open_service(string.sub(KEYS[1], 1, -3), now, owner .. ':' .. ARGV[2])
 if now > tonumber(ARGV[6]) then return {num(now), s.rev, 'late'} end
 local expiry = num(now + ttl)
 local leases = cmsgpack.unpack(ARGV[7])
 if s.exists then
-  touch(s)
-  prune(s)
+  renew_key(s)
+  remove_expired(s)
 end
 
 local out = {num(now), s.rev, 'same'}
 local alive = {} -- expiry, id, and so on
-if s.exists and known == s.rev and s.nnotes == 0 then
+if s.exists and known == s.rev and s.nchanges == 0 then
   for i = 1, #leases, 2 do leases[i] = expiry end
   alive = leases
 else
@@ -38,8 +38,8 @@ else
   for i = 2, #leases, 2 do
     local id = leases[i]
     local v = redis.call('HMGET', s.h, '+' .. id, '-' .. id, '~' .. id)
-    local stamp, cur = stamps[i / 2], parse(v[1])
-    local row = stands(owner, last, stamp, cur, not cur and parse_tomb(v[2]))
+    local stamp, cur = stamps[i / 2], parse_record(v[1])
+    local row = situation_of(owner, last, stamp, cur, not cur and parse_tombstone(v[2]))
     local outcome = RENEW[row] or 'lost'
     if outcome == 'ok or lost' then outcome = cur.stamp == stamp and 'ok' or 'lost' end
     if outcome == 'ok' then
@@ -59,7 +59,7 @@ if s.exists then
     if now + ttl >= s.top then s.top = now + ttl else s.top_moved = true end
   end
   commit(s)
-  if KEYS[3] then catalog_set(KEYS[3], now, ARGV[3], top(s), s.lived) end
+  if KEYS[3] then update_catalog(KEYS[3], now, ARGV[3], longest_lease(s), s.lived) end
   out[2] = s.rev
 end
 return out

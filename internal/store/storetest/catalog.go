@@ -9,10 +9,10 @@ import (
 )
 
 var catalogChecks = []check{
-	{name: "The catalog names the groups with a live record", run: catalogNames},
-	{name: "The catalog drops a group whose last record moved", run: catalogMoved},
-	{name: "The catalog drops a group whose leases ran out", needs: leases, run: catalogExpired},
-	{name: "The catalog has evidence of what left it", needs: deltas | oneStep, run: catalogEvidence},
+	{name: "The catalog names the services with a live record", run: catalogNames},
+	{name: "The catalog drops a service whose last record moved", run: catalogMoved},
+	{name: "The catalog drops a service whose leases ran out", needs: leases, run: catalogExpired},
+	{name: "The catalog has evidence of what left it", needs: deltas | atomicSteps, run: catalogEvidence},
 	{name: "The catalog's revision moves only with its names", run: catalogRevision},
 	{name: "The catalog is watched", run: catalogWatched},
 }
@@ -27,71 +27,71 @@ func catalogNames(e *env) {
 	names := []string{"a:b", "a", "{a}", "a*", "a b", "名前", "%7Ba%7D", "}{"}
 	stamps := map[string]int64{}
 	for _, n := range names {
-		stamps[n] = e.put(e.a, ask(n, "in "+n, "x"))
+		stamps[n] = e.put(e.alpha, putOf(n, "in "+n, "x"))
 	}
 	slices.Sort(names)
 	e.wantIDs(store.Catalog, names...)
 	for _, n := range names {
 		e.wantIDs(n, "in "+n)
 	}
-	e.leave(e.a, "{a}", "in {a}", stamps["{a}"])
+	e.deregister(e.alpha, "{a}", "in {a}", stamps["{a}"])
 	names = slices.DeleteFunc(names, func(n string) bool { return n == "{a}" })
 	e.wantIDs(store.Catalog, names...)
 }
 
 func catalogMoved(e *env) {
-	e.put(e.a, ask("old", "i", "x"))
-	p := ask("new", "i", "x")
+	e.put(e.alpha, putOf("old", "i", "x"))
+	p := putOf("new", "i", "x")
 	p.PreviousService = "old"
-	e.put(e.a, p)
+	e.put(e.alpha, p)
 	e.wantIDs(store.Catalog, "new")
 }
 
 func catalogExpired(e *env) {
-	e.put(e.a, ask("g", "i", "x"))
-	e.put(e.a, ask("h", "i2", "x"))
-	e.b.Expire("g", "i")
-	e.b.Expire(store.Catalog, "g")
+	e.put(e.alpha, putOf("g", "i", "x"))
+	e.put(e.alpha, putOf("h", "i2", "x"))
+	e.backend.Expire("g", "i")
+	e.backend.Expire(store.Catalog, "g")
 	e.wantIDs(store.Catalog, "h")
-	e.put(e.a, ask("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "i", "x"))
 	e.wantIDs(store.Catalog, "g", "h")
 }
 
 func catalogEvidence(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	e.leave(e.a, "g", "i", stamp)
-	if t, ok := tomb(e.full(store.Catalog), "g"); !ok || t.Reason != store.ReasonDeregistered {
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	e.deregister(e.alpha, "g", "i", stamp)
+	if t, ok := tombstoneOf(e.full(store.Catalog), "g"); !ok || t.Reason != store.ReasonDeregistered {
 		e.Errorf("after the last left: %+v, %v", t, ok)
 	}
 }
 
 func catalogRevision(e *env) {
-	first := e.put(e.a, ask("g", "i", "x"))
+	first := e.put(e.alpha, putOf("g", "i", "x"))
 	before := e.full(store.Catalog).Rev
-	e.put(e.a, ask("g", "j", "x"))
-	e.leave(e.a, "g", "i", first)
+	e.put(e.alpha, putOf("g", "j", "x"))
+	e.deregister(e.alpha, "g", "i", first)
 	if after := e.full(store.Catalog).Rev; after != before {
 		e.Errorf("the revision went from %s to %s", before, after)
 	}
-	e.put(e.a, ask("h", "k", "x"))
+	e.put(e.alpha, putOf("h", "k", "x"))
 	if after := e.full(store.Catalog).Rev; after == before {
 		e.Error("another name did not move the revision")
 	}
 }
 
 func catalogWatched(e *env) {
-	f := e.follow(store.Catalog)
+	f := e.watch(store.Catalog)
 	pushed := func(all []store.Notice) bool { return len(all) > 0 }
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	f.until("a new name", pushed)
-	f.forget()
-	e.leave(e.a, "g", "i", stamp)
-	f.until("the end of a name", pushed)
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	f.waitUntil("a new name", pushed)
+	f.clear()
+	e.deregister(e.alpha, "g", "i", stamp)
+	f.waitUntil("the end of a name", pushed)
 }
 
 func afterClose(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	s := e.b.Open("beta")
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	s := e.backend.Open("beta")
 	stop := s.Watch("g", func(store.Notice) {})
 	for range 2 {
 		if err := s.Close(); err != nil {
@@ -99,7 +99,7 @@ func afterClose(e *env) {
 		}
 	}
 	ctx := context.Background()
-	if r := s.Put(ctx, []store.Put{ask("g", "j", "x")}); !errors.Is(r[0].Err, store.ErrClosed) {
+	if r := s.Put(ctx, []store.Put{putOf("g", "j", "x")}); !errors.Is(r[0].Err, store.ErrClosed) {
 		e.Errorf("Put: %v", r[0].Err)
 	}
 	if _, err := s.Remove(ctx, store.Removal{ID: "i"}); !errors.Is(err, store.ErrClosed) {
@@ -108,7 +108,7 @@ func afterClose(e *env) {
 	if _, err := e.tryRead(s, "g", store.KnownState{}); !errors.Is(err, store.ErrClosed) {
 		e.Errorf("Read: %v", err)
 	}
-	if e.h.Leases {
+	if e.harness.Leases {
 		r := s.Renew(ctx, []store.ServiceLeases{{Service: "g", TTL: ttl, Leases: []store.Lease{{ID: "i", RegisteredAt: stamp}}}})
 		if !errors.Is(r[0].Err, store.ErrClosed) {
 			e.Errorf("Renew: %v", r[0].Err)
@@ -119,8 +119,8 @@ func afterClose(e *env) {
 }
 
 func closeEndsNothing(e *env) {
-	s := e.b.Open("beta")
-	e.put(s, ask("g", "i", "x"))
+	s := e.backend.Open("beta")
+	e.put(s, putOf("g", "i", "x"))
 	if err := s.Close(); err != nil {
 		e.Error(err)
 	}

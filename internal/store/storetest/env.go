@@ -12,22 +12,22 @@ import (
 // env is one check's backend and the ways to use it.
 type env struct {
 	*testing.T
-	h Harness
-	b Backend
-	a store.Store // of owner "alpha"
+	harness Harness
+	backend Backend
+	alpha   store.Store // of owner "alpha"
 
-	followed map[string]bool // by a: its watch has begun
+	watched map[string]bool // by a: its watch has begun
 }
 
 func newEnv(t *testing.T, h Harness) *env {
-	e := &env{T: t, h: h, b: h.New(t), followed: map[string]bool{}}
-	e.a = e.open("alpha")
+	e := &env{T: t, harness: h, backend: h.New(t), watched: map[string]bool{}}
+	e.alpha = e.open("alpha")
 	return e
 }
 
 func (e *env) open(owner string) store.Store {
 	e.Helper()
-	s := e.b.Open(owner)
+	s := e.backend.Open(owner)
 	e.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			e.Errorf("Close: %v", err)
@@ -37,8 +37,8 @@ func (e *env) open(owner string) store.Store {
 }
 
 // ask is a put of an ID that a user chose.
-func ask(group, id, payload string) store.Put {
-	return store.Put{Service: group, ID: id, TTL: ttl, HeartbeatInterval: beat, Payload: []byte(`{"p":"` + payload + `"}`)}
+func putOf(service, id, payload string) store.Put {
+	return store.Put{Service: service, ID: id, TTL: ttl, HeartbeatInterval: heartbeat, Payload: []byte(`{"p":"` + payload + `"}`)}
 }
 
 // put puts one record, which must succeed, and returns its stamp.
@@ -64,7 +64,7 @@ func (e *env) try(s store.Store, p store.Put) store.PutResult {
 }
 
 // heal asks to restore a registration of stamp.
-func heal(p store.Put, stamp int64) store.Put {
+func reregister(p store.Put, stamp int64) store.Put {
 	p.Reregister, p.RegisteredAt = true, stamp
 	return p
 }
@@ -79,17 +79,17 @@ func (e *env) remove(s store.Store, r store.Removal) store.RemoveResult {
 }
 
 // leave ends an own record.
-func (e *env) leave(s store.Store, group, id string, stamp int64) store.RemoveResult {
+func (e *env) deregister(s store.Store, service, id string, stamp int64) store.RemoveResult {
 	e.Helper()
-	return e.remove(s, store.Removal{Service: group, ID: id, Own: true, RegisteredAt: stamp})
+	return e.remove(s, store.Removal{Service: service, ID: id, Own: true, RegisteredAt: stamp})
 }
 
-// renew renews leases of one group.
-func (e *env) renew(s store.Store, group string, leases ...store.Lease) store.Renewal {
+// renew renews leases of one service.
+func (e *env) renew(s store.Store, service string, leases ...store.Lease) store.Renewal {
 	e.Helper()
-	answers := s.Renew(e.Context(), []store.ServiceLeases{{Service: group, TTL: ttl, Leases: leases}})
+	answers := s.Renew(e.Context(), []store.ServiceLeases{{Service: service, TTL: ttl, Leases: leases}})
 	if len(answers) != 1 {
-		e.Fatalf("Renew of one group gave %d answers", len(answers))
+		e.Fatalf("Renew of one service gave %d answers", len(answers))
 	}
 	if answers[0].Err != nil {
 		e.Fatalf("Renew: %v", answers[0].Err)
@@ -97,49 +97,49 @@ func (e *env) renew(s store.Store, group string, leases ...store.Lease) store.Re
 	return answers[0]
 }
 
-func (e *env) read(s store.Store, group string, known store.KnownState) store.Reading {
+func (e *env) read(s store.Store, service string, known store.KnownState) store.Reading {
 	e.Helper()
-	r, err := e.tryRead(s, group, known)
+	r, err := e.tryRead(s, service, known)
 	if err != nil {
-		e.Fatalf("Read of %q: %v", group, err)
+		e.Fatalf("Read of %q: %v", service, err)
 	}
 	return r
 }
 
-func (e *env) tryRead(s store.Store, group string, known store.KnownState) (store.Reading, error) {
+func (e *env) tryRead(s store.Store, service string, known store.KnownState) (store.Reading, error) {
 	e.Helper()
 	type answer struct {
 		r   store.Reading
 		err error
 	}
 	answers := make(chan answer, 2)
-	s.Read(group, known, func(r store.Reading, err error) { answers <- answer{r, err} })
+	s.Read(service, known, func(r store.Reading, err error) { answers <- answer{r, err} })
 	select {
 	case a := <-answers:
 		if len(answers) > 0 {
 			e.Fatal("Read called done twice")
 		}
 		return a.r, a.err
-	case <-time.After(wait):
-		e.Fatalf("Read of %q: done was not called within %s", group, wait)
+	case <-time.After(timeout):
+		e.Fatalf("Read of %q: done was not called within %s", service, timeout)
 		panic("unreachable")
 	}
 }
 
-// full reads all of a group.
-func (e *env) full(group string) store.Reading {
+// full reads all of a service.
+func (e *env) full(service string) store.Reading {
 	e.Helper()
-	r := e.read(e.a, group, store.KnownState{})
+	r := e.read(e.alpha, service, store.KnownState{})
 	if r.Kind != store.Full {
 		e.Fatalf("a read that knows nothing gave kind %d, want Full", r.Kind)
 	}
 	return r
 }
 
-// record returns a group's live record, or nil.
-func (e *env) record(group, id string) *store.Record {
+// record returns a service's live record, or nil.
+func (e *env) record(service, id string) *store.Record {
 	e.Helper()
-	return find(e.full(group), id)
+	return find(e.full(service), id)
 }
 
 func find(r store.Reading, id string) *store.Record {
@@ -159,7 +159,7 @@ func ids(r store.Reading) []string {
 	return out
 }
 
-func tomb(r store.Reading, id string) (store.Tombstone, bool) {
+func tombstoneOf(r store.Reading, id string) (store.Tombstone, bool) {
 	i := slices.IndexFunc(r.Tombstones, func(t store.Tombstone) bool { return t.ID == id })
 	if i < 0 {
 		return store.Tombstone{}, false
@@ -167,13 +167,13 @@ func tomb(r store.Reading, id string) (store.Tombstone, bool) {
 	return r.Tombstones[i], true
 }
 
-func (e *env) wantIDs(group string, want ...string) {
+func (e *env) wantIDs(service string, want ...string) {
 	e.Helper()
 	if want == nil {
 		want = []string{}
 	}
-	if got := ids(e.full(group)); !slices.Equal(got, want) {
-		e.Errorf("group %q holds %q, want %q", group, got, want)
+	if got := ids(e.full(service)); !slices.Equal(got, want) {
+		e.Errorf("service %q holds %q, want %q", service, got, want)
 	}
 }
 
@@ -216,8 +216,8 @@ func (s *state) same(r store.Reading) bool {
 	return true
 }
 
-// follower is a watcher of one group.
-type follower struct {
+// follower is a watcher of one service.
+type watcher struct {
 	e    *env
 	stop func()
 
@@ -226,12 +226,12 @@ type follower struct {
 	more    chan struct{}
 }
 
-// follow watches a group through the store of alpha and waits until pushes of
+// follow watches a service through the store of alpha and waits until pushes of
 // what changes from now on come.
-func (e *env) follow(group string) *follower {
+func (e *env) watch(service string) *watcher {
 	e.Helper()
-	f := &follower{e: e, more: make(chan struct{}, 1)}
-	f.stop = e.a.Watch(group, func(n store.Notice) {
+	f := &watcher{e: e, more: make(chan struct{}, 1)}
+	f.stop = e.alpha.Watch(service, func(n store.Notice) {
 		f.mu.Lock()
 		f.notices = append(f.notices, n)
 		f.mu.Unlock()
@@ -241,28 +241,28 @@ func (e *env) follow(group string) *follower {
 		}
 	})
 	e.Cleanup(f.stop)
-	if e.followed[group] {
+	if e.watched[service] {
 		return f // pushes come already
 	}
-	e.followed[group] = true
-	all := f.until("the watch to begin", func(all []store.Notice) bool { return len(all) > 0 })
-	if e.h.Deltas && all[0].Resync != store.ResyncConnected {
+	e.watched[service] = true
+	all := f.waitUntil("the watch to begin", func(all []store.Notice) bool { return len(all) > 0 })
+	if e.harness.Deltas && all[0].Resync != store.ResyncConnected {
 		e.Fatalf("a watch began with %+v, want Lost: Connected", all[0])
 	}
-	f.forget()
+	f.clear()
 	return f
 }
 
-func (f *follower) forget() {
+func (f *watcher) clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.notices = nil
 }
 
 // until waits until what was pushed so far will do.
-func (f *follower) until(what string, ok func([]store.Notice) bool) []store.Notice {
+func (f *watcher) waitUntil(what string, ok func([]store.Notice) bool) []store.Notice {
 	f.e.Helper()
-	late := time.After(wait)
+	late := time.After(timeout)
 	for {
 		f.mu.Lock()
 		all := slices.Clone(f.notices)
@@ -279,9 +279,9 @@ func (f *follower) until(what string, ok func([]store.Notice) bool) []store.Noti
 }
 
 // reached waits for the push of a revision.
-func (f *follower) reached(rev string) []store.Notice {
+func (f *watcher) waitForRev(rev string) []store.Notice {
 	f.e.Helper()
-	return f.until("revision "+rev, func(all []store.Notice) bool {
+	return f.waitUntil("revision "+rev, func(all []store.Notice) bool {
 		return slices.ContainsFunc(all, func(n store.Notice) bool { return n.Reading.Rev == rev })
 	})
 }

@@ -15,15 +15,15 @@ var historyChecks = []check{
 
 // step is one call of a history about one ID.
 type step struct {
-	what  string // register, leave, remove, expire, renew or reregister
-	owner int
-	group int
+	what    string // register, leave, remove, expire, renew or reregister
+	owner   int
+	service int
 }
 
 func (s step) String() string {
 	switch s.what {
 	case "register":
-		return fmt.Sprintf("%c registers in group %d", 'A'+s.owner, s.group)
+		return fmt.Sprintf("%c registers in service %d", 'A'+s.owner, s.service)
 	case "remove":
 		return "an operator deregisters it"
 	case "expire":
@@ -35,16 +35,16 @@ func (s step) String() string {
 // steps are those that a backend can make.
 func (e *env) steps() []step {
 	owners := 1
-	if e.h.Owners {
+	if e.harness.SharedBackend {
 		owners = 2
 	}
 	all := []step{{what: "remove"}}
-	if e.h.Leases {
+	if e.harness.Leases {
 		all = append(all, step{what: "expire"})
 	}
 	for o := range owners {
 		all = append(all, step{"register", o, 0}, step{"register", o, 1}, step{what: "leave", owner: o})
-		if e.h.Leases {
+		if e.harness.Leases {
 			all = append(all, step{what: "renew", owner: o}, step{what: "reregister", owner: o})
 		}
 	}
@@ -54,14 +54,14 @@ func (e *env) steps() []step {
 // model is what the promises say of one ID: who registered it last, and what
 // has become of the registrations that owners hold.
 type model struct {
-	owner, group int // of the newest registration
-	stands       bool
-	alive        bool // its lease has not ended
-	held         [2]struct {
-		yes   bool
-		group int
-		stamp int64
-		gone  bool // superseded, or deregistered by another
+	owner, service int // of the newest registration
+	stands         bool
+	alive          bool // its lease has not ended
+	held           [2]struct {
+		yes     bool
+		service int
+		stamp   int64
+		gone    bool // superseded, or deregistered by another
 	}
 }
 
@@ -76,16 +76,16 @@ func (m *model) possible(s step) bool {
 	return m.held[s.owner].yes
 }
 
-// history plays steps on an ID of its own in two groups of its own.
+// history plays steps on an ID of its own in two services of its own.
 type history struct {
-	e      *env
-	stores [2]store.Store
-	other  store.Store
-	groups [2]string
-	id     string
-	m      model
-	last   int64 // the greatest registration time
-	said   []string
+	e        *env
+	stores   [2]store.Store
+	other    store.Store
+	services [2]string
+	id       string
+	m        model
+	last     int64 // the greatest registration time
+	said     []string
 }
 
 func (h *history) errorf(format string, args ...any) {
@@ -101,7 +101,7 @@ func (h *history) play(s step) {
 	case "register":
 		h.register(s)
 	case "leave":
-		r := h.e.leave(h.stores[s.owner], h.groups[held.group], h.id, held.stamp)
+		r := h.e.deregister(h.stores[s.owner], h.services[held.service], h.id, held.stamp)
 		mine := m.stands && m.owner == s.owner
 		if r.Existed != (mine && m.alive) {
 			h.errorf("answered %+v", r)
@@ -118,10 +118,10 @@ func (h *history) play(s step) {
 		}
 		m.stands = false
 	case "expire":
-		h.e.b.Expire(h.groups[m.group], h.id)
+		h.e.backend.Expire(h.services[m.service], h.id)
 		m.alive = false
 	case "renew":
-		r := h.e.renew(h.stores[s.owner], h.groups[held.group], store.Lease{ID: h.id, RegisteredAt: held.stamp})
+		r := h.e.renew(h.stores[s.owner], h.services[held.service], store.Lease{ID: h.id, RegisteredAt: held.stamp})
 		outcome := r.Outcomes[h.id]
 		switch {
 		case held.gone && outcome != store.Superseded && outcome != store.Deregistered,
@@ -130,7 +130,7 @@ func (h *history) play(s step) {
 			h.errorf("answered %+v", r)
 		}
 	case "reregister":
-		r := h.e.try(h.stores[s.owner], heal(h.ask(s.owner, held.group), held.stamp))
+		r := h.e.try(h.stores[s.owner], reregister(h.ask(s.owner, held.service), held.stamp))
 		switch {
 		case held.gone && r.Outcome != store.Superseded && r.Outcome != store.Deregistered:
 			h.errorf("answered %+v", r)
@@ -142,15 +142,15 @@ func (h *history) play(s step) {
 	}
 }
 
-func (h *history) ask(owner, group int) store.Put {
-	return ask(h.groups[group], h.id, fmt.Sprint("of ", owner))
+func (h *history) ask(owner, service int) store.Put {
+	return putOf(h.services[service], h.id, fmt.Sprint("of ", owner))
 }
 
 func (h *history) register(s step) {
 	h.e.Helper()
 	m, held := &h.m, &h.m.held[s.owner]
-	r := h.e.try(h.stores[s.owner], h.ask(s.owner, s.group))
-	renews := m.stands && m.alive && m.owner == s.owner && m.group == s.group
+	r := h.e.try(h.stores[s.owner], h.ask(s.owner, s.service))
+	renews := m.stands && m.alive && m.owner == s.owner && m.service == s.service
 	if r.Outcome != store.Done || renews && r.RegisteredAt != held.stamp || !renews && r.RegisteredAt <= h.last {
 		h.errorf("answered %+v after stamp %d", r, h.last)
 	}
@@ -158,30 +158,30 @@ func (h *history) register(s step) {
 	if m.owner != s.owner {
 		m.held[m.owner].gone = true // also what was deregistered: a newer owner has the ID
 	}
-	m.owner, m.group, m.stands, m.alive = s.owner, s.group, true, true
-	held.yes, held.group, held.stamp, held.gone = true, s.group, r.RegisteredAt, false
+	m.owner, m.service, m.stands, m.alive = s.owner, s.service, true, true
+	held.yes, held.service, held.stamp, held.gone = true, s.service, r.RegisteredAt, false
 }
 
 // check compares what readers see.
 func (h *history) check() {
 	h.e.Helper()
-	for i, group := range h.groups {
-		rec := h.e.record(group, h.id)
-		want := h.m.stands && h.m.alive && h.m.group == i
+	for i, service := range h.services {
+		rec := h.e.record(service, h.id)
+		want := h.m.stands && h.m.alive && h.m.service == i
 		if (rec != nil) != want || want && rec.RegisteredAt != h.m.held[h.m.owner].stamp {
-			h.errorf("group %d holds %+v, want one: %v", i, rec, want)
+			h.errorf("service %d holds %+v, want one: %v", i, rec, want)
 		}
 	}
 }
 
 func (e *env) histories() func(n int, id string) *history {
-	stores := [2]store.Store{e.a, e.a}
-	other := e.a
-	if e.h.Owners {
+	stores := [2]store.Store{e.alpha, e.alpha}
+	other := e.alpha
+	if e.harness.SharedBackend {
 		stores[1], other = e.open("beta"), e.open("operator")
 	}
 	return func(n int, id string) *history {
-		return &history{e: e, stores: stores, other: other, id: id, groups: [2]string{fmt.Sprint("g", n), fmt.Sprint("h", n)}}
+		return &history{e: e, stores: stores, other: other, id: id, services: [2]string{fmt.Sprint("g", n), fmt.Sprint("h", n)}}
 	}
 }
 

@@ -17,7 +17,7 @@ var putChecks = []check{
 	{name: "Put of something else replaces", run: putReplaces},
 	{name: "Put keeps the overlay that stands", run: putKeepsOverlay},
 	{name: "Put with Reset takes members out of the overlay", run: putResets},
-	{name: "Put under another group moves the ID", run: putMoves},
+	{name: "Put under another service moves the ID", run: putMoves},
 	{name: "Put finds by itself where the ID stands", run: putFinds},
 	{name: "Put moves back and forth", run: putMovesBack},
 	{name: "Put with an ended context does nothing", run: putEnded},
@@ -30,27 +30,27 @@ var putChecks = []check{
 }
 
 func putRegisters(e *env) {
-	p := ask("g", "i", "x")
+	p := putOf("g", "i", "x")
 	p.NewID = true
-	stamp := e.put(e.a, p)
+	stamp := e.put(e.alpha, p)
 	r := e.full("g")
 	rec := find(r, "i")
 	if rec == nil || len(r.Records) != 1 {
-		e.Fatalf("the group holds %v", ids(r))
+		e.Fatalf("the service holds %v", ids(r))
 	}
 	if rec.Owner != "alpha" || rec.RegisteredAt != stamp || string(rec.Payload) != string(p.Payload) || rec.Overlay != nil {
 		e.Errorf("it reads as %+v", rec)
 	}
 	if r.Rev == "" {
-		e.Error("a group with a record has no revision")
+		e.Error("a service with a record has no revision")
 	}
-	if !e.h.Leases {
+	if !e.harness.Leases {
 		if rec.ExpiresAt != 0 || rec.TTL != 0 || r.NextExpiry != 0 {
 			e.Errorf("without leases it has the lease %v, %d, %d", rec.TTL, rec.ExpiresAt, r.NextExpiry)
 		}
 		return
 	}
-	if rec.TTL != ttl || rec.HeartbeatInterval != beat {
+	if rec.TTL != ttl || rec.HeartbeatInterval != heartbeat {
 		e.Errorf("TTL and beat read as %v and %v", rec.TTL, rec.HeartbeatInterval)
 	}
 	if left := rec.ExpiresAt - r.Now; left <= 0 || left > ttl.Microseconds() || rec.ExpiresAt-rec.RegisteredAt != ttl.Microseconds() {
@@ -64,9 +64,9 @@ func putRegisters(e *env) {
 func putAnswersInOrder(e *env) {
 	var puts []store.Put
 	for i := range 40 {
-		puts = append(puts, ask(fmt.Sprint("g", i%3), fmt.Sprint("i", i), "x"))
+		puts = append(puts, putOf(fmt.Sprint("g", i%3), fmt.Sprint("i", i), "x"))
 	}
-	for i, r := range e.a.Put(e.Context(), puts) {
+	for i, r := range e.alpha.Put(e.Context(), puts) {
 		if r.Err != nil || r.Outcome != store.Done {
 			e.Fatalf("put %d: %+v", i, r)
 		}
@@ -74,7 +74,7 @@ func putAnswersInOrder(e *env) {
 			e.Errorf("put %d was answered with stamp %d, and it reads as %+v", i, r.RegisteredAt, rec)
 		}
 	}
-	if got := e.a.Put(e.Context(), nil); len(got) != 0 {
+	if got := e.alpha.Put(e.Context(), nil); len(got) != 0 {
 		e.Errorf("no put was answered with %v", got)
 	}
 }
@@ -82,10 +82,10 @@ func putAnswersInOrder(e *env) {
 func putStampsUpwards(e *env) {
 	var puts []store.Put
 	for i := range 600 {
-		puts = append(puts, ask("g", fmt.Sprint("i", i), "x"))
+		puts = append(puts, putOf("g", fmt.Sprint("i", i), "x"))
 	}
 	last := int64(0)
-	for i, r := range e.a.Put(e.Context(), puts) {
+	for i, r := range e.alpha.Put(e.Context(), puts) {
 		if r.Err != nil {
 			e.Fatal(r.Err)
 		}
@@ -100,9 +100,9 @@ func putStampsUpwards(e *env) {
 }
 
 func putSameAgain(e *env) {
-	first := e.put(e.a, ask("g", "i", "x"))
+	first := e.put(e.alpha, putOf("g", "i", "x"))
 	before := e.full("g")
-	if again := e.put(e.a, ask("g", "i", "x")); again != first {
+	if again := e.put(e.alpha, putOf("g", "i", "x")); again != first {
 		e.Errorf("the stamp went from %d to %d", first, again)
 	}
 	if after := e.full("g"); after.Rev != before.Rev {
@@ -111,9 +111,9 @@ func putSameAgain(e *env) {
 }
 
 func putReplaces(e *env) {
-	first := e.put(e.a, ask("g", "i", "x"))
+	first := e.put(e.alpha, putOf("g", "i", "x"))
 	before := e.full("g")
-	second := e.put(e.a, ask("g", "i", "y"))
+	second := e.put(e.alpha, putOf("g", "i", "y"))
 	after := e.full("g")
 	if second <= first || after.Rev == before.Rev {
 		e.Errorf("stamps %d and %d, revisions %s and %s", first, second, before.Rev, after.Rev)
@@ -124,52 +124,52 @@ func putReplaces(e *env) {
 }
 
 func putKeepsOverlay(e *env) {
-	p := ask("g", "i", "x")
+	p := putOf("g", "i", "x")
 	p.Overlay = []byte(`{"o":1}`)
-	if r := e.try(e.a, p); string(r.Overlay) != `{"o":1}` {
+	if r := e.try(e.alpha, p); string(r.Overlay) != `{"o":1}` {
 		e.Errorf("the answer has the overlay %q", r.Overlay)
 	}
-	q := ask("g", "i", "y")
+	q := putOf("g", "i", "y")
 	q.Overlay = []byte(`{"o":2}`)
-	if r := e.try(e.a, q); string(r.Overlay) != `{"o":1}` {
+	if r := e.try(e.alpha, q); string(r.Overlay) != `{"o":1}` {
 		e.Errorf("a replacement was answered with the overlay %q", r.Overlay)
 	}
 	if rec := e.record("g", "i"); string(rec.Overlay) != `{"o":1}` {
 		e.Errorf("the overlay is %q", rec.Overlay)
 	}
-	if r := e.try(e.a, ask("g", "i", "y")); string(r.Overlay) != `{"o":1}` {
+	if r := e.try(e.alpha, putOf("g", "i", "y")); string(r.Overlay) != `{"o":1}` {
 		e.Errorf("a renewal was answered with the overlay %q", r.Overlay)
 	}
 }
 
 func putResets(e *env) {
-	p := ask("g", "i", "x")
+	p := putOf("g", "i", "x")
 	p.Overlay = []byte(`{"a":1,"b":2}`)
-	first := e.put(e.a, p)
-	q := ask("g", "i", "x")
+	first := e.put(e.alpha, p)
+	q := putOf("g", "i", "x")
 	q.ResetOverlay = []string{"b", "never"}
-	if r := e.try(e.a, q); string(r.Overlay) != `{"a":1}` || r.RegisteredAt <= first {
+	if r := e.try(e.alpha, q); string(r.Overlay) != `{"a":1}` || r.RegisteredAt <= first {
 		e.Errorf("answered with overlay %q and stamp %d after %d", r.Overlay, r.RegisteredAt, first)
 	}
 	q.ResetOverlay = []string{"a"}
-	if r := e.try(e.a, q); len(r.Overlay) != 0 {
+	if r := e.try(e.alpha, q); len(r.Overlay) != 0 {
 		e.Errorf("answered with overlay %q", r.Overlay)
 	}
 	second := e.record("g", "i")
 	if len(second.Overlay) != 0 {
 		e.Errorf("the overlay is %q", second.Overlay)
 	}
-	if third := e.put(e.a, q); third != second.RegisteredAt {
+	if third := e.put(e.alpha, q); third != second.RegisteredAt {
 		e.Errorf("there is nothing to reset any more, and the stamp went from %d to %d", second.RegisteredAt, third)
 	}
 }
 
 func putMoves(e *env) {
-	first := e.put(e.a, ask("old", "i", "x"))
-	e.put(e.a, ask("old", "stays", "x"))
-	p := ask("new", "i", "x")
+	first := e.put(e.alpha, putOf("old", "i", "x"))
+	e.put(e.alpha, putOf("old", "stays", "x"))
+	p := putOf("new", "i", "x")
 	p.PreviousService = "old"
-	if second := e.put(e.a, p); second <= first {
+	if second := e.put(e.alpha, p); second <= first {
 		e.Errorf("stamps %d and %d", first, second)
 	}
 	e.wantIDs("old", "stays")
@@ -178,11 +178,11 @@ func putMoves(e *env) {
 }
 
 // wantEvidence looks for the tombstone in a read where those are kept.
-func (e *env) wantEvidence(group, id string, reason store.Reason, stamp int64) {
+func (e *env) wantEvidence(service, id string, reason store.Reason, stamp int64) {
 	e.Helper()
-	t, ok := tomb(e.full(group), id)
-	if e.h.Deltas && (!ok || t.Reason != reason || t.RegisteredAt < stamp) {
-		e.Errorf("the tombstone of %q in %q is %+v, %v; want %s, of stamp %d or later", id, group, t, ok, reason, stamp)
+	t, ok := tombstoneOf(e.full(service), id)
+	if e.harness.Deltas && (!ok || t.Reason != reason || t.RegisteredAt < stamp) {
+		e.Errorf("the tombstone of %q in %q is %+v, %v; want %s, of stamp %d or later", id, service, t, ok, reason, stamp)
 	}
 }
 
@@ -191,8 +191,8 @@ const uuid = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 
 func putFinds(e *env) {
 	for _, id := range []string{"chosen", uuid} {
-		e.put(e.a, ask("old", id, "x"))
-		e.put(e.a, ask("new", id, "x"))
+		e.put(e.alpha, putOf("old", id, "x"))
+		e.put(e.alpha, putOf("new", id, "x"))
 	}
 	e.wantIDs("old")
 	e.wantIDs("new", uuid, "chosen")
@@ -200,12 +200,12 @@ func putFinds(e *env) {
 
 func putMovesBack(e *env) {
 	at, last := "one", int64(0)
-	e.put(e.a, ask(at, "i", "x"))
+	e.put(e.alpha, putOf(at, "i", "x"))
 	for range 5 {
 		to := map[string]string{"one": "two", "two": "one"}[at]
-		p := ask(to, "i", "x")
+		p := putOf(to, "i", "x")
 		p.PreviousService = at
-		stamp := e.put(e.a, p)
+		stamp := e.put(e.alpha, p)
 		if stamp <= last {
 			e.Errorf("stamp %d after %d", stamp, last)
 		}
@@ -218,15 +218,15 @@ func putMovesBack(e *env) {
 func putEnded(e *env) {
 	ctx, cancel := context.WithCancel(e.Context())
 	cancel()
-	for _, r := range e.a.Put(ctx, []store.Put{ask("g", "i", "x"), ask("g", "j", "x")}) {
+	for _, r := range e.alpha.Put(ctx, []store.Put{putOf("g", "i", "x"), putOf("g", "j", "x")}) {
 		if !errors.Is(r.Err, context.Canceled) {
 			e.Errorf("got %v", r.Err)
 		}
 	}
-	if _, err := e.a.Remove(ctx, store.Removal{ID: "i"}); !errors.Is(err, context.Canceled) {
+	if _, err := e.alpha.Remove(ctx, store.Removal{ID: "i"}); !errors.Is(err, context.Canceled) {
 		e.Errorf("Remove gave %v", err)
 	}
-	e.put(e.a, ask("g", "k", "x")) // what was abandoned would have been sent before this
+	e.put(e.alpha, putOf("g", "k", "x")) // what was abandoned would have been sent before this
 	e.wantIDs("g", "k")
 }
 
@@ -237,7 +237,7 @@ func putAtOnce(e *env) {
 	for i := range 16 {
 		wg.Go(func() {
 			for j := range 10 {
-				r := e.a.Put(e.Context(), []store.Put{ask("g", fmt.Sprint(i, "-", j), "x")})[0]
+				r := e.alpha.Put(e.Context(), []store.Put{putOf("g", fmt.Sprint(i, "-", j), "x")})[0]
 				mu.Lock()
 				if r.Err != nil || r.Outcome != store.Done || seen[r.RegisteredAt] {
 					e.Errorf("%+v, stamp seen before: %v", r, seen[r.RegisteredAt])
@@ -254,27 +254,27 @@ func putAtOnce(e *env) {
 }
 
 func putHeals(e *env) {
-	e.put(e.a, ask("g", "other", "x"))
+	e.put(e.alpha, putOf("g", "other", "x"))
 	stamp := e.full("g").Now - 5_000_000
-	p := heal(ask("g", "i", "x"), stamp)
+	p := reregister(putOf("g", "i", "x"), stamp)
 	p.Overlay = []byte(`{"o":1}`)
-	if r := e.try(e.a, p); r.Outcome != store.Done || r.RegisteredAt != stamp || string(r.Overlay) != `{"o":1}` {
+	if r := e.try(e.alpha, p); r.Outcome != store.Done || r.RegisteredAt != stamp || string(r.Overlay) != `{"o":1}` {
 		e.Errorf("answered with %+v, want stamp %d", r, stamp)
 	}
 	if rec := e.record("g", "i"); rec == nil || rec.RegisteredAt != stamp || rec.Owner != "alpha" || string(rec.Overlay) != `{"o":1}` {
 		e.Errorf("it reads as %+v, want stamp %d", rec, stamp)
 	}
 	// Its own older registration is what a failover to a lagging replica leaves behind.
-	newer := heal(ask("g", "i", "y"), stamp+1000)
-	if r := e.try(e.a, newer); r.Outcome != store.Done || r.RegisteredAt != stamp+1000 {
+	newer := reregister(putOf("g", "i", "y"), stamp+1000)
+	if r := e.try(e.alpha, newer); r.Outcome != store.Done || r.RegisteredAt != stamp+1000 {
 		e.Errorf("over an older one of its own: %+v", r)
 	}
 }
 
 func putHealsTwice(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
 	before := e.full("g").Rev
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Done || r.RegisteredAt != stamp {
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Done || r.RegisteredAt != stamp {
 		e.Errorf("answered with %+v", r)
 	}
 	if after := e.full("g").Rev; after != before {
@@ -283,11 +283,11 @@ func putHealsTwice(e *env) {
 }
 
 func putHealsExpired(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
 	before := e.full("g").Rev
-	e.b.Expire("g", "i")
+	e.backend.Expire("g", "i")
 	e.wantIDs("g")
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Done || r.RegisteredAt != stamp {
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Done || r.RegisteredAt != stamp {
 		e.Errorf("answered with %+v, want stamp %d", r, stamp)
 	}
 	after := e.full("g")
@@ -300,24 +300,24 @@ func putHealsExpired(e *env) {
 }
 
 func putHealsNoBuried(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	e.leave(e.a, "g", "i", stamp)
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	e.deregister(e.alpha, "g", "i", stamp)
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
 		e.Errorf("after its owner left: %+v", r)
 	}
-	second := e.put(e.a, ask("g", "i", "x"))
-	e.remove(e.a, store.Removal{ID: "i"})
-	if r := e.try(e.a, heal(ask("g", "i", "x"), second)); r.Outcome != store.Deregistered {
+	second := e.put(e.alpha, putOf("g", "i", "x"))
+	e.remove(e.alpha, store.Removal{ID: "i"})
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), second)); r.Outcome != store.Deregistered {
 		e.Errorf("after an operator removed it: %+v", r)
 	}
 	e.wantIDs("g")
 }
 
 func putAfterEnd(e *env) {
-	first := e.put(e.a, ask("g", "i", "x"))
-	e.leave(e.a, "g", "i", first)
+	first := e.put(e.alpha, putOf("g", "i", "x"))
+	e.deregister(e.alpha, "g", "i", first)
 	e.wantIDs("g")
-	if second := e.put(e.a, ask("g", "i", "x")); second <= first {
+	if second := e.put(e.alpha, putOf("g", "i", "x")); second <= first {
 		e.Errorf("stamps %d and %d", first, second)
 	}
 	e.wantIDs("g", "i")

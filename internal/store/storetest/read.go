@@ -34,8 +34,8 @@ func readAfter(e *env) {
 	known := store.KnownState{}
 	for i := range 50 {
 		id := fmt.Sprint("i", i)
-		e.put(e.a, ask("g", id, "x"))
-		r := e.read(e.a, "g", known)
+		e.put(e.alpha, putOf("g", id, "x"))
+		r := e.read(e.alpha, "g", known)
 		if find(r, id) == nil {
 			e.Fatalf("a read after the put of %q does not show it: %v", id, ids(r))
 		}
@@ -44,9 +44,9 @@ func readAfter(e *env) {
 }
 
 func readSame(e *env) {
-	e.put(e.a, ask("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "i", "x"))
 	full := e.full("g")
-	r := e.read(e.a, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
+	r := e.read(e.alpha, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
 	if r.Kind != store.Unchanged || r.Rev != full.Rev || len(r.Expired) != 0 || r.NextExpiry != full.NextExpiry || len(r.Records) != 0 {
 		e.Errorf("got %+v", r)
 	}
@@ -56,16 +56,16 @@ func readSame(e *env) {
 }
 
 func readDelta(e *env) {
-	stays := e.put(e.a, ask("g", "stays", "x"))
-	replaced := e.put(e.a, ask("g", "replaced", "x"))
-	left := e.put(e.a, ask("g", "left", "x"))
-	moved := e.put(e.a, ask("g", "moved", "x"))
+	stays := e.put(e.alpha, putOf("g", "stays", "x"))
+	replaced := e.put(e.alpha, putOf("g", "replaced", "x"))
+	left := e.put(e.alpha, putOf("g", "left", "x"))
+	moved := e.put(e.alpha, putOf("g", "moved", "x"))
 	full := e.full("g")
-	e.put(e.a, ask("g", "new", "x"))
-	e.put(e.a, ask("g", "replaced", "y"))
-	e.leave(e.a, "g", "left", left)
-	e.put(e.a, ask("h", "moved", "x"))
-	r := e.read(e.a, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
+	e.put(e.alpha, putOf("g", "new", "x"))
+	e.put(e.alpha, putOf("g", "replaced", "y"))
+	e.deregister(e.alpha, "g", "left", left)
+	e.put(e.alpha, putOf("h", "moved", "x"))
+	r := e.read(e.alpha, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
 	if r.Kind != store.Delta {
 		e.Fatalf("kind %d, want Delta", r.Kind)
 	}
@@ -75,10 +75,10 @@ func readDelta(e *env) {
 	if rec := find(r, "replaced"); rec == nil || rec.RegisteredAt <= replaced || string(rec.Payload) != `{"p":"y"}` {
 		e.Errorf("the replaced reads as %+v", rec)
 	}
-	if t, ok := tomb(r, "left"); !ok || t.Reason != store.ReasonDeregistered || t.RegisteredAt < left {
+	if t, ok := tombstoneOf(r, "left"); !ok || t.Reason != store.ReasonDeregistered || t.RegisteredAt < left {
 		e.Errorf("the evidence of the left is %+v, %v", t, ok)
 	}
-	if t, ok := tomb(r, "moved"); !ok || t.Reason != store.ReasonMoved || t.RegisteredAt < moved {
+	if t, ok := tombstoneOf(r, "moved"); !ok || t.Reason != store.ReasonMoved || t.RegisteredAt < moved {
 		e.Errorf("the evidence of the moved is %+v, %v", t, ok)
 	}
 	fold := state{}
@@ -93,25 +93,25 @@ func readDelta(e *env) {
 }
 
 func readUnknown(e *env) {
-	e.put(e.a, ask("g", "i", "x"))
-	r := e.read(e.a, "g", store.KnownState{Rev: "17.stranger:1", NextExpiry: 3})
+	e.put(e.alpha, putOf("g", "i", "x"))
+	r := e.read(e.alpha, "g", store.KnownState{Rev: "17.stranger:1", NextExpiry: 3})
 	if r.Kind != store.Full || !slices.Equal(ids(r), []string{"i"}) {
 		e.Errorf("got %+v", r)
 	}
-	if r := e.read(e.a, "never", store.KnownState{Rev: "17.stranger:1"}); r.Kind != store.Full || r.Rev != "" {
-		e.Errorf("of an unknown group: %+v", r)
+	if r := e.read(e.alpha, "never", store.KnownState{Rev: "17.stranger:1"}); r.Kind != store.Full || r.Rev != "" {
+		e.Errorf("of an unknown service: %+v", r)
 	}
 }
 
 func readExpired(e *env) {
-	e.put(e.a, ask("g", "i", "x"))
-	e.put(e.a, ask("g", "j", "x"))
+	e.put(e.alpha, putOf("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "j", "x"))
 	full := e.full("g")
-	e.b.Expire("g", "i")
+	e.backend.Expire("g", "i")
 	// The reader's clock tells him to ask, through Next.
-	r := e.read(e.a, "g", store.KnownState{Rev: full.Rev, NextExpiry: 1})
+	r := e.read(e.alpha, "g", store.KnownState{Rev: full.Rev, NextExpiry: 1})
 	// A store may collect what a read finds expired, which is a change.
-	_, collected := tomb(r, "i")
+	_, collected := tombstoneOf(r, "i")
 	if !collected && (r.Kind != store.Unchanged || !slices.Equal(r.Expired, []string{"i"})) {
 		e.Errorf("got %+v", r)
 	}
@@ -119,29 +119,29 @@ func readExpired(e *env) {
 		e.Errorf("the earliest expiry is %d, want %d", r.NextExpiry, j.ExpiresAt)
 	}
 	// The next write prunes, which is a change.
-	e.put(e.a, ask("g", "k", "x"))
-	r = e.read(e.a, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
-	if t, ok := tomb(r, "i"); r.Kind != store.Delta || !ok || t.Reason != store.ReasonExpired || len(r.Expired) != 0 {
+	e.put(e.alpha, putOf("g", "k", "x"))
+	r = e.read(e.alpha, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
+	if t, ok := tombstoneOf(r, "i"); r.Kind != store.Delta || !ok || t.Reason != store.ReasonExpired || len(r.Expired) != 0 {
 		e.Errorf("after a write: %+v", r)
 	}
 }
 
 func readFullExpired(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	e.put(e.a, ask("g", "j", "x"))
-	e.b.Expire("g", "i")
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "j", "x"))
+	e.backend.Expire("g", "i")
 	for range 2 { // before and after somebody pruned it
 		e.wantIDs("g", "j")
 		e.wantEvidence("g", "i", store.ReasonExpired, stamp)
-		e.put(e.a, ask("g", "j", "y"))
+		e.put(e.alpha, putOf("g", "j", "y"))
 	}
 }
 
 func readNext(e *env) {
 	for i, life := range []int{3, 1, 2} {
-		p := ask("g", fmt.Sprint("i", i), "x")
+		p := putOf("g", fmt.Sprint("i", i), "x")
 		p.TTL = time.Duration(life) * ttl
-		e.put(e.a, p)
+		e.put(e.alpha, p)
 	}
 	r := e.full("g")
 	if want := find(r, "i1").ExpiresAt; r.NextExpiry != want {
@@ -150,7 +150,7 @@ func readNext(e *env) {
 }
 
 func readAtOnce(e *env) {
-	e.put(e.a, ask("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "i", "x"))
 	full := e.full("g")
 	var wg sync.WaitGroup
 	for i := range 32 {
@@ -160,7 +160,7 @@ func readAtOnce(e *env) {
 				known = store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry}
 			}
 			done := make(chan error, 2)
-			e.a.Read("g", known, func(r store.Reading, err error) {
+			e.alpha.Read("g", known, func(r store.Reading, err error) {
 				if err == nil && r.Rev != full.Rev {
 					err = fmt.Errorf("revision %q, want %q", r.Rev, full.Rev)
 				}
@@ -184,21 +184,21 @@ func readHistory(e *env) {
 		id := fmt.Sprint("i", n>>28)
 		switch (n >> 20) % 5 {
 		case 0, 1:
-			stamps[id] = e.put(e.a, ask("g", id, fmt.Sprint(step)))
+			stamps[id] = e.put(e.alpha, putOf("g", id, fmt.Sprint(step)))
 		case 2:
-			e.leave(e.a, "g", id, stamps[id])
+			e.deregister(e.alpha, "g", id, stamps[id])
 		case 3:
-			e.put(e.a, ask("elsewhere", id, "x"))
+			e.put(e.alpha, putOf("elsewhere", id, "x"))
 		case 4:
-			if e.h.Leases {
-				e.b.Expire("g", id)
-				e.put(e.a, ask("g", "pruner", fmt.Sprint(step)))
+			if e.harness.Leases {
+				e.backend.Expire("g", id)
+				e.put(e.alpha, putOf("g", "pruner", fmt.Sprint(step)))
 			}
 		}
 		if (n>>24)%3 == 0 {
 			continue
 		}
-		r := e.read(e.a, "g", known)
+		r := e.read(e.alpha, "g", known)
 		fold.apply(r)
 		for _, id := range r.Expired {
 			delete(fold.recs, id)
@@ -211,7 +211,7 @@ func readHistory(e *env) {
 }
 
 func readInstant(e *env) {
-	s, ok := e.a.(store.Local)
+	s, ok := e.alpha.(store.Local)
 	if !ok {
 		e.Fatal("a store without Deltas is to be an Instant one")
 	}
@@ -223,16 +223,16 @@ func readInstant(e *env) {
 		}
 		return r
 	}
-	e.put(e.a, ask("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "i", "x"))
 	before := current()
 	if again := current(); again != before || before.Cached == nil {
 		e.Error("it moved, or has no Memo")
 	}
-	e.put(e.a, ask("other", "i2", "x"))
+	e.put(e.alpha, putOf("other", "i2", "x"))
 	if current() != before {
-		e.Error("another group's change moved it")
+		e.Error("another service's change moved it")
 	}
-	e.put(e.a, ask("g", "j", "x"))
+	e.put(e.alpha, putOf("g", "j", "x"))
 	if current() == before || len(before.Records) != 1 {
 		e.Error("a change did not move it, or touched what was handed out")
 	}

@@ -22,8 +22,8 @@ var removeChecks = []check{
 }
 
 func removeOwn(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	if r := e.leave(e.a, "g", "i", stamp); !r.Existed || r.Service != "g" {
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	if r := e.deregister(e.alpha, "g", "i", stamp); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
@@ -31,8 +31,8 @@ func removeOwn(e *env) {
 }
 
 func removeAny(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	if r := e.remove(e.a, store.Removal{ID: "i"}); !r.Existed || r.Service != "g" {
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	if r := e.remove(e.alpha, store.Removal{ID: "i"}); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
@@ -40,24 +40,24 @@ func removeAny(e *env) {
 }
 
 func removeGenerated(e *env) {
-	p := ask("g", uuid, "x")
+	p := putOf("g", uuid, "x")
 	p.NewID = true
-	e.put(e.a, p)
-	e.put(e.a, ask("other", "i", "x"))
-	if r := e.remove(e.a, store.Removal{ID: uuid}); !r.Existed || r.Service != "g" {
+	e.put(e.alpha, p)
+	e.put(e.alpha, putOf("other", "i", "x"))
+	if r := e.remove(e.alpha, store.Removal{ID: uuid}); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
 }
 
 func removeUnknown(e *env) {
-	if r := e.remove(e.a, store.Removal{ID: "i"}); r.Existed {
+	if r := e.remove(e.alpha, store.Removal{ID: "i"}); r.Existed {
 		e.Errorf("answered with %+v", r)
 	}
-	e.put(e.a, ask("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "i", "x"))
 	before := e.full("g").Rev
 	for _, id := range []string{"j", uuid} {
-		if r := e.remove(e.a, store.Removal{ID: id}); r.Existed {
+		if r := e.remove(e.alpha, store.Removal{ID: id}); r.Existed {
 			e.Errorf("%s: answered with %+v", id, r)
 		}
 	}
@@ -67,13 +67,13 @@ func removeUnknown(e *env) {
 }
 
 func removeAgain(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	e.leave(e.a, "g", "i", stamp)
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	e.deregister(e.alpha, "g", "i", stamp)
 	before := e.full("g").Rev
-	if r := e.leave(e.a, "g", "i", stamp); r.Existed {
+	if r := e.deregister(e.alpha, "g", "i", stamp); r.Existed {
 		e.Errorf("by its owner: %+v", r)
 	}
-	if r := e.remove(e.a, store.Removal{ID: "i"}); r.Existed {
+	if r := e.remove(e.alpha, store.Removal{ID: "i"}); r.Existed {
 		e.Errorf("by its ID: %+v", r)
 	}
 	if after := e.full("g").Rev; after != before {
@@ -82,26 +82,26 @@ func removeAgain(e *env) {
 }
 
 func removeOne(e *env) {
-	e.put(e.a, ask("g", "before", "x"))
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	e.put(e.a, ask("g", "after", "x"))
-	e.put(e.a, ask("h", "j", "x"))
-	e.leave(e.a, "g", "i", stamp)
+	e.put(e.alpha, putOf("g", "before", "x"))
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "after", "x"))
+	e.put(e.alpha, putOf("h", "j", "x"))
+	e.deregister(e.alpha, "g", "i", stamp)
 	e.wantIDs("g", "after", "before")
 	e.wantIDs("h", "j")
 }
 
 func removeExpired(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	e.put(e.a, ask("g", "j", "x"))
-	e.b.Expire("g", "i", "j")
-	if r := e.remove(e.a, store.Removal{ID: "j"}); r.Existed {
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "j", "x"))
+	e.backend.Expire("g", "i", "j")
+	if r := e.remove(e.alpha, store.Removal{ID: "j"}); r.Existed {
 		e.Errorf("by its ID: %+v", r)
 	}
-	if r := e.leave(e.a, "g", "i", stamp); r.Existed {
+	if r := e.deregister(e.alpha, "g", "i", stamp); r.Existed {
 		e.Errorf("by its owner: %+v", r)
 	}
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
 		e.Errorf("and healed: %+v", r)
 	}
 }
@@ -111,19 +111,19 @@ func removeExpiredAny(e *env) {
 	operator := e.open("operator")
 	for _, id := range []string{"chosen", uuid} {
 		for how, prune := range map[string]bool{"as it expired": false, "and was pruned": true} {
-			stamp := e.put(e.a, ask("g", id, "x"))
-			e.put(e.a, ask("g", "other", "x"))
-			e.b.Expire("g", id)
+			stamp := e.put(e.alpha, putOf("g", id, "x"))
+			e.put(e.alpha, putOf("g", "other", "x"))
+			e.backend.Expire("g", id)
 			if prune {
-				e.put(e.a, ask("g", "other", "y"))
+				e.put(e.alpha, putOf("g", "other", "y"))
 			}
 			if r := e.remove(operator, store.Removal{ID: id}); r.Existed {
 				e.Errorf("%s %s: answered with %+v", id, how, r)
 			}
-			if r := e.renew(e.a, "g", store.Lease{ID: id, RegisteredAt: stamp}); r.Outcomes[id] != store.Deregistered {
+			if r := e.renew(e.alpha, "g", store.Lease{ID: id, RegisteredAt: stamp}); r.Outcomes[id] != store.Deregistered {
 				e.Errorf("%s %s: the owner's renewal: %+v", id, how, r)
 			}
-			if r := e.try(e.a, heal(ask("g", id, "x"), stamp)); r.Outcome != store.Deregistered {
+			if r := e.try(e.alpha, reregister(putOf("g", id, "x"), stamp)); r.Outcome != store.Deregistered {
 				e.Errorf("%s %s: the owner reregisters: %+v", id, how, r)
 			}
 			e.wantIDs("g", "other")
@@ -133,24 +133,24 @@ func removeExpiredAny(e *env) {
 }
 
 func removeLost(e *env) {
-	e.put(e.a, ask("g", "other", "x"))
+	e.put(e.alpha, putOf("g", "other", "x"))
 	stamp := e.full("g").Now - 1_000_000
-	if r := e.leave(e.a, "g", "i", stamp); r.Existed {
+	if r := e.deregister(e.alpha, "g", "i", stamp); r.Existed {
 		e.Errorf("answered with %+v", r)
 	}
-	if r := e.try(e.a, heal(ask("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
 		e.Errorf("healed after it was deregistered: %+v", r)
 	}
 }
 
 func removeTwice(e *env) {
 	for range 20 {
-		e.put(e.a, ask("g", "i", "x"))
+		e.put(e.alpha, putOf("g", "i", "x"))
 		var existed atomic.Int32
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
-				r, err := e.a.Remove(e.Context(), store.Removal{ID: "i"})
+				r, err := e.alpha.Remove(e.Context(), store.Removal{ID: "i"})
 				if err != nil {
 					e.Error(err)
 				}
@@ -168,13 +168,13 @@ func removeTwice(e *env) {
 
 func removeOther(e *env) {
 	b := e.open("beta")
-	stamp := e.put(e.a, ask("g", "i", "x"))
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
 	if r := e.remove(b, store.Removal{ID: "i"}); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
 	e.wantEvidence("g", "i", store.ReasonDeregistered, stamp)
-	if again := e.put(e.a, ask("g", "i", "x")); again <= stamp {
+	if again := e.put(e.alpha, putOf("g", "i", "x")); again <= stamp {
 		e.Errorf("registered anew with stamp %d after %d", again, stamp)
 	}
 }

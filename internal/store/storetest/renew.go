@@ -15,27 +15,27 @@ var renewChecks = []check{
 	{name: "Renew names only what is not Done", needs: leases, run: renewNames},
 	{name: "Renew of an expired lease is Lost", needs: leases, run: renewExpired},
 	{name: "Renew after a put of another still looks at each", needs: leases | owners, run: renewAfterPut},
-	{name: "Renew of an unknown group is Lost", needs: leases, run: renewUnknown},
+	{name: "Renew of an unknown service is Lost", needs: leases, run: renewUnknown},
 	{name: "Renew of what another deregistered is Buried", needs: leases | owners, run: renewBuried},
 	{name: "Renew tells overlays when something changed", needs: leases, run: renewOverlays},
-	{name: "Renew answers for each group", needs: leases, run: renewGroups},
+	{name: "Renew answers for each service", needs: leases, run: renewGroups},
 	{name: "Renew repeated answers the same", needs: leases, run: renewAgain},
 	{name: "Renew with a memo sees what changed", needs: leases | owners, run: renewMemo},
 	{name: "Renew keeps odd IDs apart", needs: leases, run: renewOdd},
 }
 
 func renewNothing(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}); len(r.Outcomes) != 0 || r.Overlays != nil {
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}); len(r.Outcomes) != 0 || r.Overlays != nil {
 		e.Errorf("answered with %+v", r)
 	}
 }
 
 func renewExtends(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
 	for range 3 { // the first looks at each, later ones at none
 		before := e.full("g")
-		if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}); len(r.Outcomes) != 0 {
+		if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}); len(r.Outcomes) != 0 {
 			e.Fatalf("answered with %+v", r)
 		}
 		after := e.full("g")
@@ -49,10 +49,10 @@ func renewExtends(e *env) {
 }
 
 func renewNames(e *env) {
-	good := e.put(e.a, ask("g", "good", "x"))
-	gone := e.put(e.a, ask("g", "gone", "x"))
-	e.leave(e.a, "g", "gone", gone)
-	r := e.renew(e.a, "g", store.Lease{ID: "good", RegisteredAt: good}, store.Lease{ID: "gone", RegisteredAt: gone},
+	good := e.put(e.alpha, putOf("g", "good", "x"))
+	gone := e.put(e.alpha, putOf("g", "gone", "x"))
+	e.deregister(e.alpha, "g", "gone", gone)
+	r := e.renew(e.alpha, "g", store.Lease{ID: "good", RegisteredAt: good}, store.Lease{ID: "gone", RegisteredAt: gone},
 		store.Lease{ID: "never", RegisteredAt: good}, store.Lease{ID: "good", RegisteredAt: good})
 	want := map[string]store.Outcome{"gone": store.Deregistered, "never": store.Lost}
 	if !maps.Equal(r.Outcomes, want) {
@@ -61,11 +61,11 @@ func renewNames(e *env) {
 }
 
 func renewExpired(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	e.put(e.a, ask("g", "other", "x"))
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	e.put(e.alpha, putOf("g", "other", "x"))
 	before := e.full("g").Rev
-	e.b.Expire("g", "i")
-	if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}); r.Outcomes["i"] != store.Lost {
+	e.backend.Expire("g", "i")
+	if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}); r.Outcomes["i"] != store.Lost {
 		e.Errorf("answered with %+v, want Lost", r)
 	}
 	if after := e.full("g"); after.Rev == before || find(after, "i") != nil {
@@ -75,19 +75,19 @@ func renewExpired(e *env) {
 }
 
 func renewUnknown(e *env) {
-	if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: 1}); r.Outcomes["i"] != store.Lost {
+	if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: 1}); r.Outcomes["i"] != store.Lost {
 		e.Errorf("answered with %+v, want Lost", r)
 	}
 	if r := e.full("g"); r.Rev != "" {
-		e.Errorf("the group has revision %s", r.Rev)
+		e.Errorf("the service has revision %s", r.Rev)
 	}
 }
 
 func renewBuried(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
 	e.remove(e.open("beta"), store.Removal{ID: "i"})
 	for range 2 {
-		if r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}); r.Outcomes["i"] != store.Deregistered {
+		if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}); r.Outcomes["i"] != store.Deregistered {
 			e.Errorf("answered with %+v, want Buried", r)
 		}
 	}
@@ -95,20 +95,20 @@ func renewBuried(e *env) {
 }
 
 func renewOverlays(e *env) {
-	p := ask("g", "i", "x")
+	p := putOf("g", "i", "x")
 	p.Overlay = []byte(`{"o":1}`)
-	stamp := e.put(e.a, p)
+	stamp := e.put(e.alpha, p)
 	lease := store.Lease{ID: "i", RegisteredAt: stamp}
-	e.renew(e.a, "g", lease)
-	if r := e.renew(e.a, "g", lease); r.Overlays != nil {
+	e.renew(e.alpha, "g", lease)
+	if r := e.renew(e.alpha, "g", lease); r.Overlays != nil {
 		e.Errorf("nothing changed, and the overlays are %q", r.Overlays)
 	}
 	// Whatever is not a write of this owner's moves the revision past the one it knows.
-	e.put(e.open("beta"), ask("g", "other", "x"))
-	if r := e.renew(e.a, "g", lease); string(r.Overlays["i"]) != `{"o":1}` {
+	e.put(e.open("beta"), putOf("g", "other", "x"))
+	if r := e.renew(e.alpha, "g", lease); string(r.Overlays["i"]) != `{"o":1}` {
 		e.Errorf("after a change, the overlays are %q", r.Overlays)
 	}
-	if r := e.renew(e.a, "g", lease); r.Overlays != nil {
+	if r := e.renew(e.alpha, "g", lease); r.Overlays != nil {
 		e.Errorf("nothing changed since, and the overlays are %q", r.Overlays)
 	}
 }
@@ -118,24 +118,24 @@ func renewGroups(e *env) {
 	for i := range 20 {
 		name := fmt.Sprint("g", i)
 		id := fmt.Sprint("i", i)
-		stamp := e.put(e.a, ask(name, id, "x"))
+		stamp := e.put(e.alpha, putOf(name, id, "x"))
 		all = append(all, store.ServiceLeases{Service: name, TTL: ttl, Leases: []store.Lease{{ID: id, RegisteredAt: stamp + int64(i%2)}}})
 	}
-	for i, r := range e.a.Renew(e.Context(), all) {
+	for i, r := range e.alpha.Renew(e.Context(), all) {
 		outcome, named := r.Outcomes[fmt.Sprint("i", i)]
 		if r.Err != nil || named != (i%2 == 1) || named && outcome != store.Lost {
-			e.Errorf("group %d: %+v", i, r)
+			e.Errorf("service %d: %+v", i, r)
 		}
 	}
-	if got := e.a.Renew(e.Context(), nil); len(got) != 0 {
-		e.Errorf("no groups were answered with %v", got)
+	if got := e.alpha.Renew(e.Context(), nil); len(got) != 0 {
+		e.Errorf("no services were answered with %v", got)
 	}
 }
 
 func renewAgain(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
 	for range 3 {
-		r := e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp}, store.Lease{ID: "lost", RegisteredAt: 7})
+		r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}, store.Lease{ID: "lost", RegisteredAt: 7})
 		if len(r.Outcomes) != 1 || r.Outcomes["lost"] != store.Lost {
 			e.Errorf("answered with %+v", r)
 		}
@@ -146,26 +146,26 @@ func renewAgain(e *env) {
 func renewAfterPut(e *env) {
 	b := e.open("beta")
 	writes := map[string]func(){
-		"put":    func() { e.put(e.a, ask("g", "other", "y")) },
-		"remove": func() { e.remove(e.a, store.Removal{Service: "g", ID: "never", Own: true, RegisteredAt: 1}) },
-		"heal":   func() { e.try(e.a, heal(ask("g", "healed", "y"), 1)) },
+		"put":    func() { e.put(e.alpha, putOf("g", "other", "y")) },
+		"remove": func() { e.remove(e.alpha, store.Removal{Service: "g", ID: "never", Own: true, RegisteredAt: 1}) },
+		"heal":   func() { e.try(e.alpha, reregister(putOf("g", "healed", "y"), 1)) },
 	}
 	ends := map[string]struct {
 		end  func(id string)
 		want store.Outcome
 	}{
 		"removed":    {func(id string) { e.remove(b, store.Removal{ID: id}) }, store.Deregistered},
-		"superseded": {func(id string) { e.put(b, ask("g", id, "b")) }, store.Superseded},
-		"expired":    {func(id string) { e.b.Expire("g", id) }, store.Lost},
+		"superseded": {func(id string) { e.put(b, putOf("g", id, "b")) }, store.Superseded},
+		"expired":    {func(id string) { e.backend.Expire("g", id) }, store.Lost},
 	}
 	for how, write := range writes {
 		for what, c := range ends {
 			id := what + how
-			lease := store.Lease{ID: id, RegisteredAt: e.put(e.a, ask("g", id, "x"))}
-			e.renew(e.a, "g", lease)
+			lease := store.Lease{ID: id, RegisteredAt: e.put(e.alpha, putOf("g", id, "x"))}
+			e.renew(e.alpha, "g", lease)
 			c.end(id)
 			write()
-			if r := e.renew(e.a, "g", lease); r.Outcomes[id] != c.want {
+			if r := e.renew(e.alpha, "g", lease); r.Outcomes[id] != c.want {
 				e.Errorf("%s, then a %s by the owner: %+v, want outcome %d", what, how, r, c.want)
 			}
 			if rec := e.record("g", id); rec != nil && rec.Owner == "alpha" {
@@ -181,7 +181,7 @@ func renewMemo(e *env) {
 	leases := func(ids ...string) store.ServiceLeases {
 		g := store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue)}
 		for _, id := range ids {
-			g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: e.put(e.a, ask("g", id, "x"))})
+			g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: e.put(e.alpha, putOf("g", id, "x"))})
 		}
 		return g
 	}
@@ -189,7 +189,7 @@ func renewMemo(e *env) {
 		e.Helper()
 		for range 3 {
 			before := e.full("g")
-			r := e.a.Renew(e.Context(), []store.ServiceLeases{g})[0]
+			r := e.alpha.Renew(e.Context(), []store.ServiceLeases{g})[0]
 			if r.Err != nil || !maps.Equal(r.Outcomes, want) {
 				e.Fatalf("%s: %+v, want %v", what, r, want)
 			}
@@ -204,21 +204,21 @@ func renewMemo(e *env) {
 	}
 	all := leases("a", "b", "c", "d", "e")
 	renew("all", all, nil)
-	e.put(b, ask("g", "another's", "x"))
+	e.put(b, putOf("g", "another's", "x"))
 	renew("beside another's", all, nil)
 	some := store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue), Leases: all.Leases[1:]}
 	renew("without one that is no longer wanted", some, nil)
-	e.put(b, ask("g", "b", "taken"))
+	e.put(b, putOf("g", "b", "taken"))
 	renew("one superseded", some, map[string]store.Outcome{"b": store.Superseded})
 	e.remove(b, store.Removal{ID: "c"})
 	renew("and one buried", some, map[string]store.Outcome{"b": store.Superseded, "c": store.Deregistered})
 	some = store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue), Leases: all.Leases[3:]}
 	renew("the other two", some, nil)
-	e.b.Expire("g", "d")
+	e.backend.Expire("g", "d")
 	renew("and one of them lost", some, map[string]store.Outcome{"d": store.Lost})
 	some = store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue), Leases: all.Leases[4:]}
 	renew("the last", some, nil)
-	e.put(e.a, ask("g", "e", "x")) // the same again, which changes nothing but its lease
+	e.put(e.alpha, putOf("g", "e", "x")) // the same again, which changes nothing but its lease
 	renew("the last, registered again", some, nil)
 }
 
@@ -226,13 +226,13 @@ func renewOdd(e *env) {
 	g := store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue)}
 	want := map[string]store.Outcome{"a\nb": store.Lost, "\x00": store.Lost, "": store.Lost, "\xff\xc3": store.Lost, "b": store.Lost}
 	for _, id := range []string{"a", " ", "a b", "名前", "%", "1", strings.Repeat("x", 300)} {
-		g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: e.put(e.a, ask("g", id, "x"))})
+		g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: e.put(e.alpha, putOf("g", id, "x"))})
 	}
 	for id := range want { // no user's, as they are refused
 		g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: 1})
 	}
 	for range 2 {
-		if r := e.a.Renew(e.Context(), []store.ServiceLeases{g})[0]; r.Err != nil || !maps.Equal(r.Outcomes, want) {
+		if r := e.alpha.Renew(e.Context(), []store.ServiceLeases{g})[0]; r.Err != nil || !maps.Equal(r.Outcomes, want) {
 			e.Errorf("answered with %+v", r)
 		}
 	}

@@ -20,56 +20,56 @@ type Harness struct {
 	// Leases: records expire unless they are renewed.
 	Leases bool
 	// Owners: several stores see the same records.
-	Owners bool
+	SharedBackend bool
 	// Deltas: reads and pushes say what changed; else every one is a whole state.
 	Deltas bool
-	// Atomic: what changes several groups changes them, and the catalog, in one step.
+	// Atomic: what changes several services changes them, and the catalog, in one step.
 	Atomic bool
 	// Refuses: the backend may refuse writes while it answers reads.
-	Refuses bool
+	RefusesWrites bool
 }
 
 // Backend is one backend of a test.
 type Backend struct {
 	// Open returns a store that writes as owner: letters and digits.
 	Open func(owner string) store.Store
-	// Expire makes leases of a group run out at once; with Leases. In the
+	// Expire makes leases of a service run out at once; with Leases. In the
 	// catalog, the IDs are names.
-	Expire func(group string, ids ...string)
+	Expire func(service string, ids ...string)
 	// Refuse makes the backend refuse writes and answer reads, until accept is
 	// called; with Refuses.
-	Refuse func() (accept func())
+	RefuseWrites func() (accept func())
 }
 
 // The records of the suite expire so late that none does by itself.
 const (
-	ttl  = 10 * time.Minute
-	beat = 3 * time.Minute
-	wait = 20 * time.Second // for what a working store does within milliseconds
+	ttl       = 10 * time.Minute
+	heartbeat = 3 * time.Minute
+	timeout   = 20 * time.Second // for what a working store does within milliseconds
 )
 
 // check is one promise. Those with needs that a harness lacks are left out;
 // those with an unless that it has, too.
 type check struct {
 	name   string
-	needs  power
-	unless power
+	needs  capability
+	unless capability
 	run    func(*env)
 }
 
-type power uint8
+type capability uint8
 
 const (
-	leases power = 1 << iota
+	leases capability = 1 << iota
 	owners
 	deltas
-	oneStep
-	refuses
+	atomicSteps
+	refusesWrites
 )
 
-func (h Harness) powers() power {
-	var p power
-	for bit, has := range map[power]bool{leases: h.Leases, owners: h.Owners, deltas: h.Deltas, oneStep: h.Atomic, refuses: h.Refuses} {
+func (h Harness) capabilities() capability {
+	var p capability
+	for bit, has := range map[capability]bool{leases: h.Leases, owners: h.SharedBackend, deltas: h.Deltas, atomicSteps: h.Atomic, refusesWrites: h.RefusesWrites} {
 		if has {
 			p |= bit
 		}
@@ -79,9 +79,9 @@ func (h Harness) powers() power {
 
 // Run checks every promise that the harness declares.
 func Run(t *testing.T, h Harness) {
-	has := h.powers()
+	has := h.capabilities()
 	var out []string
-	for _, part := range [][]check{putChecks, ownerChecks, renewChecks, removeChecks, historyChecks, markChecks, readChecks, watchChecks, catalogChecks, refuseChecks, closeChecks} {
+	for _, part := range [][]check{putChecks, ownerChecks, renewChecks, removeChecks, historyChecks, overlayChecks, readChecks, watchChecks, catalogChecks, refusedWriteChecks, closeChecks} {
 		for _, c := range part {
 			if c.needs&^has != 0 || c.unless&has != 0 {
 				out = append(out, c.name)

@@ -11,25 +11,25 @@ var watchChecks = []check{
 	{name: "Watch chains by the previous revision", needs: deltas, run: watchChain},
 	{name: "Watch tells reasons", needs: deltas, run: watchReasons},
 	{name: "Watch tells another owner's changes", needs: owners, run: watchOthers},
-	{name: "Watch is not woken by another group, a renewal or a repeated call", run: watchQuiet},
+	{name: "Watch is not woken by another service, a renewal or a repeated call", run: watchQuiet},
 	{name: "Watch stopped is not called again", run: watchStopped},
-	{name: "Watch by several of one group", run: watchSeveral},
+	{name: "Watch by several of one service", run: watchSeveral},
 }
 
 // written is the history that watch checks make: its last revision.
 func written(e *env, s store.Store) string {
 	e.Helper()
 	for i := range 10 {
-		e.put(s, ask("g", fmt.Sprint("i", i), "x"))
+		e.put(s, putOf("g", fmt.Sprint("i", i), "x"))
 	}
-	stamp := e.put(s, ask("g", "i3", "y"))
-	e.leave(s, "g", "i3", stamp)
-	e.put(s, ask("elsewhere", "i4", "x"))
-	e.put(s, ask("g", "i3", "z"))
+	stamp := e.put(s, putOf("g", "i3", "y"))
+	e.deregister(s, "g", "i3", stamp)
+	e.put(s, putOf("elsewhere", "i4", "x"))
+	e.put(s, putOf("g", "i3", "z"))
 	return e.full("g").Rev
 }
 
-func (f *follower) fold(start store.Reading, upTo []store.Notice, rev string) state {
+func (f *watcher) fold(start store.Reading, upTo []store.Notice, rev string) state {
 	f.e.Helper()
 	s := state{}
 	s.apply(start)
@@ -46,21 +46,21 @@ func (f *follower) fold(start store.Reading, upTo []store.Notice, rev string) st
 }
 
 func watchOrder(e *env) {
-	e.put(e.a, ask("g", "before", "x"))
-	f := e.follow("g")
+	e.put(e.alpha, putOf("g", "before", "x"))
+	f := e.watch("g")
 	start := e.full("g")
-	last := written(e, e.a)
-	if s := f.fold(start, f.reached(last), last); !s.same(e.full("g")) {
+	last := written(e, e.alpha)
+	if s := f.fold(start, f.waitForRev(last), last); !s.same(e.full("g")) {
 		e.Errorf("the pushes make %+v, a full read gives %v", s.recs, ids(e.full("g")))
 	}
 }
 
 func watchChain(e *env) {
-	e.put(e.a, ask("g", "before", "x"))
-	f := e.follow("g")
+	e.put(e.alpha, putOf("g", "before", "x"))
+	f := e.watch("g")
 	at := e.full("g").Rev
-	first, last := at, written(e, e.a)
-	for i, n := range f.reached(last) {
+	first, last := at, written(e, e.alpha)
+	for i, n := range f.waitForRev(last) {
 		if n.Reading.Rev == first {
 			continue // on a Cluster the push of what came before may be late
 		}
@@ -72,22 +72,22 @@ func watchChain(e *env) {
 }
 
 func watchReasons(e *env) {
-	left := e.put(e.a, ask("g", "left", "x"))
-	moved := e.put(e.a, ask("g", "moved", "x"))
-	f := e.follow("g")
-	e.leave(e.a, "g", "left", left)
-	e.put(e.a, ask("h", "moved", "x"))
+	left := e.put(e.alpha, putOf("g", "left", "x"))
+	moved := e.put(e.alpha, putOf("g", "moved", "x"))
+	f := e.watch("g")
+	e.deregister(e.alpha, "g", "left", left)
+	e.put(e.alpha, putOf("h", "moved", "x"))
 	want := map[string]store.Tombstone{
 		"left":  {ID: "left", Reason: store.ReasonDeregistered, RegisteredAt: left},
 		"moved": {ID: "moved", Reason: store.ReasonMoved, RegisteredAt: moved},
 	}
-	if e.h.Leases {
-		stamp := e.put(e.a, ask("g", "expired", "x"))
-		e.b.Expire("g", "expired")
-		e.put(e.a, ask("g", "other", "x")) // which prunes
+	if e.harness.Leases {
+		stamp := e.put(e.alpha, putOf("g", "expired", "x"))
+		e.backend.Expire("g", "expired")
+		e.put(e.alpha, putOf("g", "other", "x")) // which prunes
 		want["expired"] = store.Tombstone{ID: "expired", Reason: store.ReasonExpired, RegisteredAt: stamp}
 	}
-	for _, n := range f.reached(e.full("g").Rev) {
+	for _, n := range f.waitForRev(e.full("g").Rev) {
 		for _, b := range n.Reading.Tombstones {
 			if w := want[b.ID]; b.Reason != w.Reason || b.RegisteredAt < w.RegisteredAt {
 				e.Errorf("pushed %+v, want %+v", b, w)
@@ -101,25 +101,25 @@ func watchReasons(e *env) {
 }
 
 func watchOthers(e *env) {
-	f := e.follow("g")
+	f := e.watch("g")
 	start := e.full("g")
 	last := written(e, e.open("beta"))
-	if s := f.fold(start, f.reached(last), last); !s.same(e.full("g")) {
+	if s := f.fold(start, f.waitForRev(last), last); !s.same(e.full("g")) {
 		e.Errorf("the pushes make %+v", s.recs)
 	}
 }
 
 func watchQuiet(e *env) {
-	stamp := e.put(e.a, ask("g", "i", "x"))
-	f := e.follow("g")
+	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	f := e.watch("g")
 	before := e.full("g").Rev
-	e.put(e.a, ask("g2", "j", "x"))
-	e.renew(e.a, "g", store.Lease{ID: "i", RegisteredAt: stamp})
-	e.put(e.a, ask("g", "i", "x"))
-	e.remove(e.a, store.Removal{ID: "never"})
-	e.put(e.a, ask("g", "last", "x"))
+	e.put(e.alpha, putOf("g2", "j", "x"))
+	e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp})
+	e.put(e.alpha, putOf("g", "i", "x"))
+	e.remove(e.alpha, store.Removal{ID: "never"})
+	e.put(e.alpha, putOf("g", "last", "x"))
 	rev := e.full("g").Rev
-	for _, n := range f.reached(rev) {
+	for _, n := range f.waitForRev(rev) {
 		// The push of what came before may be late, as above.
 		if n.Reading.Rev != rev && n.Reading.Rev != before {
 			e.Errorf("pushed besides the one change: %+v", n)
@@ -128,27 +128,27 @@ func watchQuiet(e *env) {
 }
 
 func watchStopped(e *env) {
-	f, other := e.follow("g"), e.follow("g")
+	f, other := e.watch("g"), e.watch("g")
 	f.stop()
-	e.put(e.a, ask("g", "i", "x"))
-	other.reached(e.full("g").Rev)
-	f.until("no call after stop", func(all []store.Notice) bool { return len(all) == 0 })
+	e.put(e.alpha, putOf("g", "i", "x"))
+	other.waitForRev(e.full("g").Rev)
+	f.waitUntil("no call after stop", func(all []store.Notice) bool { return len(all) == 0 })
 	f.stop() // again, which is nothing
-	again := e.follow("g")
-	e.put(e.a, ask("g", "j", "x"))
-	again.reached(e.full("g").Rev)
-	other.reached(e.full("g").Rev)
+	again := e.watch("g")
+	e.put(e.alpha, putOf("g", "j", "x"))
+	again.waitForRev(e.full("g").Rev)
+	other.waitForRev(e.full("g").Rev)
 }
 
 func watchSeveral(e *env) {
-	var all []*follower
+	var all []*watcher
 	for i := range 20 {
-		all = append(all, e.follow(fmt.Sprint("g", i%2)))
+		all = append(all, e.watch(fmt.Sprint("g", i%2)))
 	}
 	for g := range 2 {
-		e.put(e.a, ask(fmt.Sprint("g", g), fmt.Sprint("i", g), "x"))
+		e.put(e.alpha, putOf(fmt.Sprint("g", g), fmt.Sprint("i", g), "x"))
 	}
 	for i, f := range all {
-		f.reached(e.full(fmt.Sprint("g", i%2)).Rev)
+		f.waitForRev(e.full(fmt.Sprint("g", i%2)).Rev)
 	}
 }

@@ -1,0 +1,61 @@
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// Mark implements store.Store.
+func (s *Store) PatchOverlay(ctx context.Context, m store.OverlayPatch) (store.PatchResult, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.checkUsable(ctx); err != nil {
+		return store.PatchResult{}, err
+	}
+	service, ok := s.serviceOf[m.ID]
+	if !ok {
+		return store.PatchResult{}, nil
+	}
+	old := s.recordOf(service, m.ID)
+	marked := store.PatchResult{Existed: true, Service: service, Overlay: patched(old.Overlay, m.Set)}
+	if !bytes.Equal(marked.Overlay, old.Overlay) {
+		marked.Changed = true
+		next := *old
+		next.Overlay = marked.Overlay
+		records := append([]*store.Record(nil), s.load(service).Records...)
+		for i, r := range records {
+			if r == old {
+				records[i] = &next
+			}
+		}
+		s.publish(service, s.newReading(service, records))
+	}
+	marked.Rev = s.load(service).Rev
+	return marked, nil
+}
+
+// merge sets members of an overlay, a JSON object, and returns it anew: nil when nothing is left.
+func patched(overlay []byte, set map[string]string) []byte {
+	members := make(map[string]json.RawMessage)
+	if len(overlay) > 0 && json.Unmarshal(overlay, &members) != nil {
+		members = make(map[string]json.RawMessage)
+	}
+	for name, value := range set {
+		if value == "" {
+			delete(members, name)
+		} else {
+			members[name] = json.RawMessage(value)
+		}
+	}
+	if len(members) == 0 {
+		return nil
+	}
+	out, err := json.Marshal(members) // in the order of the names
+	if err != nil {
+		return overlay // a value that is no JSON changes nothing
+	}
+	return out
+}

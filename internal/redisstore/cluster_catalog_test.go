@@ -1,0 +1,141 @@
+package redisstore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
+	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/testredis"
+)
+
+// The steps of the last instance's leaving and of another's joining, in every
+// order in which the nodes may take them.
+func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
+	cluster := testredis.StartCluster(t, 3, 0)
+	cfg := redisclient.Config{Addrs: cluster.Addrs()}
+	const service = "web"
+	// leaveTold and joinTold are the steps at the catalog, the others at the service.
+	for _, order := range [][]string{
+		{"left", "leaveTold", "joinTold", "joined"},
+		{"left", "leaveTold", "joined", "joinTold"},
+		{"left", "joinTold", "leaveTold", "joined"},
+		{"left", "joinTold", "joined", "leaveTold"},
+		{"left", "joined", "leaveTold", "joinTold"},
+		{"left", "joined", "joinTold", "leaveTold"},
+		{"joinTold", "left", "leaveTold", "joined"},
+		{"joinTold", "left", "joined", "leaveTold"},
+		{"joinTold", "joined", "left"},
+		{"joined", "joinTold", "left"},
+		{"joined", "left", "joinTold"},
+	} {
+		name := ""
+		for _, step := range order {
+			name += " " + step
+		}
+		t.Run(name, func(t *testing.T) {
+			leaver := openTest(t, cfg, t.Name(), "alpha")
+			joiner := openTest(t, cfg, t.Name(), "beta")
+			reader := openTest(t, cfg, t.Name(), "gamma")
+			for _, s := range []*Store{leaver, joiner, reader} {
+				t.Cleanup(func() {
+					if err := s.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			if r := leaver.Put(t.Context(), []store.Put{putOf(service, "old", "1")})[0]; r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			tell := func(length int64) {
+				c := &call{script: clusterIndexScript, keys: []string{leaver.keys.catalog}, args: []any{"catalog", int64(1) << 52, service, length}}
+				sendCalls(t.Context(), leaver.client, []*call{c})
+				if c.err != nil {
+					t.Fatal(c.err)
+				}
+			}
+			notices := make(chan store.Notice, 100)
+			defer reader.Watch(store.Catalog, func(n store.Notice) { notices <- n })()
+			awaitNotice(t, notices, "the subscription")
+			joined := false
+			for _, step := range order {
+				for len(notices) > 0 {
+					<-notices
+				}
+				switch step {
+				case "left":
+					c := &call{script: removeScript, keys: leaver.instanceKeys(service, "old"),
+						args: []any{"alpha", leaver.nextSeq(), service, leaver.keys.prefix, "old", int64(1) << 52, "any", 0}}
+					sendCalls(t.Context(), leaver.client, []*call{c})
+					if c.err != nil {
+						t.Fatal(c.err)
+					}
+				case "leaveTold":
+					tell(0)
+				case "joinTold":
+					tell(testTTL.Milliseconds())
+				case "joined":
+					before := readTest(t, reader, store.Catalog)
+					if r := joiner.put(t.Context(), []store.Put{putOf(service, "new", "1")})[0]; r.Err != nil {
+						t.Fatal(r.Err)
+					}
+					joined = true
+					if len(before.Records) == 0 {
+						awaitNotice(t, notices, "the service's return")
+					}
+				}
+				if reading := readTest(t, reader, store.Catalog); joined && len(reading.Records) != 1 {
+					t.Fatalf("after %q the catalog has %d services, and evidence %v, while an instance is live", step, len(reading.Records), reading.Tombstones)
+				}
+			}
+		})
+	}
+}
+
+// Nothing is known of a service whose keys were lost, whatever the catalog says.
+func TestClusterCatalogIsNoEvidenceAfterALoss(t *testing.T) {
+	cluster := testredis.StartCluster(t, 3, 0)
+	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, "loss", "alpha")
+	defer s.Close()
+	if r := s.Put(t.Context(), []store.Put{putOf("web", "i", "1")})[0]; r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	base := s.keys.base("web")
+	if err := s.client.Del(t.Context(), base+":h", base+":z").Err(); err != nil {
+		t.Fatal(err)
+	}
+	c := &call{script: clusterIndexScript, keys: []string{s.keys.catalog}, args: []any{"catalog", int64(1) << 52, "web", 0}}
+	if sendCalls(t.Context(), s.client, []*call{c}); c.err != nil {
+		t.Fatal(c.err)
+	}
+	if r := readTest(t, s, store.Catalog); len(r.Records) > 0 || len(r.Tombstones) > 0 {
+		t.Errorf("lists %v with the evidence %v", r.Records, r.Tombstones)
+	}
+}
+
+func awaitNotice(t *testing.T, notices <-chan store.Notice, what string) {
+	t.Helper()
+	select {
+	case <-notices:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("no notice of %s within 20 s", what)
+	}
+}
+
+func readTest(t *testing.T, s *Store, service string) (reading store.Reading) {
+	t.Helper()
+	done := make(chan error, 1)
+	s.Read(service, store.KnownState{}, func(r store.Reading, err error) {
+		reading = r
+		done <- err
+	})
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatalf("reading %q: %v", service, err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("Read of %q has not answered within 20 s", service)
+	}
+	return reading
+}

@@ -1,0 +1,188 @@
+package redisstore
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// Two calls may register one ID under two names at once. Each looked for the ID
+// before the other had written anything, so each looks again afterwards:
+//
+//	step        what it does                                  what it learns
+//	hint        sets the ID's hint to its own name            the name that stood there before
+//	write       writes the record
+//	settle      reads the hint, when both are done            the name that stands there now
+//	            and looks at the ID under these names
+//
+// Of two calls the one whose hint came second learns the first one's name, and
+// the first one learns the second's unless its settle read the hint earlier; its
+// record was there by then. So whatever the order of steps, at least one of the two
+// finds both records, and ends the older: between two owners the one with the
+// earlier registration time, of one owner the one of the earlier call. It does so
+// with the newer one's owner, number and time, as if that had moved the ID: the
+// owner of the older is told with its next heartbeat. Where the index did not
+// answer, it is asked again after each heartbeat until it does.
+
+// unsettled are IDs whose settle has still to be done, with the name that this
+// owner registered them under. Guarded by Store.mu.
+type idConflicts map[string]string
+
+// maxUnsettled bounds them; beyond it the next registration of an ID settles it.
+const maxIDConflicts = 100_000
+
+// hintCall is one call that set hints, of these IDs in this order.
+type indexWrite struct {
+	ids    []string
+	done   <-chan struct{}
+	before []string // the names that stood there before; nil when it was not answered. Read once done is closed.
+}
+
+// settle finds other registrations of IDs that were written under a name, by ID,
+// and ends the older of each two. hints are the calls that set their hints.
+func (s *Store) resolveIDConflicts(ctx context.Context, written map[string]string, hints []*indexWrite) error {
+	if len(written) == 0 {
+		return nil
+	}
+	before := make(map[string]string)
+	for _, h := range hints {
+		select {
+		case <-h.done:
+			for i, id := range h.ids {
+				if i < len(h.before) {
+					before[id] = h.before[i]
+				}
+			}
+		default:
+		}
+	}
+	pipe := s.client.Pipeline()
+	now := make(map[string]*redis.StringCmd, len(written))
+	for id := range written {
+		now[id] = pipe.HGet(ctx, s.keys.idIndex(id), id)
+	}
+	if err := s.readIndex(ctx, pipe); err != nil {
+		s.keepIDConflicts(written)
+		return err
+	}
+	open := make(map[string]string)
+	for id, service := range written {
+		prev, told := before[id]
+		err := now[id].Err()
+		if !told || err != nil && err != redis.Nil {
+			open[id] = service
+		}
+		for _, other := range []string{prev, indexedService(now[id])} {
+			if other == "" || other == service {
+				continue
+			}
+			if err := s.resolveIDConflict(ctx, id, service, other); err != nil {
+				open[id] = service
+			}
+		}
+	}
+	s.keepIDConflicts(open)
+	return nil
+}
+
+func indexedService(cmd *redis.StringCmd) string {
+	service, _ := parseIndexEntry(cmd.Val())
+	return service
+}
+
+// settleTwo ends the older of the registrations of an ID under two names, if
+// there are two.
+func (s *Store) resolveIDConflict(ctx context.Context, id, a, b string) error {
+	puts := []store.Put{{ID: id}, {ID: id}}
+	found := map[int]location{0: {service: a}, 1: {service: b}}
+	if err := s.fetchLocations(ctx, puts, found); err != nil {
+		return err
+	}
+	newer, older := found[0], found[1]
+	if newer.record == nil || older.record == nil {
+		return nil
+	}
+	if standsOver(older.record, newer.record) {
+		newer, older = older, newer
+	}
+	if _, err := s.removeAs(ctx, newer.record.Owner, newer.record.Seq, older.service, id, "moved", newer.record.RegisteredAt); err != nil {
+		return err
+	}
+	// The hint may have been left with the older one's name.
+	s.writeIDIndex(map[string]string{id: newer.service})
+	return nil
+}
+
+// laterOf reports whether a stands rather than b.
+func standsOver(a, b *store.Record) bool {
+	if a.Owner == b.Owner {
+		return a.Seq > b.Seq
+	}
+	return store.Newer(a.RegisteredAt, a.Owner, b.RegisteredAt, b.Owner)
+}
+
+// setHints sets hints, by ID, and tells what stood there before.
+func (s *Store) writeIDIndex(services map[string]string) []*indexWrite {
+	byKey := make(map[string]*indexWrite)
+	args := make(map[string][]any)
+	var calls []*indexWrite
+	for id, service := range services {
+		key := s.keys.idIndex(id)
+		h := byKey[key]
+		if h == nil {
+			h = new(indexWrite)
+			byKey[key] = h
+			calls = append(calls, h)
+		}
+		h.ids = append(h.ids, id)
+		args[key] = append(args[key], id, service)
+	}
+	for key, h := range byKey {
+		h.done = s.writeIndexThen(key, func(c *call) {
+			if c.err == nil && len(c.reply) == 2+len(h.ids) {
+				h.before = texts(c.reply[2:])
+			}
+		}, "hint", args[key]...)
+	}
+	return calls
+}
+
+// leaveUnsettled remembers what has still to be settled.
+func (s *Store) keepIDConflicts(ids map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, service := range ids {
+		if s.idConflicts == nil {
+			s.idConflicts = make(idConflicts)
+		}
+		if len(s.idConflicts) < maxIDConflicts {
+			s.idConflicts[id] = service
+		}
+	}
+}
+
+// settleAgain settles, in the background, what could not be settled before.
+func (s *Store) resolveKeptIDConflicts() {
+	s.mu.Lock()
+	ids := s.idConflicts
+	s.idConflicts = nil
+	s.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	s.runInBackground(func() {
+		hints := s.writeIDIndex(ids)
+		s.awaitIDIndex(s.ctx, hints)
+		_ = s.resolveIDConflicts(s.ctx, ids, hints) // what fails is left for the next heartbeat
+	})
+}
+
+func (s *Store) awaitIDIndex(ctx context.Context, hints []*indexWrite) {
+	told := make([]<-chan struct{}, len(hints))
+	for i, h := range hints {
+		told[i] = h.done
+	}
+	s.awaitIndexWrites(ctx, told)
+}

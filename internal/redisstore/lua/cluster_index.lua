@@ -1,0 +1,24 @@
+-- Keeps the catalog and the hints on a Cluster, where they live in slots of their own.
+-- KEYS  names, or an ids bucket
+-- ARGV  catalog, deadline, then per service: name, lease's length in ms, or 0 when its last instance left
+--       hint, deadline, then per ID: id, service
+-- Answers {now, 'ok' or 'late' (nothing was done)}, and per ID the service that stood there before, or ''.
+local now = server_time()
+if now > tonumber(ARGV[2]) then return {num(now), 'late'} end
+if ARGV[1] == 'catalog' then
+  for i = 3, #ARGV, 2 do
+    local ms = tonumber(ARGV[i + 1])
+    local was = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0)
+    local expiry = now + ms * 1000
+    if ms == 0 then expiry = nil elseif was > expiry and was <= now + 24 * HOUR then expiry = was end
+    update_catalog(KEYS[1], now, ARGV[i], expiry)
+  end
+else
+  local out = {num(now), 'ok'}
+  for i = 3, #ARGV, 2 do
+    out[#out + 1] = index_get(KEYS[1], ARGV[i]) or ''
+    index_set(KEYS[1], now, ARGV[i], ARGV[i + 1])
+  end
+  return out
+end
+return {num(now), 'ok'}

@@ -1,0 +1,50 @@
+-- Which of two writings of one ID stands: the table of DESIGN.md. stands names
+-- its rows; its columns stand with the scripts, and TestRuleIsTheTable holds all of
+-- it against DESIGN.md.
+
+-- Of two owners' registrations of one ID the one with the greater registration
+-- time is newer; at the same time, that of the greater owner ID.
+local function newer(stamp, owner, than_stamp, than_owner)
+  return stamp > than_stamp or (stamp == than_stamp and owner > than_owner)
+end
+
+-- What stands where a call comes to: the number seq of owner, about its
+-- registration of the time stamp; 0 where a call has none, which makes others newer.
+-- rec and tomb are the parsed record and tombstone, of which at most one exists.
+local function situation_of(owner, seq, stamp, rec, tomb)
+  if rec then
+    if rec.owner ~= owner then
+      return newer(rec.stamp, rec.owner, stamp, owner) and "other's newer record" or "other's older record"
+    end
+    local at = tonumber(rec.seq)
+    return at > seq and 'own record, later call' or at == seq and 'own record, same call' or 'own record, earlier call'
+  end
+  if not tomb then return 'nothing' end
+  if tomb.owner ~= owner then
+    return (newer(tomb.stamp, tomb.owner, stamp, owner) and "other's newer " or "other's older ") .. tomb.reason
+  end
+  if tomb.reason == 'left' then
+    if tomb.seq >= seq then return 'own left, later or same call' end
+    return tomb.stamp >= stamp and 'own left, earlier call' or 'own left, earlier call, older'
+  end
+  if tomb.reason == 'moved' then
+    return tomb.seq >= seq and 'own moved, later or same call' or 'own moved, earlier call'
+  end
+  return tomb.seq > seq and 'own expired, later call' or tomb.seq == seq and 'own expired, same call' or 'own expired, earlier call'
+end
+
+-- The column of what another registration of the ID, in another service, does here.
+local MOVE = {
+  ['own record, earlier call'] = 'end',
+  ["other's older record"] = 'end',
+  ['own expired, earlier call'] = 'end',
+  ["other's older expired"] = 'end',
+}
+
+-- Ends what stands of an ID, before, as moved to a registration of the time stamp.
+-- That may be the older one, which an owner goes on with after a move that failed
+-- for it: the tombstone is evidence for what it ends all the same.
+local function end_as_moved(s, id, before, stamp, owner, seq, nonce)
+  local flag = (before.owner ~= owner or before.flag == '1') and '1' or '0'
+  put_tombstone(s, id, 'moved', math.max(stamp, before.stamp), owner, seq, flag, nonce)
+end

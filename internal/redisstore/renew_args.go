@@ -1,0 +1,70 @@
+package redisstore
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// packed is what stays the same, renewal after renewal, of the script call for
+// one service's leases, as the client takes it. Shared, read only.
+type renewArgs struct {
+	keys []string
+	// Two arguments for all leases: one per ID would cost the client and Redis more
+	// than the renewing itself.
+	owner, service, ttl, ids, stamps any
+}
+
+func (s *Store) renewArgs(g store.ServiceLeases) *renewArgs {
+	if g.Cached == nil {
+		return s.makeRenewArgs(g)
+	}
+	if p, ok := g.Cached.Peek(); ok {
+		return p.(*renewArgs)
+	}
+	return g.Cached.Get(func() any { return s.makeRenewArgs(g) }).(*renewArgs)
+}
+
+func (s *Store) makeRenewArgs(g store.ServiceLeases) *renewArgs {
+	base := s.keys.base(g.Service)
+	p := &renewArgs{keys: []string{base + ":h", base + ":z"}, owner: s.cfg.Owner, service: g.Service, ttl: g.TTL.Milliseconds(),
+		ids: packIDs(g.Leases), stamps: packStamps(g.Leases)}
+	if !s.cluster {
+		p.keys = append(p.keys, s.keys.catalog)
+	}
+	return p
+}
+
+// packIDs writes a MessagePack array, which keeps apart whatever bytes IDs are
+// made of. A 0 stands before each ID, where the script puts the expiry.
+func packIDs(leases []store.Lease) []byte {
+	size := 5
+	for _, l := range leases {
+		size += 6 + len(l.ID)
+	}
+	b := make([]byte, 0, size)
+	b = binary.BigEndian.AppendUint32(append(b, 0xdd), uint32(2*len(leases)))
+	for _, l := range leases {
+		b = appendText(append(b, 0), l.ID)
+	}
+	return b
+}
+
+func appendText(b []byte, text string) []byte {
+	if len(text) < 256 {
+		b = append(b, 0xd9, byte(len(text)))
+	} else {
+		b = binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(len(text)))
+	}
+	return append(b, text...)
+}
+
+// packStamps writes another, of floating-point numbers, as Lua's are.
+func packStamps(leases []store.Lease) []byte {
+	b := binary.BigEndian.AppendUint32(append(make([]byte, 0, 5+9*len(leases)), 0xdd), uint32(len(leases)))
+	for _, l := range leases {
+		b = binary.BigEndian.AppendUint64(append(b, 0xcb), math.Float64bits(float64(l.RegisteredAt)))
+	}
+	return b
+}

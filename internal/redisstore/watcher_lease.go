@@ -1,0 +1,151 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+// revNumber is the part of a revision that grows: what a watcher acknowledged is
+// compared by it, for as long as Redis keeps its memory.
+func revNumber(rev string) string {
+	if n, _, ok := strings.Cut(rev, "."); ok {
+		return n
+	}
+	return "0"
+}
+
+// Attend implements store.Attending. All leases travel together. What is still
+// under way when it returns does nothing after its deadline, and nothing once a
+// later Attend has taken effect.
+func (s *Store) RenewWatcherLeases(ctx context.Context, attendances []store.WatcherLease) []store.WatcherLeaseResult {
+	results := make([]store.WatcherLeaseResult, len(attendances))
+	todo := make([]int, len(attendances))
+	for i := range todo {
+		todo[i] = i
+	}
+	for range 2 { // the reply to a late call has told the time since
+		if todo = s.sendWatcherLeases(ctx, attendances, todo, results); len(todo) == 0 {
+			break
+		}
+	}
+	return results
+}
+
+// attend sends some and notes their results. It returns what came after its deadline.
+func (s *Store) sendWatcherLeases(ctx context.Context, attendances []store.WatcherLease, todo []int, results []store.WatcherLeaseResult) (late []int) {
+	ops, tryUntil, unsure := make([]*singleCall, len(todo)), deadlineOf(ctx), s.unansweredLeases.flag()
+	for i, at := range todo {
+		a := attendances[at]
+		ops[i] = &singleCall{ctx: ctx, done: make(chan struct{}), call: &call{
+			script: watcherLeaseScript, keys: []string{s.keys.base(a.Service) + ":w"},
+			args:        []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Acknowledged), 0, s.nextSeq(), unsure},
+			deadlineArg: 3, service: a.Service, tryUntil: tryUntil,
+		}}
+		if !s.writes.Add(ops[i]) {
+			results[at].Err = store.ErrClosed
+			ops[i] = nil
+		}
+	}
+	for i, o := range ops {
+		if o == nil {
+			continue
+		}
+		at := todo[i]
+		select {
+		case <-o.done:
+			kept, _ := elementAt(o.call.reply, 2).(int64)
+			results[at] = store.WatcherLeaseResult{Continued: kept == 1}
+			if o.call.err != nil || o.call.sentTwice {
+				s.unansweredLeases.note(tryUntil)
+			}
+			if o.call.err != nil {
+				results[at].Err = s.watcherLeaseError(ctx, o.call.err)
+			} else if s.tooLate(o.call) {
+				results[at].Err = unavailable(errLate)
+				late = append(late, at)
+			}
+		case <-ctx.Done():
+			s.unansweredLeases.note(tryUntil)
+			results[at].Err = ctx.Err()
+		}
+	}
+	return late
+}
+
+// attendFate remembers until when a call of which no answer came may still run,
+// so that later ones are not undone by it.
+type unansweredLeaseCalls struct {
+	mu       sync.Mutex
+	runUntil time.Time
+}
+
+// note says that a call may still run until its deadline.
+func (f *unansweredLeaseCalls) note(until time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.runUntil.Before(until) {
+		f.runUntil = until
+	}
+}
+
+// unsure is the scripts' flag: 1 if an earlier call may still run, else 0.
+func (f *unansweredLeaseCalls) flag() int {
+	const clocks = 100 * time.Millisecond // between two estimates of the server's clock
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Now().Before(f.runUntil.Add(clocks)) {
+		return 1
+	}
+	return 0
+}
+
+func elementAt(reply []any, i int) any {
+	if i < len(reply) {
+		return reply[i]
+	}
+	return nil
+}
+
+// attendFailed words an error, and says whether the server has refused a lease.
+func (s *Store) watcherLeaseError(ctx context.Context, err error) error {
+	failed := s.callError(ctx, err)
+	switch {
+	case noPermission(err), redis.HasErrorPrefix(err, "WRONGTYPE"):
+		return fmt.Errorf("%w: %w", store.ErrNoPermission, failed)
+	case redis.HasErrorPrefix(err, "MISCONF"), redis.HasErrorPrefix(err, "NOREPLICAS"), redis.HasErrorPrefix(err, "OOM"):
+		return fmt.Errorf("%w: %w", store.ErrWritesRefused, failed)
+	}
+	return failed
+}
+
+// Behind implements store.Attending.
+func (s *Store) LaggingWatchers(ctx context.Context, service, id, rev string) (store.Watchers, error) {
+	base := s.keys.base(service)
+	c := &call{script: laggingWatchersScript, keys: []string{base + ":w", base + ":h"}, args: []any{revNumber(rev), id}}
+	if err := s.callAndWait(ctx, c); err != nil {
+		return store.Watchers{}, err
+	}
+	now, _ := strconv.ParseInt(text(c.reply, 0), 10, 64)
+	count, ok := elementAt(c.reply, 1).(int64)
+	kept, ok2 := elementAt(c.reply, 2).(int64)
+	lost, ok3 := elementAt(c.reply, 5).(int64)
+	if !ok || !ok2 || !ok3 {
+		return store.Watchers{}, unavailable(errReply)
+	}
+	w := store.Watchers{Lagging: int(count), RemembersRev: kept == 1, MemoryID: text(c.reply, 4), MemoryLostAgo: -1}
+	if longest, err := strconv.ParseInt(text(c.reply, 3), 10, 64); err == nil {
+		w.LongestLease = time.Duration(longest-now) * time.Microsecond
+	}
+	if since, err := strconv.ParseInt(w.MemoryID, 10, 64); err == nil && lost == 1 {
+		w.MemoryLostAgo = max(0, time.Duration(now-since)*time.Microsecond)
+	}
+	return w, nil
+}
