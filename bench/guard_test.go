@@ -64,8 +64,9 @@ func (b *beats) observe(c *registry.RedisRegistryConfig) {
 				b.ended <- n
 			}
 		},
-		Lost:       func(_, id string) { b.note(&b.lost, id) },
-		Superseded: func(_, id string, _ bool) { b.note(&b.taken, id) },
+		Missing:      func(_, id string) { b.note(&b.lost, id) },
+		Superseded:   func(_, id string) { b.note(&b.taken, id) },
+		Deregistered: func(_, id string) { b.note(&b.taken, id) },
 	}
 }
 

@@ -23,7 +23,8 @@ func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
 	reader := open(t, cfg)
 	cfg.RedisAddr = line.Addr()
 	told := make(chan string, 1)
-	cfg.Observer = &registry.Observer{Superseded: func(_, id string, _ bool) { told <- id }}
+	lost := func(_, id string) { told <- id }
+	cfg.Observer = &registry.Observer{Superseded: lost, Deregistered: lost}
 	owner := open(t, cfg)
 	register(t, owner, "old", "x")
 

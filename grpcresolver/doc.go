@@ -80,8 +80,7 @@
 //	err := registry.Serve(ctx, backend, service, listener, server.Serve, grpcresolver.Shutdown(server))
 //
 // grpc.Server.GracefulStop alone waits for open streams for ever. Shutdown waits
-// until its context ends, with Serve for registry.ShutdownTimeout, and then cuts
-// what is open.
+// until its context ends, with Serve for 30 s, and then cuts what is open.
 //
 // # Health
 //

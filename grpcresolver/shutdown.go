@@ -12,8 +12,7 @@ import (
 // when the context ends, such as streams without an end, are cut; it then
 // returns an error that matches the context's, as http.Server.Shutdown does.
 //
-// Serve's context ends after registry.ShutdownTimeout. To wait less, give it an
-// earlier deadline:
+// Serve's context ends after 30 s. To wait less, give it an earlier deadline:
 //
 //	func(ctx context.Context) error {
 //		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/registry"
@@ -12,12 +13,13 @@ import (
 
 // check is the probing of one registration.
 type check struct {
-	c      *Checker
-	member membership
-	probe  Probe
-	target Target
-	ctx    context.Context // ends with the check
-	cancel context.CancelFunc
+	c          *Checker
+	probe      Probe
+	target     Target
+	ctx        context.Context // ends with the check
+	cancel     context.CancelFunc
+	lost       atomic.Bool // the registration was superseded or deregistered
+	stopNotify func()      // ends the notification of that
 
 	due   time.Time // guarded by c.mu
 	place int       // in c.due, or -1; guarded by c.mu
@@ -35,9 +37,10 @@ type check struct {
 	fine     int  // results in a row
 }
 
-func newCheck(c *Checker, member membership, probe Probe, target Target) *check {
-	k := &check{c: c, member: member, probe: probe, target: target, place: -1}
+func newCheck(c *Checker, probe Probe, target Target) *check {
+	k := &check{c: c, probe: probe, target: target, place: -1}
 	k.ctx, k.cancel = context.WithCancel(c.ctx)
+	k.stopNotify = c.Backend.NotifyLost(target.Instance.ID, func(error) { k.lost.Store(true) })
 	switch k.status = target.Instance.Status; k.status {
 	case "", registry.StatusDraining:
 		k.status = registry.StatusPassing
@@ -67,7 +70,7 @@ func (k *check) sameTarget(s registry.ServiceInfo) bool {
 // stop ends the check; when it returns, no verdict is written any more.
 func (k *check) stop() {
 	k.cancel()
-	k.member.forget()
+	k.stopNotify()
 	k.writing.Lock()
 	k.gone = true
 	k.writing.Unlock()
@@ -75,14 +78,14 @@ func (k *check) stop() {
 
 // run probes once. It reports false when that was the last time.
 func (k *check) run() bool {
-	if k.member.lost() {
+	if k.lost.Load() {
 		return false
 	}
 	result, ended := k.ask()
 	defer ended()
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	if k.gone || k.ctx.Err() != nil || k.member.lost() {
+	if k.gone || k.ctx.Err() != nil || k.lost.Load() {
 		return false
 	}
 	k.judge(result)

@@ -82,16 +82,17 @@ func (c *Checker) Register(ctx context.Context, service registry.ServiceInfo) er
 	if service.Status == "" {
 		service.Status = c.options.InitialStatus
 	}
-	member, err := join(ctx, c.Backend, service)
-	if err != nil {
+	if ctx, err = registry.AssignID(ctx, &service); err != nil {
 		return err
 	}
-	service.ID = member.ID()
+	if err := c.Backend.Register(ctx, service); err != nil {
+		return err
+	}
 	target := Target{Instance: service.Clone(), Endpoint: endpoint}
 	if own && c.options.Host != nil {
 		target.host = c.options.Host(service.Clone())
 	}
-	c.replace(service.ID, newCheck(c, member, probe, target))
+	c.replace(service.ID, newCheck(c, probe, target))
 	return nil
 }
 

@@ -15,16 +15,9 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// sealed keeps Backend to this package's implementations and what embeds them.
-type sealed interface {
-	backend()
-	engine() *core.Engine
-}
-
 // base is what the backends share: the public methods on an engine.
 type base struct{ core *core.Engine }
 
-func (b *base) backend()             {}
 func (b *base) engine() *core.Engine { return b.core }
 
 func init() {
@@ -63,7 +56,7 @@ func (known *recent) decodeRecord(group string, r *store.Record) (any, error) {
 
 // Register implements Registry.
 func (b *base) Register(ctx context.Context, service ServiceInfo) error {
-	ctx, err := identify(ctx, &service)
+	ctx, err := AssignID(ctx, &service)
 	if err != nil {
 		return err
 	}
@@ -74,8 +67,11 @@ func (b *base) Register(ctx context.Context, service ServiceInfo) error {
 // the call, wherever in a row of decorators that happened: nobody else has it.
 type freshID struct{}
 
-// identify generates the ID that a service lacks.
-func identify(ctx context.Context, service *ServiceInfo) (context.Context, error) {
+// AssignID gives service an ID if it has none. It is for decorators that must
+// know the ID which Register generates: call it in your Register, and pass the
+// context that it returns on to the backend's, which then knows that the ID is
+// new and need not look for it under other names.
+func AssignID(ctx context.Context, service *ServiceInfo) (context.Context, error) {
 	if service.ID != "" {
 		return ctx, nil
 	}
@@ -223,6 +219,17 @@ func (b *base) WatchServices(ctx context.Context) iter.Seq[Catalog] {
 			}
 		}
 	}
+}
+
+// NotifyLost implements Backend.
+func (b *base) NotifyLost(serviceID string, lost func(error)) (stop func()) {
+	return b.core.OnLoss(serviceID, func(how core.Loss) {
+		reason := ErrDeregistered
+		if how == core.LossSuperseded {
+			reason = ErrSuperseded
+		}
+		lost(failed("registration of", serviceID, reason))
+	})
 }
 
 func (b *base) closed() bool { return b.core.Closed() }

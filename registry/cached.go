@@ -255,7 +255,7 @@ func (c *CachedRegistry) isClosed() bool { return c.ctx.Err() != nil }
 
 // Register implements Registry.
 func (c *CachedRegistry) Register(ctx context.Context, service ServiceInfo) error {
-	ctx, err := identify(ctx, &service)
+	ctx, err := AssignID(ctx, &service)
 	if err != nil {
 		return err
 	}

@@ -8,20 +8,21 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/backoff"
-	"github.com/rollcall-sd/rollcall/internal/core"
 )
 
 // Membership is one registration that Join made. It lasts until Leave, until
-// its registry closes, or until it is lost to another. It is safe for concurrent use.
+// its registry closes, or until it is lost to another. It is safe for concurrent
+// use. The zero value stands for none: Lost never closes, and Leave does nothing.
 type Membership struct {
 	backend Backend
 	service ServiceInfo
 
-	mu     sync.Mutex
-	forget func() // ends the listening for a loss; nil before that has begun
-	left   bool
-	err    error
-	lost   chan struct{}
+	stopNotify func() // ends the notification of a loss
+	lost       chan struct{}
+
+	mu   sync.Mutex
+	left bool
+	err  error
 }
 
 // joinPauses are the pauses between two tries to join.
@@ -32,7 +33,7 @@ var joinPauses = backoff.Pauses{Min: 50 * time.Millisecond, Max: 500 * time.Mill
 // ctx bounds the joining, not the membership. It fails with ctx's error, or at
 // once when the service is not acceptable or the backend is closed.
 func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membership, error) {
-	ctx, err := identify(ctx, &service)
+	ctx, err := AssignID(ctx, &service)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membershi
 	for try := 1; ; try++ {
 		err := backend.Register(ctx, service)
 		if err == nil {
-			m.listen()
+			m.stopNotify = backend.NotifyLost(service.ID, m.lose)
 			return m, nil
 		}
 		if ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
@@ -67,60 +68,33 @@ func (m *Membership) Err() error {
 	return m.err
 }
 
-// listen has the registry tell of a loss until there was one, so that the registry
-// does not keep a membership that was lost and is never left.
-func (m *Membership) listen() {
-	forget := m.backend.engine().OnLoss(m.service.ID, m.lose)
-	m.mu.Lock()
-	m.forget = forget
-	lost := m.err != nil
-	m.mu.Unlock()
-	if lost {
-		forget()
-	}
-}
-
-func (m *Membership) lose(how core.Loss) {
-	if forget := m.end(how); forget != nil {
-		forget()
-	}
-}
-
-// end notes the loss. It returns what ends the listening, if that has begun and
-// this was the first loss.
-func (m *Membership) end(how core.Loss) (forget func()) {
+func (m *Membership) lose(reason error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left || m.err != nil {
-		return nil
+		return
 	}
-	switch how {
-	case core.LossSuperseded:
-		m.err = fmt.Errorf("membership of %q in %q: %w", m.service.ID, m.service.Name, ErrSuperseded)
-	default:
-		m.err = fmt.Errorf("membership of %q in %q: %w", m.service.ID, m.service.Name, ErrDeregistered)
-	}
+	m.err = fmt.Errorf("member of %q: %w", m.service.Name, reason)
 	close(m.lost)
-	return m.forget
 }
 
 // Leave drains the instance, so that whoever watches the service stops calling
 // it, and then deregisters it. After a nil return nothing brings it back; after
 // an error its heartbeat has stopped nevertheless, and it goes with its TTL.
 //
-// Draining gets half the time that ctx leaves, or DrainTimeout if that is less;
+// Draining gets half the time that ctx leaves, or 5 s if that is less;
 // watchers that have not taken the news by then learn it from the
 // deregistration. Leaving again, or after the membership was lost, does nothing.
 func (m *Membership) Leave(ctx context.Context) error {
 	m.mu.Lock()
-	gone := m.left || m.err != nil
+	gone := m.left || m.err != nil || m.backend == nil
 	m.left = true
 	m.mu.Unlock()
-	m.forget()
 	if gone {
 		return nil
 	}
-	limit := DrainTimeout
+	m.stopNotify()
+	limit := drainTimeout
 	if d, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(d)/2)
 	}
@@ -140,5 +114,5 @@ func (m *Membership) Leave(ctx context.Context) error {
 // lastTry bounds the deregistration by Leave while the backend is away.
 const lastTry = 500 * time.Millisecond
 
-// DrainTimeout bounds how long Leave waits for watchers.
-const DrainTimeout = 5 * time.Second
+// drainTimeout bounds how long Leave waits for watchers.
+const drainTimeout = 5 * time.Second

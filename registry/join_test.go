@@ -112,8 +112,8 @@ func awaitLost(t *testing.T, m *registry.Membership) {
 	t.Helper()
 	select {
 	case <-m.Lost():
-	case <-time.After(patience):
-		t.Fatalf("the membership of %q was not lost within %s", m.ID(), patience)
+	case <-time.After(waitLimit):
+		t.Fatalf("the membership of %q was not lost within %s", m.ID(), waitLimit)
 	}
 }
 

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"log/slog"
 
 	"github.com/rollcall-sd/rollcall/internal/memstore"
@@ -19,9 +20,36 @@ type LocalRegistry struct{ base }
 var _ Backend = (*LocalRegistry)(nil)
 
 // NewLocalRegistry creates a new in-memory registry.
-func NewLocalRegistry() *LocalRegistry {
+func NewLocalRegistry() *LocalRegistry { return NewLocalRegistryWith() }
+
+// LocalOption configures a LocalRegistry.
+type LocalOption func(*localOptions)
+
+type localOptions struct {
+	logger   *slog.Logger
+	observer *Observer
+}
+
+// WithLogger makes a LocalRegistry log its state changes to logger. Default, also for
+// nil: slog.Default().
+func WithLogger(logger *slog.Logger) LocalOption {
+	return func(o *localOptions) { o.logger = logger }
+}
+
+// WithObserver makes a LocalRegistry report to observer. It has no heartbeats, so
+// their events do not occur. Default: none.
+func WithObserver(observer *Observer) LocalOption {
+	return func(o *localOptions) { o.observer = observer }
+}
+
+// NewLocalRegistryWith is NewLocalRegistry with options.
+func NewLocalRegistryWith(options ...LocalOption) *LocalRegistry {
+	var o localOptions
+	for _, option := range options {
+		option(&o)
+	}
 	owner := newOwner()
-	return &LocalRegistry{base{newEngine(memstore.New(owner), owner, 0, 0, slog.Default(), nil)}}
+	return &LocalRegistry{base{newEngine(memstore.New(owner), owner, 0, 0, cmp.Or(o.logger, slog.Default()), o.observer)}}
 }
 
 // Close closes the local registry (no-op for local registry): it releases

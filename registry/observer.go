@@ -6,56 +6,84 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/core"
 )
 
-// Observer is told what a registry does, for metrics. Any of its funcs may be
-// nil, and so may the Observer. They are called from the registry's own
-// goroutines, must be safe for concurrent use and must not block or call the
-// registry. Set it before the registry starts and do not change it.
+// Observer receives what a registry does, for metrics. Each func may be nil, and
+// so may the Observer. The funcs are called from the registry's own goroutines:
+// they must be safe for concurrent use and must neither block nor call the
+// registry. Set them before the registry is made, and do not change them later.
 type Observer struct {
-	// Heartbeat: a beat ended; instances is how many leases it renewed, took how long it took.
-	// A failed beat has a non-nil err.
+	// Heartbeat is called when a heartbeat ends: how many leases it renewed and how
+	// long it took. err is not nil when it failed.
 	Heartbeat func(instances int, took time.Duration, err error)
-	// HeartbeatLate: a beat succeeded this long after it was due.
+	// HeartbeatLate is called when a heartbeat succeeds after it was due, with the delay.
 	HeartbeatLate func(late time.Duration)
-	// Lost: the backend no longer held this registration, which is being registered again.
-	Lost func(service, id string)
-	// Healed: a lost registration is back.
-	Healed func(service, id string)
-	// Superseded: a newer owner took over this ID, or (removed) somebody else deregistered it; its heartbeat has stopped.
-	Superseded func(service, id string, removed bool)
-	// Resync: a watch had to read again instead of following changes; reason is one of the Resync constants.
-	Resync func(service, reason string)
-	// Read: an authoritative read ended; kind is one of the Read constants.
-	Read func(service, kind string, took time.Duration, err error)
-	// SnapshotAge: how long ago the backend last confirmed a watched state, once per check.
+	// Missing is called when the backend no longer holds a registration. It is
+	// registered again.
+	Missing func(service, id string)
+	// Reregistered is called when a missing registration is back.
+	Reregistered func(service, id string)
+	// Superseded is called when a newer owner registered the ID of a registration,
+	// whose heartbeat has stopped.
+	Superseded func(service, id string)
+	// Deregistered is called when another registry deregistered a registration,
+	// whose heartbeat has stopped.
+	Deregistered func(service, id string)
+	// Resync is called when a watch reads its service instead of applying a change.
+	Resync func(service string, reason ResyncReason)
+	// Read is called when an authoritative read of a service ends.
+	Read func(service string, kind ReadKind, took time.Duration, err error)
+	// SnapshotAge is called at each check of a watched service with the time since
+	// the backend last confirmed its state.
 	SnapshotAge func(service string, age time.Duration)
-	// BadRecord: a record found in the backend could not be read and was left out. With an empty id: the
-	// service's own data is not the registry's. Once for each.
+	// BadRecord is called once for each record in the backend that cannot be read and
+	// is left out. An empty id means that the service's own data is not the registry's.
 	BadRecord func(service, id string)
 }
 
-// Reasons given to Observer.Resync.
+// ResyncReason says why a watch reads its service.
+type ResyncReason string
+
+// Reasons of a resync.
 const (
-	ResyncStart     = "start"     // the first read of a watch
-	ResyncGap       = "gap"       // a message was missed
-	ResyncConnected = "connected" // the subscription was established again
-	ResyncCheck     = "check"     // the timed check found a change that was not pushed
-	ResyncExpiry    = "expiry"    // an instance reached its expiry
+	ResyncStart     ResyncReason = "start"     // the first read of a watch
+	ResyncGap       ResyncReason = "gap"       // a message was missed
+	ResyncConnected ResyncReason = "connected" // the subscription was established again
+	ResyncCheck     ResyncReason = "check"     // the periodic check found a change that was not pushed
+	ResyncExpiry    ResyncReason = "expiry"    // an instance reached its expiry
 )
 
-// Kinds given to Observer.Read.
+// ReadKind says how much an authoritative read fetched.
+type ReadKind string
+
+// Kinds of reads.
 const (
-	ReadUnchanged = "unchanged" // the known state was confirmed
-	ReadDelta     = "delta"     // what changed was fetched
-	ReadFull      = "full"      // everything was fetched
+	ReadUnchanged ReadKind = "unchanged" // the known state was confirmed
+	ReadDelta     ReadKind = "delta"     // what changed was fetched
+	ReadFull      ReadKind = "full"      // everything was fetched
 )
 
-// hooks is the Observer as the core knows it.
+// hooks returns the Observer in the form of package core.
 func (o *Observer) hooks() core.Hooks {
 	if o == nil {
 		return core.Hooks{}
 	}
-	return core.Hooks{
-		Heartbeat: o.Heartbeat, HeartbeatLate: o.HeartbeatLate, Lost: o.Lost, Reregistered: o.Healed,
-		Superseded: o.Superseded, Resync: o.Resync, Read: o.Read, SnapshotAge: o.SnapshotAge, BadRecord: o.BadRecord,
+	h := core.Hooks{
+		Heartbeat: o.Heartbeat, HeartbeatLate: o.HeartbeatLate, Lost: o.Missing, Reregistered: o.Reregistered,
+		Superseded: func(service, id string, removed bool) {
+			report := o.Superseded
+			if removed {
+				report = o.Deregistered
+			}
+			if report != nil {
+				report(service, id)
+			}
+		},
+		SnapshotAge: o.SnapshotAge, BadRecord: o.BadRecord,
 	}
+	if o.Resync != nil {
+		h.Resync = func(service, reason string) { o.Resync(service, ResyncReason(reason)) }
+	}
+	if o.Read != nil {
+		h.Read = func(service, kind string, took time.Duration, err error) { o.Read(service, ReadKind(kind), took, err) }
+	}
+	return h
 }

@@ -65,19 +65,14 @@ func TestObserverIsTold(t *testing.T) {
 				}
 			},
 			HeartbeatLate: func(time.Duration) { seen.note("late") },
-			Lost:          func(_, _ string) { seen.note("lost") },
-			Healed:        func(_, _ string) { seen.note("healed") },
-			Superseded: func(_, _ string, removed bool) {
-				if removed {
-					seen.note("removed")
-				} else {
-					seen.note("superseded")
-				}
-			},
-			Resync:      func(_, reason string) { seen.note("resync " + reason) },
-			Read:        func(_, kind string, _ time.Duration, _ error) { seen.note("read " + kind) },
-			SnapshotAge: func(string, time.Duration) { seen.note("age") },
-			BadRecord:   func(_, _ string) { seen.note("bad") },
+			Missing:       func(_, _ string) { seen.note("missing") },
+			Reregistered:  func(_, _ string) { seen.note("reregistered") },
+			Superseded:    func(_, _ string) { seen.note("superseded") },
+			Deregistered:  func(_, _ string) { seen.note("deregistered") },
+			Resync:        func(_ string, reason registry.ResyncReason) { seen.note("resync " + string(reason)) },
+			Read:          func(_ string, kind registry.ReadKind, _ time.Duration, _ error) { seen.note("read " + string(kind)) },
+			SnapshotAge:   func(string, time.Duration) { seen.note("age") },
+			BadRecord:     func(_, _ string) { seen.note("bad") },
 		},
 	})
 	must(t, err)
@@ -100,10 +95,10 @@ func TestObserverIsTold(t *testing.T) {
 	}
 	seen.await(t, "heartbeat", "resync start", "read full", "read unchanged", "age")
 	must(t, server.Client(t).FlushAll(t.Context()).Err())
-	seen.await(t, "lost", "healed")
+	seen.await(t, "missing", "reregistered")
 	must(t, other.Register(t.Context(), registry.ServiceInfo{ID: "a", Name: "api", Address: "10.0.0.2", Port: 80}))
 	must(t, other.Deregister(t.Context(), "b"))
-	seen.await(t, "superseded", "removed")
+	seen.await(t, "superseded", "deregistered")
 	server.CutSubscriptions()
 	seen.await(t, "resync connected")
 	must(t, server.Client(t).HSet(t.Context(), "rollcall:default:{api}:h", "+bad", "garbage", "rev", "1.other:1").Err())

@@ -5,6 +5,8 @@ import (
 	"iter"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/core"
 )
 
 // Registry provides service registration and discovery functionality.
@@ -104,8 +106,23 @@ type Backend interface {
 	// Undrain ends a drain; the instance's health shows again.
 	Undrain(ctx context.Context, serviceID string) error
 
+	// NotifyLost calls lost once this registry no longer keeps the registration of
+	// serviceID alive, at most once, with an error that matches ErrSuperseded when a
+	// newer owner registered the ID and ErrDeregistered when it was deregistered,
+	// from here or elsewhere. Call it after Register: without such a registration
+	// it calls lost at once. Close loses no registration.
+	//
+	// It returns a function that stops the notification; a call of lost that has
+	// begun may still be running then. lost is called from the registry's own
+	// goroutine, must not block, and may call stop. Join does all this; NotifyLost is for
+	// what registers by itself.
+	NotifyLost(serviceID string, lost func(error)) (stop func())
+
 	sealed
 }
+
+// sealed keeps Backend to this package's implementations and what embeds them.
+type sealed interface{ engine() *core.Engine }
 
 // Snapshot is the state of one service at one moment.
 type Snapshot struct {

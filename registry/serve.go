@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// LeaveTimeout bounds how long Serve drains and deregisters when it ends.
-	LeaveTimeout = 10 * time.Second
-	// ShutdownTimeout bounds the context that Serve gives to shutdown.
-	ShutdownTimeout = 30 * time.Second
+	// leaveTimeout bounds how long Serve drains and deregisters when it ends.
+	leaveTimeout = 10 * time.Second
+	// shutdownTimeout bounds the context that Serve gives to shutdown.
+	shutdownTimeout = 30 * time.Second
 
 	// shutdownGrace is how long shutdown and serve may take to return after that.
 	shutdownGrace = 2 * time.Second
@@ -30,13 +30,13 @@ const (
 // Leave's error, and the instance goes with its TTL. When ctx ends while Serve
 // still joins, what the joining left in the backend is removed, too.
 //
-// shutdown must make serve return. Its context ends after ShutdownTimeout, and it
-// must return then, as http.Server.Shutdown does. grpc.Server.GracefulStop waits
+// shutdown must make serve return. Its context ends after 30 s, and it must return
+// then, as http.Server.Shutdown does; it may set itself an earlier deadline. grpc.Server.GracefulStop waits
 // for open streams for ever: use Shutdown of package grpcresolver instead.
 // If one of the two has not returned shortly after, Serve closes the listener and
 // returns an error that matches context.DeadlineExceeded; their goroutines go on
-// until they return. So Serve ends within LeaveTimeout, ShutdownTimeout and 2 s
-// after ctx.
+// until they return. Leaving takes at most 10 s, so Serve returns at most 42 s
+// after ctx ended.
 func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.Listener,
 	serve func(net.Listener) error, shutdown func(context.Context) error) error {
 	if service.Address == "" || service.Port == 0 {
@@ -51,7 +51,7 @@ func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.List
 			service.Port = port
 		}
 	}
-	ctx, err := identify(ctx, &service)
+	ctx, err := AssignID(ctx, &service)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -108,16 +108,16 @@ func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.List
 // that it was shut down. It gives up on functions that ignore the context:
 // an open stream must not keep a process from ending.
 func shutDown(ctx context.Context, l net.Listener, served <-chan error, shutdown func(context.Context) error) error {
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTimeout)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	down := make(chan error, 1)
 	go func() { down <- shutdown(ending) }()
-	late := time.NewTimer(ShutdownTimeout + shutdownGrace)
+	late := time.NewTimer(shutdownTimeout + shutdownGrace)
 	defer late.Stop()
 	giveUp := func(what, remedy string) error {
 		_ = l.Close() // it may be closed already
-		return fmt.Errorf("registry: Serve: %s has not returned %s after shutdown began; %s: %w",
-			what, ShutdownTimeout+shutdownGrace, remedy, context.DeadlineExceeded)
+		return fmt.Errorf("serve: %s has not returned %s after shutdown began; %s: %w",
+			what, shutdownTimeout+shutdownGrace, remedy, context.DeadlineExceeded)
 	}
 	var err error
 	select {
@@ -136,7 +136,7 @@ func shutDown(ctx context.Context, l net.Listener, served <-chan error, shutdown
 // leave ends a membership, although ctx has ended. Without one it waits until
 // what the ended Join may have registered is removed.
 func leave(ctx context.Context, backend Backend, id string, m *Membership) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), LeaveTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	if m == nil {
 		backend.engine().AwaitRollback(ctx, id)

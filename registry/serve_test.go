@@ -51,7 +51,7 @@ func (l leaving) Deregister(ctx context.Context, id string) error {
 
 func waitFor(t *testing.T, w registry.Watcher, name string, n int) registry.Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	var last registry.Snapshot
 	for last = range w.Watch(ctx, name) {
@@ -59,7 +59,7 @@ func waitFor(t *testing.T, w registry.Watcher, name string, n int) registry.Snap
 			return last
 		}
 	}
-	t.Fatalf("the watch of %q did not show %d instances within %s, but %v, stale: %v", name, n, patience, last.Instances, last.Stale)
+	t.Fatalf("the watch of %q did not show %d instances within %s, but %v, stale: %v", name, n, waitLimit, last.Instances, last.Stale)
 	return registry.Snapshot{}
 }
 
@@ -69,8 +69,8 @@ func ended(t *testing.T, served <-chan error) error {
 	select {
 	case err := <-served:
 		return err
-	case <-time.After(patience):
-		t.Fatalf("Serve has not returned within %s", patience)
+	case <-time.After(waitLimit):
+		t.Fatalf("Serve has not returned within %s", waitLimit)
 		return nil
 	}
 }

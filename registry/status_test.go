@@ -177,8 +177,8 @@ func TestDrainReturnsAfterAnyNumberOfStates(t *testing.T) {
 	})
 }
 
-// patience is far more than what the tests wait for takes.
-const patience = 20 * time.Second
+// waitLimit is far more than what the tests wait for takes.
+const waitLimit = 20 * time.Second
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -232,7 +232,7 @@ func TestEachFactKeepsItsOwnNote(t *testing.T) {
 // Undrain ends a Drain that waits, with an error.
 func TestUndrainEndsADrainThatWaits(t *testing.T) {
 	eachBackend(t, func(t *testing.T, open func() registry.Backend) {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 		defer cancel()
 		owner, watcher := open(), open()
 		must(t, owner.Register(ctx, instance("api", "a")))

@@ -175,7 +175,7 @@ func TestCheckerCatchesBrokenStores(t *testing.T) {
 			func(t *testing.T, b *broken, _ *registry.RedisRegistryConfig) registry.Backend { return undead{b, t} }},
 		{"does not heal", ComesBack, shortPlan(6*second, flush),
 			func(_ *testing.T, b *broken, cfg *registry.RedisRegistryConfig) registry.Backend {
-				cfg.Observer.Lost = func(_, id string) {
+				cfg.Observer.Missing = func(_, id string) {
 					b.clients.Go(func() { _ = b.Backend.Deregister(context.Background(), id) })
 				}
 				return b
@@ -183,8 +183,8 @@ func TestCheckerCatchesBrokenStores(t *testing.T) {
 		{"lets the older owner win", NewestWins, shortPlan(5*second).then(second, Replace, "o4"),
 			func(_ *testing.T, b *broken, cfg *registry.RedisRegistryConfig) registry.Backend {
 				tell := cfg.Observer.Superseded
-				cfg.Observer.Superseded = func(service, id string, removed bool) {
-					tell(service, id, removed)
+				cfg.Observer.Superseded = func(service, id string) {
+					tell(service, id)
 					b.clients.Go(func() { b.again(id) })
 				}
 				return b

@@ -138,7 +138,10 @@ func (w *world) join(ctx context.Context, s Setting) *member {
 	for ctx.Err() == nil {
 		backend, err := w.open(ctx, registry.RedisRegistryConfig{
 			RedisAddr: w.lines[s.Line].Addr(), TTL: s.TTL, HeartbeatInterval: s.Beat, Logger: slog.New(slog.DiscardHandler),
-			Observer: &registry.Observer{Superseded: func(_, id string, removed bool) { w.history.Tell(name, id, removed) }},
+			Observer: &registry.Observer{
+				Superseded:   func(_, id string) { w.history.Tell(name, id, false) },
+				Deregistered: func(_, id string) { w.history.Tell(name, id, true) },
+			},
 		})
 		if err != nil {
 			w.pause(ctx, 50*time.Millisecond)

@@ -213,24 +213,26 @@ const (
 
 type lossListener struct{ notify func(Loss) }
 
-// OnLoss calls tell, from any goroutine, each time that a registration of this
-// engine with that ID ends other than by Close, until stop is called. It calls it
-// at once when there is none: whoever has just registered has lost it already.
-func (e *Engine) OnLoss(id string, tell func(Loss)) (stop func()) {
-	l := &lossListener{tell}
+// OnLoss calls notify, once and from any goroutine, when the registration of this
+// engine with that ID ends other than by Close, unless stop is called before. It
+// calls it at once when there is none: the registration is lost already.
+func (e *Engine) OnLoss(id string, notify func(Loss)) (stop func()) {
 	e.mu.Lock()
+	if e.owned[id] == nil {
+		how := LossDeregisteredByOther
+		if e.former[id] != nil {
+			how = LossSuperseded
+		}
+		e.mu.Unlock()
+		notify(how)
+		return func() {}
+	}
+	l := &lossListener{notify}
 	if e.lossListeners[id] == nil {
 		e.lossListeners[id] = make(map[*lossListener]struct{})
 	}
 	e.lossListeners[id][l] = struct{}{}
-	gone, how := e.owned[id] == nil, LossDeregisteredByOther
-	if e.former[id] != nil {
-		how = LossSuperseded
-	}
 	e.mu.Unlock()
-	if gone {
-		tell(how)
-	}
 	return func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -243,12 +245,10 @@ func (e *Engine) OnLoss(id string, tell func(Loss)) (stop func()) {
 
 func (e *Engine) notifyLoss(own *registration, how Loss) {
 	e.mu.Lock()
-	listeners := make([]*lossListener, 0, len(e.lossListeners[own.id]))
-	for l := range e.lossListeners[own.id] {
-		listeners = append(listeners, l)
-	}
+	listeners := e.lossListeners[own.id]
+	delete(e.lossListeners, own.id)
 	e.mu.Unlock()
-	for _, l := range listeners {
+	for l := range listeners {
 		l.notify(how)
 	}
 }
