@@ -36,9 +36,9 @@ func newOwner() string {
 }
 
 // newEngine starts the logic on a store.
-func newEngine(s store.Store, owner string, ttl, beat time.Duration, logger *slog.Logger, o *Observer) *core.Engine {
+func newEngine(s store.Store, ttl, beat time.Duration, logger *slog.Logger, o *Observer) *core.Engine {
 	return core.New(core.Config{
-		Store: s, Owner: owner, TTL: ttl, HeartbeatInterval: beat, Logger: logger, Hooks: o.hooks(), Decode: new(recent).decodeRecord,
+		Store: s, TTL: ttl, HeartbeatInterval: beat, Logger: logger, Hooks: o.hooks(), Decode: new(recent).decodeRecord,
 	})
 }
 
@@ -94,19 +94,19 @@ func (b *base) register(ctx context.Context, service ServiceInfo, fresh bool) er
 	if err != nil {
 		return err
 	}
-	registering := core.RegisterRequest{Service: service.Name, ID: service.ID, Fresh: fresh, Payload: payload}
-	if b.core.Instant() {
+	registering := core.RegisterRequest{Service: service.Name, ID: service.ID, NewID: fresh, Payload: payload}
+	if b.core.Local() {
 		// Readers get this very value: it is what they would decode.
 		value, err := decodeService(service.Name, service.ID, 0, payload, nil)
 		if err != nil {
 			return err
 		}
-		registering.Value = newStored(&value)
+		registering.Decoded = newStored(&value)
 	}
 	if service.Status != "" {
 		registering.ResetOverlay = []string{memberHealth, memberNote}
 	}
-	_, err = b.core.Register(ctx, registering)
+	err = b.core.Register(ctx, registering)
 	return failed("register an instance of", service.Name, err)
 }
 
@@ -118,7 +118,7 @@ func (b *base) Deregister(ctx context.Context, serviceID string) error {
 	if err := validateID(serviceID); err != nil {
 		return err
 	}
-	_, err := b.core.Deregister(ctx, serviceID)
+	err := b.core.Deregister(ctx, serviceID)
 	return failed("deregister", serviceID, err)
 }
 

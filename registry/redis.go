@@ -61,7 +61,7 @@ func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegis
 		}
 		return nil, openFailed(ctx, cfg, err)
 	}
-	return &RedisRegistry{base{newEngine(s, storeConfig.Owner, cfg.TTL, cfg.HeartbeatInterval, cfg.Logger, cfg.Observer)}}, nil
+	return &RedisRegistry{base{newEngine(s, cfg.TTL, cfg.HeartbeatInterval, cfg.Logger, cfg.Observer)}}, nil
 }
 
 // openFailed words the error of the first call to the server.

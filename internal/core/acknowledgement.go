@@ -1,167 +1,191 @@
 package core
 
-// How far the readers of a topic are. A reader that takes a state notes that
-// without the group's lock, unless some state is followed:
-//
-//	the reader:  taken = serial;     if following, settle under the lock
-//	follow:      following = true;   count the readers by their taken
-//
-// and following stays true until, under the lock again, nothing is followed.
-//
-// Atomics have one order that all agree on, so of the two that ask for what the
-// other has set before, at least one sees it: either follow finds the state
-// taken, or the reader comes to be counted off. If both do, the reader's counted
-// tells, under the lock, that there is nothing left to count.
+import (
+	"slices"
+	"sync/atomic"
+)
 
-// milestone is a state that somebody waits to be taken by all readers.
+// acknowledgements count which states all subscribers of a hub have acknowledged,
+// by asking for the next. The service's lock guards the fields that are not
+// atomic.
+//
+// A subscriber acknowledges a state without the lock, unless there are barriers:
+//
+//	subscriber:  acknowledged = version;  if hasBarriers, count off under the lock
+//	addBarrier:  hasBarriers = true;      count the subscribers by their acknowledged
+//
+// hasBarriers stays true until, under the lock, no barrier is left. Atomic
+// operations have one order that all goroutines agree on. So of the two that read
+// what the other has written before, at least one sees it: either addBarrier finds
+// the state acknowledged, or the subscriber counts itself off. If both do,
+// subscriber.counted shows, under the lock, that nothing is left to count.
+type acknowledgements struct {
+	subscribers []*subscriber
+	barriers    []*barrier // ascending by version
+	hasBarriers atomic.Bool
+	rev         string // the latest revision known to be acknowledged by all subscribers
+	changed     func() // called after rev has changed at a barrier
+}
+
+// barrier is a state that all subscribers must acknowledge.
 type barrier struct {
 	version   uint64
-	rev       string // "": none that other processes may wait for
-	remaining int    // readers that have not taken it
-	// waiting are closed then: its own, and those of states before it that are
-	// not followed any more.
+	rev       string // "": no other process may wait for it
+	remaining int    // subscribers that have not acknowledged it
+	// waiting are closed once all have: those of this barrier, and of earlier ones
+	// that it replaced.
 	waiting []chan struct{}
 }
 
-// maxMilestones bounds how many states are followed at a time; a newer one
-// that all have taken stands for those before it.
+// maxBarriers bounds the barriers at a time. Beyond it the oldest gives way: who
+// waits for it then waits for the next, which comes later.
 const maxBarriers = 64
 
-// whenTaken returns a channel that is closed when all readers have taken what
-// stands now. g.mu is held.
-func (t *serviceHub) whenAcknowledged() <-chan struct{} {
+// add adds a subscriber.
+func (a *acknowledgements) add() *subscriber {
+	s := &subscriber{index: len(a.subscribers), woken: make(chan struct{}, 1)}
+	a.subscribers = append(a.subscribers, s)
+	for _, b := range a.barriers {
+		b.remaining++
+	}
+	return s
+}
+
+// remove removes a subscriber. No barrier waits for it any longer.
+func (a *acknowledgements) remove(s *subscriber) {
+	last := len(a.subscribers) - 1
+	a.subscribers[s.index] = a.subscribers[last]
+	a.subscribers[s.index].index = s.index
+	a.subscribers[last] = nil
+	a.subscribers = a.subscribers[:last]
+	a.countOff(s, ^uint64(0))
+	a.updateHasBarriers()
+}
+
+// addBarrier adds a barrier at a version, which is at the revision rev. It returns
+// nil if all subscribers have acknowledged the version.
+func (a *acknowledgements) addBarrier(version uint64, rev string) *barrier {
+	if n := len(a.barriers); n > 0 && a.barriers[n-1].version == version {
+		a.barriers[n-1].rev = rev // the same state, at a later revision
+		return a.barriers[n-1]
+	}
+	b := &barrier{version: version, rev: rev}
+	a.hasBarriers.Store(true)
+	for _, s := range a.subscribers {
+		a.countOff(s, s.acknowledged.Load())
+		if s.counted < version {
+			b.remaining++
+		}
+	}
+	if b.remaining == 0 {
+		a.reached(b)
+		a.updateHasBarriers()
+		return nil
+	}
+	if len(a.barriers) == maxBarriers {
+		next := a.barriers[1]
+		next.waiting = append(next.waiting, a.barriers[0].waiting...)
+		a.barriers = a.barriers[1:]
+	}
+	a.barriers = append(a.barriers, b)
+	return b
+}
+
+// countOff counts a subscriber off the barriers up to a version. The caller then
+// calls updateHasBarriers.
+func (a *acknowledgements) countOff(s *subscriber, version uint64) {
+	before := s.counted
+	if before >= version {
+		return
+	}
+	s.counted = version
+	a.barriers = slices.DeleteFunc(a.barriers, func(b *barrier) bool {
+		if b.version > before && b.version <= version {
+			b.remaining--
+		}
+		if b.remaining == 0 {
+			a.reached(b)
+		}
+		return b.remaining == 0
+	})
+}
+
+// updateHasBarriers lets subscribers acknowledge without the lock if no barrier is
+// left. It must not be called while addBarrier counts.
+func (a *acknowledgements) updateHasBarriers() { a.hasBarriers.Store(len(a.barriers) > 0) }
+
+func (a *acknowledgements) reached(b *barrier) {
+	for _, done := range b.waiting {
+		close(done)
+	}
+	if b.rev != "" && a.rev != b.rev {
+		a.rev = b.rev
+		a.changed()
+	}
+}
+
+// all reports whether all subscribers have acknowledged a version.
+func (a *acknowledgements) all(version uint64) bool {
+	return !slices.ContainsFunc(a.subscribers, func(s *subscriber) bool { return s.acknowledged.Load() < version })
+}
+
+// subscribe adds a subscriber to the hub.
+func (h *serviceHub) subscribe() *subscriber {
+	h.service.mu.Lock()
+	defer h.service.mu.Unlock()
+	return h.acks.add()
+}
+
+// unsubscribe removes a subscriber from the hub.
+func (h *serviceHub) unsubscribe(s *subscriber) {
+	h.service.mu.Lock()
+	defer h.service.mu.Unlock()
+	h.acks.remove(s)
+}
+
+// acknowledge records that a subscriber has finished with a state.
+func (h *serviceHub) acknowledge(s *subscriber, version uint64) {
+	s.acknowledged.Store(version)
+	if !h.acks.hasBarriers.Load() {
+		return
+	}
+	h.service.mu.Lock()
+	defer h.service.mu.Unlock()
+	h.acks.countOff(s, version)
+	h.acks.updateHasBarriers()
+}
+
+// addBarrier has other processes told once all subscribers have acknowledged the
+// current state. It returns nil if they have. The caller holds the service's lock.
+func (h *serviceHub) addBarrier() *barrier {
+	rev := h.service.state.rev
+	if h.retained.hasLosses() {
+		rev = "" // what is shown is not this revision
+	}
+	var version uint64
+	if s := h.publication.current.Load(); s != nil {
+		version = s.version
+	}
+	return h.acks.addBarrier(version, rev)
+}
+
+// whenAcknowledged returns a channel that is closed when all subscribers have
+// acknowledged the current state. The caller holds the service's lock.
+func (h *serviceHub) whenAcknowledged() <-chan struct{} {
 	done := make(chan struct{})
-	if m := t.addBarrier(); m != nil {
-		m.waiting = append(m.waiting, done)
+	if b := h.addBarrier(); b != nil {
+		b.waiting = append(b.waiting, done)
 	} else {
 		close(done)
 	}
 	return done
 }
 
-// follow tells other processes once all readers have taken what stands now. It
-// returns nil when they have. g.mu is held.
-func (t *serviceHub) addBarrier() *barrier {
-	s := t.shown.Load()
-	if s == nil {
-		s = &shownState{}
+// noteAcknowledged brings the acknowledged revision up to date if no barrier did,
+// because no state had an overlay. The caller holds the service's lock.
+func (h *serviceHub) noteAcknowledged() {
+	s := h.publication.current.Load()
+	if s != nil && !h.retained.hasLosses() && h.lease.valid() && h.acks.all(s.version) {
+		h.acks.rev = h.service.state.rev
 	}
-	rev := t.service.state.rev
-	if t.hasLosses() {
-		rev = "" // what is shown is not this revision
-	}
-	if n := len(t.barriers); n > 0 && t.barriers[n-1].version == s.version {
-		t.barriers[n-1].rev = rev // the same state, at a later revision
-		return t.barriers[n-1]
-	}
-	m := &barrier{version: s.version, rev: rev}
-	t.hasBarriers.Store(true)
-	for _, r := range t.subscribers {
-		t.countOff(r, r.acknowledged.Load())
-		if r.counted < m.version {
-			m.remaining++
-		}
-	}
-	if m.remaining == 0 {
-		t.barrierReached(m)
-		t.updateHasBarriers()
-		return nil
-	}
-	if len(t.barriers) == maxBarriers {
-		next := t.barriers[1]
-		next.waiting = append(next.waiting, t.barriers[0].waiting...)
-		t.barriers = t.barriers[1:]
-	}
-	t.barriers = append(t.barriers, m)
-	return m
-}
-
-func (t *serviceHub) barrierReached(m *barrier) {
-	for _, done := range m.waiting {
-		close(done)
-	}
-	if m.rev != "" && t.acknowledgedRev != m.rev {
-		t.acknowledgedRev = m.rev
-		t.service.e.renewWatcherLeases(t.service.name)
-	}
-}
-
-// noteTaken brings what is said to be taken up to now, when nothing that could
-// be waited for made that happen. g.mu is held.
-func (t *serviceHub) noteAcknowledged() {
-	s := t.shown.Load()
-	if s == nil || t.hasLosses() || !t.lease.valid() {
-		return
-	}
-	for _, r := range t.subscribers {
-		if r.acknowledged.Load() < s.version {
-			return
-		}
-	}
-	t.acknowledgedRev = t.service.state.rev
-}
-
-// join adds a reader.
-func (t *serviceHub) subscribe() *subscriber {
-	t.service.mu.Lock()
-	defer t.service.mu.Unlock()
-	r := &subscriber{index: len(t.subscribers), woken: make(chan struct{}, 1)}
-	t.subscribers = append(t.subscribers, r)
-	for _, m := range t.barriers {
-		m.remaining++
-	}
-	return r
-}
-
-// part takes a reader away: it reads nothing any more.
-func (t *serviceHub) unsubscribe(r *subscriber) {
-	t.service.mu.Lock()
-	defer t.service.mu.Unlock()
-	last := len(t.subscribers) - 1
-	t.subscribers[r.index] = t.subscribers[last]
-	t.subscribers[r.index].index = r.index
-	t.subscribers[last] = nil
-	t.subscribers = t.subscribers[:last]
-	t.countOff(r, ^uint64(0))
-	t.updateHasBarriers()
-}
-
-// took notes that a reader has taken a state.
-func (t *serviceHub) acknowledge(r *subscriber, serial uint64) {
-	r.acknowledged.Store(serial)
-	if !t.hasBarriers.Load() {
-		return
-	}
-	t.service.mu.Lock()
-	defer t.service.mu.Unlock()
-	t.countOff(r, serial)
-	t.updateHasBarriers()
-}
-
-// stillFollowing ends the following when there is nothing left to follow. g.mu is held.
-func (t *serviceHub) updateHasBarriers() { t.hasBarriers.Store(len(t.barriers) > 0) }
-
-// settle counts a reader off the milestones up to a state. g.mu is held.
-func (t *serviceHub) countOff(r *subscriber, now uint64) {
-	before := r.counted
-	if before >= now {
-		return
-	}
-	r.counted = now
-	if len(t.barriers) == 0 {
-		return
-	}
-	kept := t.barriers[:0]
-	for _, m := range t.barriers {
-		if m.version > before && m.version <= now {
-			m.remaining--
-		}
-		if m.remaining == 0 {
-			t.barrierReached(m)
-			continue
-		}
-		kept = append(kept, m)
-	}
-	clear(t.barriers[len(kept):])
-	t.barriers = kept
 }

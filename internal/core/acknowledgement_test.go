@@ -90,7 +90,7 @@ func TestTakenMeansTakenByAll(t *testing.T) {
 	stop()
 	loops.Wait()
 	if left := e.services["g"].hub; left != nil {
-		t.Errorf("nobody watches, yet there is a topic with %d readers and %d milestones", len(left.subscribers), len(left.barriers))
+		t.Errorf("nobody watches, yet there is a topic with %d readers and %d milestones", len(left.acks.subscribers), len(left.acks.barriers))
 	}
 }
 
@@ -99,7 +99,7 @@ func takenByAll(ctx context.Context, e *Engine, has []atomic.Int64) error {
 	g := e.acquireService("g")
 	defer e.releaseService(g)
 	g.mu.Lock()
-	stands := version(g.hub.shown.Load().content)
+	stands := version(g.hub.publication.current.Load().content)
 	taken := g.hub.whenAcknowledged()
 	g.mu.Unlock()
 	select {
@@ -141,7 +141,7 @@ func TestTakingWhileTheNextIsFollowed(t *testing.T) {
 				}
 			}
 		}
-		first, serial := follow(), topic.shown.Load().version
+		first, serial := follow(), topic.publication.current.Load().version
 		r.acknowledged.Store(serial)
 		register(t, e, "g", "a", "2")
 		second := follow()
@@ -194,37 +194,39 @@ func TestOnlyWhatIsWaitedForIsFollowed(t *testing.T) {
 			t.Error("taken, while a loop is busy with it")
 		default:
 		}
-		if !topic.hasBarriers.Load() {
+		if !topic.acks.hasBarriers.Load() {
 			t.Error("it is waited for, and not followed")
 		}
 		close(free)
 		<-taken
 		pass(time.Second)
-		if topic.hasBarriers.Load() {
+		if topic.acks.hasBarriers.Load() {
 			t.Error("all have taken it, and it is followed still")
 		}
 	})
 }
 
-// A state is followed on when the count for it finds that the one before was taken.
-func TestFollowingOutlastsTheStateBefore(t *testing.T) {
-	tp := &serviceHub{service: &service{e: New(Config{})}, retained: map[string]*retainedInstance{}}
-	r := tp.subscribe()
-	follow := func(serial uint64) <-chan struct{} {
-		tp.service.mu.Lock()
-		defer tp.service.mu.Unlock()
-		tp.shown.Store(&shownState{version: serial})
-		return tp.whenAcknowledged()
+// The subscribers still count themselves off when the count for a barrier finds that
+// the barrier before it was reached.
+func TestABarrierOutlastsTheOneBefore(t *testing.T) {
+	h := &serviceHub{service: &service{}, retained: retainedInstances{}}
+	h.acks.changed = func() {}
+	s := h.subscribe()
+	barrier := func(version uint64) <-chan struct{} {
+		h.service.mu.Lock()
+		defer h.service.mu.Unlock()
+		h.publication.current.Store(&shownState{version: version})
+		return h.whenAcknowledged()
 	}
-	first := follow(1)
-	r.acknowledged.Store(1) // on its way to be counted off
-	second := follow(2)
-	tp.acknowledge(r, 2)
-	for i, taken := range []<-chan struct{}{first, second} {
+	first := barrier(1)
+	s.acknowledged.Store(1) // it is about to count itself off
+	second := barrier(2)
+	h.acknowledge(s, 2)
+	for i, acknowledged := range []<-chan struct{}{first, second} {
 		select {
-		case <-taken:
+		case <-acknowledged:
 		default:
-			t.Errorf("nobody is told that state %d was taken", i+1)
+			t.Errorf("state %d was acknowledged, and its barrier was not reached", i+1)
 		}
 	}
 }

@@ -9,72 +9,72 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// source is what may find the backend unavailable: heartbeats, reregistrations, or
-// the reads of one service, by its name.
+// requestSource is what can find the backend unavailable: heartbeats,
+// reregistrations, or the reads of one service, by its name.
 type requestSource string
 
-const ( // which no service is named
+const ( // no service has these names
 	heartbeatRequests  requestSource = "\nheartbeats"
 	reregisterRequests requestSource = "\nreregistrations"
 )
 
-// health is whether the backend is available, as one state of the engine: it is
-// unavailable from the first failure of any source until none fails any longer.
-// A backend that refuses writes answers some reads meanwhile.
+// availability is whether the backend is available to the engine: it is
+// unavailable from the first failure of any source until none fails any longer. A
+// backend that refuses writes still answers some reads.
 type availability struct {
 	mu      sync.Mutex
-	since   time.Time                   // zero while it is available
-	failing map[requestSource]time.Time // when they failed last
+	since   time.Time                   // when it became unavailable; zero while it is available
+	failing map[requestSource]time.Time // when each last failed
 }
 
-// contact notes how a request ended. It logs once when the backend becomes
-// unavailable, and once when it is available again.
+// noteAvailability takes the result of a request. It logs once when the backend
+// becomes unavailable, and once when it is available again.
 func (e *Engine) noteAvailability(from requestSource, err error) {
 	if errors.Is(err, store.ErrClosed) || errors.Is(err, context.Canceled) {
 		return
 	}
 	if errors.Is(err, store.ErrForeignData) {
-		err = nil // the backend answered, of one service
+		err = nil // the backend answered, and the failure is of one service only
 	}
 	if began, ended := e.availability.note(from, err, 2*e.cfg.HeartbeatInterval+time.Second); began {
 		e.cfg.Logger.Warn("backend unavailable; serving the last known state and retrying", "error", err)
 	} else if ended > 0 {
-		e.cfg.Logger.Info("backend available again", "away", ended.Round(time.Millisecond))
+		e.cfg.Logger.Info("backend available again", "outage", ended.Round(time.Millisecond))
 	}
 }
 
-// note reports whether an outage began, or how long one took that ended. A source
-// that has not been heard of for longer than forget is not waited for: a reader
-// may have asked once and gone.
-func (h *availability) note(from requestSource, err error, forget time.Duration) (began bool, ended time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// note reports whether an outage began, or how long one took that ended. It stops
+// waiting for a source that sent no request for longer than forget: a caller may
+// have read a service only once.
+func (a *availability) note(from requestSource, err error, forget time.Duration) (began bool, ended time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	now := time.Now()
 	if err != nil {
-		if h.failing == nil {
-			h.failing = make(map[requestSource]time.Time)
+		if a.failing == nil {
+			a.failing = make(map[requestSource]time.Time)
 		}
-		if len(h.failing) < maxIdleServices {
-			h.failing[from] = now
+		if len(a.failing) < maxIdleServices {
+			a.failing[from] = now
 		}
-		if began = h.since.IsZero(); began {
-			h.since = now
+		if began = a.since.IsZero(); began {
+			a.since = now
 		}
 		return began, 0
 	}
-	if h.since.IsZero() {
+	if a.since.IsZero() {
 		return false, 0
 	}
-	delete(h.failing, from)
-	for other, at := range h.failing {
+	delete(a.failing, from)
+	for other, at := range a.failing {
 		if now.Sub(at) > forget {
-			delete(h.failing, other)
+			delete(a.failing, other)
 		}
 	}
-	if len(h.failing) > 0 {
+	if len(a.failing) > 0 {
 		return false, 0
 	}
-	ended = max(now.Sub(h.since), time.Nanosecond)
-	h.since = time.Time{}
+	ended = max(now.Sub(a.since), time.Nanosecond)
+	a.since = time.Time{}
 	return false, ended
 }

@@ -7,85 +7,81 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-const (
-	// behindFirst and behindMost bound the pauses between two questions of how
-	// many watchers are left: short ones at first.
-	minPollPause = 5 * time.Millisecond
-	maxPollPause = 200 * time.Millisecond
-	// remarkEvery is how often a wait makes sure that the mark still stands.
-	verifyInterval = time.Second
-)
+// lagPauses are the pauses between two questions of how many watching processes lag.
+var lagPauses = backoff.Pauses{Min: 10 * time.Millisecond, Max: 200 * time.Millisecond}
 
-// errOtherwise: whoever waits for a mark does not fight over it.
-var errOverlayChanged = errors.New("another has set it otherwise in the meantime")
+// verifyInterval is how often a drain makes sure that its patch is still in the overlay.
+const verifyInterval = time.Second
 
-// MarkAndWait is Mark, and then waits until every process that watches the
-// service has taken a state with it. The error of an ended ctx says how many have
-// not. If the backend loses its memory meanwhile, the mark is set again, and
-// watchers get a heartbeat and a second to be known again.
+// errOverlayChanged is returned when another caller changed the overlay: a drain
+// then gives up.
+var errOverlayChanged = errors.New("another caller has set it to another value in the meantime")
+
+// PatchAndWait patches an instance's overlay as PatchOverlay does, and waits until
+// every process that watches the service has acknowledged a state with the patch.
+// If ctx ends first, the error says how many have not. If the backend loses its
+// memory meanwhile, the overlay is patched again, and watching processes get a
+// heartbeat interval + 1 s to take their leases again.
 func (e *Engine) PatchAndWait(ctx context.Context, id string, set map[string]string) (store.PatchResult, error) {
-	marked, err := e.PatchOverlay(ctx, id, set)
-	if err != nil || !marked.Existed {
-		return marked, err
+	patched, err := e.PatchOverlay(ctx, id, set)
+	if err != nil || !patched.Existed {
+		return patched, err
 	}
-	attending, ok := e.store.(store.WatcherLeases)
+	backend, ok := e.store.(store.WatcherLeases)
 	if !ok {
-		return marked, e.waitAcknowledged(ctx, marked.Service, id, set)
+		return patched, e.waitAcknowledged(ctx, patched.Service, id, set)
 	}
-	w := drainWait{e: e, service: marked.Service, id: id, set: set, rev: marked.Rev, verifiedAt: time.Now()}
-	for pause := minPollPause; ; pause = min(2*pause, maxPollPause) {
-		watchers, err := attending.LaggingWatchers(ctx, w.service, id, w.rev)
+	w := drainWait{engine: e, service: patched.Service, id: id, set: set, rev: patched.Rev, verifiedAt: time.Now()}
+	for try := 1; ; try++ {
+		watchers, err := backend.LaggingWatchers(ctx, w.service, id, w.rev)
 		if err != nil && !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
-			return marked, err
+			return patched, err
 		}
 		if err == nil {
-			over, err := w.handleAnswer(ctx, watchers)
-			if over || err != nil {
-				return marked, err
+			if done, err := w.handleAnswer(ctx, watchers); done || err != nil {
+				return patched, err
 			}
 		}
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return marked, waitError(ctx, watchers.Lagging, err)
-		case <-e.ctx.Done():
-			t.Stop()
-			return marked, store.ErrClosed
+		switch ended := e.sleep(ctx, lagPauses.After(try)); {
+		case errors.Is(ended, store.ErrClosed):
+			return patched, ended
+		case ended != nil:
+			return patched, waitError(ended, watchers.Lagging, err)
 		}
 	}
 }
 
-// drainWait is a wait for all watching processes to acknowledge a mark.
+// drainWait is a wait until all watching processes have acknowledged a patch.
 type drainWait struct {
-	e           *Engine
+	engine      *Engine
 	service, id string
 	set         map[string]string
-	rev         string    // at which the mark was set last
-	verifiedAt  time.Time // when it was last made sure that it stands
+	rev         string    // of the service, when the overlay was last patched
+	verifiedAt  time.Time // when the patch was last seen or made
 
-	begun        bool      // an answer has come
-	memory       string    // of the backend, as it answered last
-	forgotRev    bool      // it answered that it does not remember rev
-	unknownUntil time.Time // until when watchers may be unknown to the backend, for it lost its memory
+	answered     bool      // an answer has come
+	memory       string    // names the backend's memory, as of the last answer
+	forgotRev    bool      // the last answer says that the backend does not remember rev
+	unknownUntil time.Time // until then the backend may not know of all watching processes
 	lastLeaseEnd time.Time // when the last lease of the processes that were lagging ends
 }
 
-// answered takes an answer, and reports whether all have acknowledged.
-func (w *drainWait) handleAnswer(ctx context.Context, watchers store.Watchers) (over bool, err error) {
-	now, first := time.Now(), !w.begun
-	w.begun = true
-	again := w.e.cfg.HeartbeatInterval + time.Second // by then each watching process is known again
+// handleAnswer takes an answer. It reports whether all have acknowledged.
+func (w *drainWait) handleAnswer(ctx context.Context, watchers store.Watchers) (done bool, err error) {
+	now, first := time.Now(), !w.answered
+	w.answered = true
+	// By then each watching process has its lease again.
+	leaseAgainTime := w.engine.cfg.HeartbeatInterval + time.Second
 	switch {
-	case first && watchers.MemoryLostAgo >= 0 && watchers.MemoryLostAgo < again:
-		w.noteLoss(now.Add(again - watchers.MemoryLostAgo))
+	case first && watchers.MemoryLostAgo >= 0 && watchers.MemoryLostAgo < leaseAgainTime:
+		w.waitUntil(now.Add(leaseAgainTime - watchers.MemoryLostAgo))
 	case !watchers.RemembersRev && !w.forgotRev, w.memory != "" && watchers.MemoryID != "" && watchers.MemoryID != w.memory:
-		// What was lagging when the memory was lost may take until its lease would have ended.
-		w.noteLoss(maxTime(now.Add(again), w.lastLeaseEnd))
+		// A process that lagged when the memory was lost may do so until its lease would have ended.
+		w.waitUntil(later(now.Add(leaseAgainTime), w.lastLeaseEnd))
 	}
 	w.forgotRev = !watchers.RemembersRev
 	if watchers.MemoryID != "" {
@@ -100,27 +96,28 @@ func (w *drainWait) handleAnswer(ctx context.Context, watchers store.Watchers) (
 		return false, nil
 	}
 	w.verifiedAt = now
-	switch stands, err := w.e.ensurePatched(ctx, w.service, w.id, w.set); {
+	switch verified, err := w.engine.ensurePatched(ctx, w.service, w.id, w.set); {
 	case errors.Is(err, errOverlayChanged):
 		return false, err
 	case err != nil:
 		return false, nil
-	case stands.Changed:
-		if w.rev = stands.Rev; stands.Service != w.service { // it moved
-			w.service, w.memory, w.forgotRev = stands.Service, "", false
+	case verified.Changed:
+		if w.rev = verified.Rev; verified.Service != w.service { // it moved
+			w.service, w.memory, w.forgotRev = verified.Service, "", false
 		}
-		w.noteLoss(now.Add(again))
+		w.waitUntil(now.Add(leaseAgainTime))
 		return false, nil
 	}
 	return acknowledged && now.After(w.unknownUntil), nil
 }
 
-// lost notes that watchers may be unknown to the backend until then.
-func (w *drainWait) noteLoss(until time.Time) { w.unknownUntil = maxTime(w.unknownUntil, until) }
+// waitUntil records that the backend may not know of all watching processes before t.
+func (w *drainWait) waitUntil(t time.Time) { w.unknownUntil = later(w.unknownUntil, t) }
 
-// remark sets a mark again if the backend lost it. Changed says that it had to.
-func (e *Engine) ensurePatched(ctx context.Context, group, id string, set map[string]string) (store.PatchResult, error) {
-	view, err := e.Read(ctx, group)
+// ensurePatched patches an overlay again if the backend lost that. Changed in the
+// result says that it had to.
+func (e *Engine) ensurePatched(ctx context.Context, service, id string, set map[string]string) (store.PatchResult, error) {
+	view, err := e.Read(ctx, service)
 	if err != nil {
 		return store.PatchResult{}, err
 	}
@@ -138,46 +135,46 @@ func (e *Engine) ensurePatched(ctx context.Context, group, id string, set map[st
 	return e.PatchOverlay(ctx, id, set)
 }
 
-// compareMark reports whether an overlay lacks some of what a mark set, and
+// compareOverlay reports whether an overlay lacks some member of a patch, and
 // whether it has another value for some.
 func compareOverlay(overlay []byte, set map[string]string) (missing, other bool) {
 	members := map[string]json.RawMessage{}
-	_ = json.Unmarshal(overlay, &members) // one that cannot be read has nothing
-	for name, value := range set {
-		is, ok := members[name]
+	_ = json.Unmarshal(overlay, &members) // an overlay that cannot be read has no members
+	for name, want := range set {
+		value, ok := members[name]
 		missing = missing || !ok
-		other = other || ok && string(is) != value
+		other = other || ok && string(value) != want
 	}
 	return missing, other
 }
 
-func waitError(ctx context.Context, behind int, err error) error {
+// waitError is the error of a drain whose context ended. err is why the last
+// question failed, or nil.
+func waitError(ended error, lagging int, err error) error {
 	if err != nil {
-		return fmt.Errorf("how many watching processes have not taken it yet is unknown: %w: %w", ctx.Err(), err)
+		return fmt.Errorf("how many watching processes have not acknowledged it yet is unknown: %w: %w", ended, err)
 	}
-	if behind == 1 {
-		return fmt.Errorf("1 watching process has not taken it yet: %w", ctx.Err())
+	if lagging == 1 {
+		return fmt.Errorf("1 watching process has not acknowledged it yet: %w", ended)
 	}
-	return fmt.Errorf("%d watching processes have not taken it yet: %w", behind, ctx.Err())
+	return fmt.Errorf("%d watching processes have not acknowledged it yet: %w", lagging, ended)
 }
 
-// waitTaken waits until this process's readers have taken what stands now. It
-// fails with errOtherwise once the mark does not stand any longer.
+// waitAcknowledged waits until this process's subscribers have acknowledged the
+// current state. It fails with errOverlayChanged once the patch is no longer in the overlay.
 func (e *Engine) waitAcknowledged(ctx context.Context, name, id string, set map[string]string) error {
-	e.servicesMu.Lock()
-	g := e.services[name]
-	e.servicesMu.Unlock()
-	if g == nil {
+	s := e.knownService(name)
+	if s == nil {
 		return nil
 	}
-	g.mu.Lock()
-	if g.hub == nil {
-		g.mu.Unlock()
+	s.mu.Lock()
+	if s.hub == nil {
+		s.mu.Unlock()
 		return nil
 	}
-	taken := g.hub.whenAcknowledged()
-	g.mu.Unlock()
-	otherwise := make(chan struct{}, 1)
+	acknowledged := s.hub.whenAcknowledged()
+	s.mu.Unlock()
+	changed := make(chan struct{}, 1)
 	stop := e.store.Watch(name, func(n store.Notice) {
 		for _, r := range n.Reading.Records {
 			if r.ID != id {
@@ -185,7 +182,7 @@ func (e *Engine) waitAcknowledged(ctx context.Context, name, id string, set map[
 			}
 			if missing, other := compareOverlay(r.Overlay, set); missing || other {
 				select {
-				case otherwise <- struct{}{}:
+				case changed <- struct{}{}:
 				default:
 				}
 			}
@@ -193,12 +190,12 @@ func (e *Engine) waitAcknowledged(ctx context.Context, name, id string, set map[
 	})
 	defer stop()
 	select {
-	case <-taken:
+	case <-acknowledged:
 		return nil
-	case <-otherwise:
+	case <-changed:
 		return errOverlayChanged
 	case <-ctx.Done():
-		return waitError(ctx, 1, nil)
+		return waitError(ctx.Err(), 1, nil)
 	case <-e.ctx.Done():
 		return store.ErrClosed
 	}

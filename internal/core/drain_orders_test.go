@@ -227,7 +227,7 @@ func playDrain(t *testing.T, order []string, gap time.Duration) error {
 	w := &watchedFake{fake: &fake{slow: time.Millisecond}, leases: map[string]watcherEntry{}}
 	open := func(owner string) (*Engine, *process) {
 		p := &process{fakeStore: w.as(owner), w: w}
-		e := New(Config{Store: p, Owner: owner, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
+		e := New(Config{Store: p, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
 			Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil }})
 		return e, p
 	}

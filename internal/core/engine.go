@@ -1,6 +1,3 @@
-// Package core is the registry's logic, once, on records: owning
-// registrations, heartbeats and healing, authoritative reads, and watches that
-// drop an instance only on evidence. It works on any store.Store.
 package core
 
 import (
@@ -9,53 +6,52 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
-
-// patience bounds a call whose caller gave no deadline.
-const defaultReadTimeout = 3 * time.Second
 
 // Config configures an Engine.
 type Config struct {
 	Store             store.Store
-	Owner             string        // the id that Store writes as
 	TTL               time.Duration // 0: registrations do not expire, and need no heartbeat
 	HeartbeatInterval time.Duration
 	Logger            *slog.Logger
 	Hooks             Hooks
-	// Decode makes the value of a record, which nobody else uses yet; an error leaves the record out.
-	Decode func(group string, r *store.Record) (any, error)
+	// Decode returns the value of a record, which it may change: no one else uses it
+	// yet. An error leaves the record out.
+	Decode func(service string, r *store.Record) (any, error)
 }
 
-// Engine is one registry: its own registrations, its reads and its watches.
+// Engine is one registry: its own registrations, its reads and its watches. It is
+// safe for concurrent use.
 type Engine struct {
-	cfg     Config
-	store   store.Store
-	instant store.Local // nil unless the store is one
+	cfg   Config
+	store store.Store
+	local store.Local // nil unless the store is one
 
 	ctx    context.Context // ends with the engine
 	cancel context.CancelFunc
-	loops  sync.WaitGroup
+	work   sync.WaitGroup // goroutines and timers that Close waits for
 
 	mu               sync.Mutex
 	closed           bool
 	heartbeatRunning bool
 	checkRunning     bool
-	owned            map[string]*registration
-	batch            *heartbeatBatch                // of all that is owned; nil when that changed since
-	former           map[string]*formerRegistration // superseded, or their Deregister failed: another one must not end the newer
-	pending          map[string]int                 // registrations under way, by ID
-	deregisteredSeq  map[string]uint64              // of those with one under way: the last call that deregistered the ID meanwhile
-	lossListeners    map[string]map[*lossListener]struct{}
+	owned            map[string]*registration       // what this engine keeps alive, by ID
+	former           map[string]*formerRegistration // superseded, or their Deregister failed, by ID
+	pending          map[string]int                 // calls of Register under way, by ID
+	deregisteredSeq  map[string]uint64              // of IDs in pending: the number of the last Deregister since
+	batch            *heartbeatBatch                // of all that is owned; nil after that has changed
 	reregisterQueue  reregisterQueue
-	rollbacks        map[string]chan struct{} // by ID: registrations being removed whose caller gave up
+	rollbacks        map[string]chan struct{} // by ID; see rollBack
+	lossListeners    map[string]map[*lossListener]struct{}
 
 	servicesMu sync.Mutex
 	services   map[string]*service
 
 	watcherLeases watcherLeases
 	availability  availability
-	bad           badRecords
+	malformed     malformedRecords
 }
 
 // New returns an Engine, which owns the store from then on.
@@ -64,21 +60,19 @@ func New(cfg Config) *Engine {
 		cfg: cfg, store: cfg.Store,
 		owned:           make(map[string]*registration),
 		former:          make(map[string]*formerRegistration),
-		deregisteredSeq: make(map[string]uint64),
 		pending:         make(map[string]int),
-		lossListeners:   make(map[string]map[*lossListener]struct{}),
+		deregisteredSeq: make(map[string]uint64),
 		rollbacks:       make(map[string]chan struct{}),
+		lossListeners:   make(map[string]map[*lossListener]struct{}),
 		services:        make(map[string]*service),
 	}
-	at := &e.watcherLeases
-	at.sending, at.queue, at.leases = make(chan struct{}, 1), make(map[string]struct{}), make(map[string]time.Time)
-	at.ctx, at.cancel = context.WithCancel(context.Background())
-	e.instant, _ = cfg.Store.(store.Local)
+	e.watcherLeases.init()
+	e.local, _ = cfg.Store.(store.Local)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e
 }
 
-// Close ends all watches and stops the heartbeat; it deregisters nothing.
+// Close ends all watches and stops the heartbeat. It deregisters nothing.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	closed := e.closed
@@ -91,20 +85,20 @@ func (e *Engine) Close() error {
 	e.cancel()
 	e.wakeAll()
 	e.endPendingReads()
-	e.releaseWatcherLeases() // once no loop is handed a state any longer
+	e.releaseWatcherLeases() // now that no subscriber is handed a state any longer
 	err := e.store.Close()
-	e.loops.Wait()
+	e.work.Wait()
 	return err
 }
 
-// Instant reports whether readers are handed the values that come with
-// registrations, rather than what they decode.
-func (e *Engine) Instant() bool { return e.instant != nil }
+// Local reports whether callers are handed the values that come with
+// registrations, instead of those that Decode returns.
+func (e *Engine) Local() bool { return e.local != nil }
 
 // Closed reports whether Close was called.
 func (e *Engine) Closed() bool { return e.ctx.Err() != nil }
 
-// alive returns ErrClosed after Close, or ctx's error when that ended.
+// checkOpen returns ErrClosed after Close, and otherwise ctx's error.
 func (e *Engine) checkOpen(ctx context.Context) error {
 	if e.ctx.Err() != nil {
 		return store.ErrClosed
@@ -112,67 +106,41 @@ func (e *Engine) checkOpen(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// start runs a loop that Close waits for. It reports false after Close. e.mu is held.
-func (e *Engine) start(loop func()) bool {
+// start runs a goroutine that Close waits for. It reports false after Close. The
+// caller holds e.mu.
+func (e *Engine) start(run func()) bool {
 	if e.closed {
 		return false
 	}
-	e.loops.Add(1)
-	go func() {
-		defer e.loops.Done()
-		loop()
-	}()
+	e.work.Go(run)
 	return true
 }
 
-// enter keeps Close waiting until leave is called. It reports false after Close.
+// beginWork has Close wait until endWork is called. It reports false after Close.
 func (e *Engine) beginWork() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return false
 	}
-	e.loops.Add(1)
+	e.work.Add(1)
 	return true
 }
 
-func (e *Engine) endWork() { e.loops.Done() }
+func (e *Engine) endWork() { e.work.Done() }
 
-// sleep waits, and reports false when the engine closes first.
-func (e *Engine) sleep(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-e.ctx.Done():
-		return false
+// sleep waits for d. It returns ErrClosed if the engine closes first, and ctx's
+// error if ctx ends first.
+func (e *Engine) sleep(ctx context.Context, d time.Duration) error {
+	if ctx != e.ctx {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(e.ctx, cancel)()
 	}
-}
-
-// badRecords remembers which unreadable records were reported.
-type badRecords struct {
-	mu   sync.Mutex
-	seen map[[2]string]bool
-}
-
-// maxBadSeen bounds what is remembered; beyond it a record may be reported again.
-const maxBadRecords = 10_000
-
-func (e *Engine) reportBadRecord(group, id string, why error) {
-	e.bad.mu.Lock()
-	key := [2]string{group, id}
-	seen := e.bad.seen[key]
-	if !seen {
-		if e.bad.seen == nil || len(e.bad.seen) >= maxBadRecords {
-			e.bad.seen = make(map[[2]string]bool)
-		}
-		e.bad.seen[key] = true
+	err := backoff.Sleep(ctx, d)
+	if err != nil && e.ctx.Err() != nil {
+		return store.ErrClosed
 	}
-	e.bad.mu.Unlock()
-	if seen {
-		return
-	}
-	e.cfg.Hooks.badRecord(group, id)
-	e.cfg.Logger.Warn("a record cannot be read and is left out", "service", group, "id", id, "error", why)
+	return err
 }

@@ -75,8 +75,8 @@ func TestAfterCloseEveryCallSaysSo(t *testing.T) {
 		register(t, e, "g", "i", "x")
 		e.Close()
 		ctx := context.Background()
-		_, err := e.Register(ctx, RegisterRequest{Service: "g", ID: "j"})
-		_, err2 := e.Deregister(ctx, "i")
+		err := e.Register(ctx, RegisterRequest{Service: "g", ID: "j"})
+		err2 := e.Deregister(ctx, "i")
 		_, err3 := e.Read(ctx, "g")
 		_, err4 := e.ReadLeases(ctx, "g")
 		for i, err := range []error{err, err2, err3, err4} {

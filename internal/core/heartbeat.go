@@ -2,65 +2,48 @@ package core
 
 import (
 	"errors"
-	"math/rand/v2"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
 const (
-	// retryMost bounds the pause after a failed beat. Readers that see an expiry
-	// wait a little longer than this before they believe it (see doubt).
-	maxRetryPause = 500 * time.Millisecond
-	// rewriteEvery is how often a registration is written in full although
-	// nothing was lost, so that what finds its ID does not lapse.
+	// intervalJitter is the largest part by which an interval is shortened.
+	intervalJitter = 0.1
+	// rewriteInterval is how often a registration is written in full although it was
+	// not lost, so that the index that finds its ID does not expire.
 	rewriteInterval = 8 * time.Hour
 )
 
-// heartbeat renews all leases of this engine, one round trip a beat, until the
-// engine closes. Beats are at most one interval apart: jitter only shortens.
+// runHeartbeats renews all leases of the engine, with one round trip per
+// heartbeat, until the engine closes. Heartbeats are at most one interval apart:
+// jitter only shortens.
 func (e *Engine) runHeartbeats() {
-	due := time.Now().Add(jittered(e.cfg.HeartbeatInterval))
-	owed := due // since when a beat that succeeds is due
-	for e.sleep(time.Until(due)) {
+	next := time.Now().Add(backoff.Jitter(e.cfg.HeartbeatInterval, intervalJitter))
+	due := next // of the next heartbeat that succeeds
+	for e.sleep(e.ctx, time.Until(next)) == nil {
 		start := time.Now()
-		done := e.heartbeat(owed)
-		due = start.Add(jittered(e.cfg.HeartbeatInterval))
+		done := e.heartbeat(due)
+		next = start.Add(backoff.Jitter(e.cfg.HeartbeatInterval, intervalJitter))
 		if done {
-			owed = due
+			due = next
 		}
 	}
 }
 
-func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
-
-// beat renews until everything was renewed or found lost, and hands over what was
-// lost to be healed. It reports false when the time until the next beat was not enough.
+// heartbeat renews until all leases were renewed or found lost, and has the lost
+// registrations written again. It reports false if the time until the next
+// heartbeat was not enough. due is when the first heartbeat was due that has not
+// succeeded since.
 func (e *Engine) heartbeat(due time.Time) (done bool) {
-	todo := e.heartbeatBatch()
+	batch := e.heartbeatBatch()
 	began := time.Now()
-	for try := 0; len(todo.leases) > 0; try++ {
-		start := time.Now()
-		failed := make(map[string]bool)
-		var lost []*registration
-		var err error
-		for i, renewal := range e.store.Renew(e.ctx, todo.leases) {
-			if renewal.Err != nil {
-				group := todo.leases[i].Service
-				failed[group], err = true, renewal.Err
-				if errors.Is(err, store.ErrForeignData) {
-					e.reportBadRecord(group, "", err)
-				}
-				continue
-			}
-			lost = append(lost, e.applyRenewal(todo.services[i], renewal)...)
-		}
+	for try := 1; len(batch.leases) > 0; try++ {
+		failed, err := e.renew(batch)
 		if e.ctx.Err() != nil {
 			return false
 		}
-		e.queueReregister(lost)
-		e.noteAvailability(heartbeatRequests, err)
-		e.cfg.Hooks.heartbeat(todo.count, time.Since(start), err)
 		if err == nil {
 			if late := time.Since(due); late > e.cfg.HeartbeatInterval/10 {
 				e.cfg.Hooks.heartbeatLate(late)
@@ -69,64 +52,98 @@ func (e *Engine) heartbeat(due time.Time) (done bool) {
 		}
 		left := e.cfg.HeartbeatInterval - time.Since(began)
 		if left <= 0 {
-			return false // the next beat is due, for those as well that did not fail
+			return false // the next heartbeat is due, for the other services as well
 		}
-		pause := min(maxRetryPause, 50*time.Millisecond<<min(try, 5))
-		// Cut to what is left after the jitter, or the last pauses would shrink without end.
-		if !e.sleep(min(left, pause/2+rand.N(pause/2+1))) {
+		// The minimum comes after the jitter, or the last pauses would shrink without end.
+		if e.sleep(e.ctx, min(left, retryPauses.After(try))) != nil {
 			return false
 		}
-		// Anew from what is owned: registrations come and go meanwhile.
-		todo = e.heartbeatBatch().restrictedTo(failed)
+		batch = e.heartbeatBatch().restrictedTo(failed) // what is owned may have changed
 	}
 	return true
 }
 
-// renewed takes a renewal's answer and returns what is to be written again.
+// renew sends one batch. It returns the services for which that failed, and the
+// last of their errors.
+func (e *Engine) renew(batch *heartbeatBatch) (failed map[string]bool, err error) {
+	start := time.Now()
+	failed = make(map[string]bool)
+	var lost []*registration
+	for i, renewal := range e.store.Renew(e.ctx, batch.leases) {
+		if renewal.Err != nil {
+			service := batch.leases[i].Service
+			failed[service], err = true, renewal.Err
+			if errors.Is(err, store.ErrForeignData) {
+				e.reportMalformed(service, "", err)
+			}
+			continue
+		}
+		lost = append(lost, e.applyRenewal(batch.services[i], renewal)...)
+	}
+	if e.ctx.Err() != nil {
+		return failed, err
+	}
+	e.queueReregister(lost)
+	e.noteAvailability(heartbeatRequests, err)
+	e.cfg.Hooks.heartbeat(batch.count, time.Since(start), err)
+	return failed, err
+}
+
+// applyRenewal takes the answer to a renewal. It returns the registrations that
+// are to be written again.
 func (e *Engine) applyRenewal(sent *ownedService, answer store.Renewal) []*registration {
 	now := time.Now()
 	if answer.Outcomes == nil && answer.Overlays == nil && now.Sub(sent.oldestWrite) < rewriteInterval {
 		return nil
 	}
 	var again []*registration
-	for _, r := range sent.regs {
-		outcome := answer.Outcomes[r.id] // Done when not named
-		if outcome == store.Done {
-			e.mu.Lock()
-			if overlay, ok := answer.Overlays[r.id]; ok {
-				r.overlay = overlay
-			}
-			due := now.Sub(r.writtenAt) >= rewriteInterval
-			e.mu.Unlock()
-			if !due {
-				continue
-			}
-		}
-		switch outcome {
+	for _, r := range sent.registrations {
+		switch answer.Outcomes[r.id] { // Done if it is not named
 		case store.Superseded:
 			e.loseRegistration(r, LossSuperseded)
-			continue
 		case store.Deregistered:
 			e.loseRegistration(r, LossDeregisteredByOther)
-			continue
 		case store.Lost:
-			e.mu.Lock()
-			keeps, known := e.isCurrent(r), r.lost && r.reregistering
-			r.lost = r.lost || keeps
-			e.mu.Unlock()
-			if !keeps {
-				continue
+			if e.noteLost(r) {
+				e.cfg.Hooks.lost(r.service, r.id)
+				again = append(again, r)
 			}
-			if known {
-				continue
+		case store.Done:
+			overlay, known := answer.Overlays[r.id]
+			if e.noteRenewed(r, overlay, known, now) {
+				again = append(again, r)
 			}
-			e.cfg.Hooks.lost(r.service, r.id)
+		default:
+			again = append(again, r)
 		}
-		again = append(again, r)
 	}
 	return again
 }
 
-// keeps reports whether a registration was neither deregistered nor is just
-// being replaced. e.mu is held.
+// noteLost records that the backend lost a registration. It reports whether that is
+// news and the registration is to be written again.
+func (e *Engine) noteLost(r *registration) (again bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.isCurrent(r) {
+		return false
+	}
+	known := r.lost && r.reregistering
+	r.lost = true
+	return !known
+}
+
+// noteRenewed records a renewed lease, and the overlay if that is known. It reports
+// whether the registration is due to be written in full.
+func (e *Engine) noteRenewed(r *registration, overlay []byte, known bool, now time.Time) (due bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if known {
+		r.overlay = overlay
+	}
+	return now.Sub(r.writtenAt) >= rewriteInterval
+}
+
+// isCurrent reports whether the engine keeps a registration alive: it was neither
+// deregistered nor is being replaced. The caller holds e.mu.
 func (e *Engine) isCurrent(r *registration) bool { return e.owned[r.id] == r && e.pending[r.id] == 0 }

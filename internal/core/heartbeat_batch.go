@@ -8,65 +8,72 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// beats is what a beat renews. It is kept from one beat to the next for as long
-// as nothing of it changes. Read only.
+// heartbeatBatch is what a heartbeat renews: all registrations of the engine, or
+// those of some services, in one round trip. Heartbeats share it for as long as
+// nothing of it changes. Read only.
 type heartbeatBatch struct {
-	count    int // registrations
-	leases   []store.ServiceLeases
-	services []*ownedService // what leases[i] are of
+	count    int                   // registrations
+	leases   []store.ServiceLeases // one per service
+	services []*ownedService       // services[i] has the registrations of leases[i]
 }
 
-// ownGroup is what is owned in one group.
+// ownedService is what the engine owns in one service.
 type ownedService struct {
-	regs        []*registration
-	oldestWrite time.Time // the earliest of when they were last written in full
+	registrations []*registration
+	oldestWrite   time.Time // the least of their writtenAt
 }
 
-// todo returns what renews all that is owned.
+// heartbeatBatch returns the batch of all that the engine owns.
 func (e *Engine) heartbeatBatch() *heartbeatBatch {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.batch != nil {
-		return e.batch
+	if e.batch == nil {
+		e.batch = e.newHeartbeatBatch()
 	}
-	groups := make(map[string]*ownedService)
+	return e.batch
+}
+
+// ownedChanged has the next heartbeat make its batch again. The caller holds e.mu.
+func (e *Engine) ownedChanged() { e.batch = nil }
+
+func (e *Engine) newHeartbeatBatch() *heartbeatBatch {
+	services := make(map[string]*ownedService)
 	for _, r := range e.owned {
-		h := groups[r.service]
-		if h == nil {
-			h = &ownedService{oldestWrite: r.writtenAt}
-			groups[r.service] = h
+		s := services[r.service]
+		if s == nil {
+			s = &ownedService{oldestWrite: r.writtenAt}
+			services[r.service] = s
 		}
-		h.regs = append(h.regs, r)
-		if r.writtenAt.Before(h.oldestWrite) {
-			h.oldestWrite = r.writtenAt
+		s.registrations = append(s.registrations, r)
+		if r.writtenAt.Before(s.oldestWrite) {
+			s.oldestWrite = r.writtenAt
 		}
 	}
 	b := new(heartbeatBatch)
-	for name, h := range groups {
-		slices.SortFunc(h.regs, func(a, b *registration) int { return strings.Compare(a.id, b.id) })
-		leases := make([]store.Lease, len(h.regs))
-		for i, r := range h.regs {
+	for name, s := range services {
+		slices.SortFunc(s.registrations, func(a, b *registration) int { return strings.Compare(a.id, b.id) })
+		leases := make([]store.Lease, len(s.registrations))
+		for i, r := range s.registrations {
 			leases[i] = store.Lease{ID: r.id, RegisteredAt: r.registeredAt}
 		}
-		b.add(store.ServiceLeases{Service: name, TTL: e.cfg.TTL, Leases: leases, Cached: new(store.CachedValue)}, h)
+		b.add(store.ServiceLeases{Service: name, TTL: e.cfg.TTL, Leases: leases, Cached: new(store.CachedValue)}, s)
 	}
-	e.batch = b
 	return b
 }
 
-func (b *heartbeatBatch) add(leases store.ServiceLeases, h *ownedService) {
-	b.count += len(h.regs)
+func (b *heartbeatBatch) add(leases store.ServiceLeases, s *ownedService) {
+	b.count += len(s.registrations)
 	b.leases = append(b.leases, leases)
-	b.services = append(b.services, h)
+	b.services = append(b.services, s)
 }
 
-// in returns what of it renews the named groups.
-func (b *heartbeatBatch) restrictedTo(groups map[string]bool) *heartbeatBatch {
-	some := new(heartbeatBatch)
-	for i, g := range b.leases {
-		if groups[g.Service] {
-			some.add(g, b.services[i])
+// restrictedTo returns the part of the batch that is of certain services.
+func (b *heartbeatBatch) restrictedTo(services map[string]bool) *heartbeatBatch {
+	part := new(heartbeatBatch)
+	for i, leases := range b.leases {
+		if services[leases.Service] {
+			part.add(leases, b.services[i])
 		}
 	}
-	return some
+	return part
 }

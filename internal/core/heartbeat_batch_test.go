@@ -23,7 +23,7 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 			for i, g := range now.leases {
 				for j, l := range g.Leases {
 					got[l.ID] = l.RegisteredAt
-					if r := now.services[i].regs[j]; r.id != l.ID || r.service != g.Service {
+					if r := now.services[i].registrations[j]; r.id != l.ID || r.service != g.Service {
 						t.Errorf("%s: lease %s of %s is of %s of %s", what, l.ID, g.Service, r.id, r.service)
 					}
 				}
@@ -45,14 +45,14 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 		b = check("registered again", true, b)
 		want["i0"] = register(t, e, "g1", "i0", "y")
 		b = check("moved", true, b)
-		if _, err := e.Deregister(t.Context(), "i1"); err != nil {
+		if err := e.Deregister(t.Context(), "i1"); err != nil {
 			t.Fatal(err)
 		}
 		delete(want, "i1")
 		b = check("deregistered", true, b)
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := e.Deregister(ended, "i2"); err == nil {
+		if err := e.Deregister(ended, "i2"); err == nil {
 			t.Fatal("deregistered with an ended context")
 		}
 		delete(want, "i2")

@@ -34,7 +34,7 @@ func start(t *testing.T, f *fake, owner string) *Engine {
 func startOn(t *testing.T, s store.Store, owner string) *Engine {
 	t.Helper()
 	e := New(Config{
-		Store: s, Owner: owner, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
+		Store: s, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
 		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
 	})
 	t.Cleanup(func() {
@@ -47,11 +47,15 @@ func startOn(t *testing.T, s store.Store, owner string) *Engine {
 
 func register(t *testing.T, e *Engine, group, id, payload string) int64 {
 	t.Helper()
-	stamp, err := e.Register(t.Context(), RegisterRequest{Service: group, ID: id, Payload: []byte(payload)})
-	if err != nil {
+	if err := e.Register(t.Context(), RegisterRequest{Service: group, ID: id, Payload: []byte(payload)}); err != nil {
 		t.Fatalf("Register %s: %v", id, err)
 	}
-	return stamp
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if own := e.owned[id]; own != nil {
+		return own.registeredAt
+	}
+	return 0
 }
 
 func read(t *testing.T, e *Engine, group string) View {

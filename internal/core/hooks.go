@@ -2,7 +2,7 @@ package core
 
 import "time"
 
-// Hooks are told what an engine does. Any may be nil.
+// Hooks are called with what an engine does. Each may be nil.
 type Hooks struct {
 	Heartbeat     func(instances int, took time.Duration, err error)
 	HeartbeatLate func(late time.Duration)
@@ -15,12 +15,12 @@ type Hooks struct {
 	BadRecord     func(service, id string)
 }
 
-// Reasons of a resync.
+// Why a service was read although no caller asked for it.
 const (
-	resyncStart  = "start"
-	resyncGap    = "gap"
-	resyncCheck  = "check"
-	resyncExpiry = "expiry"
+	resyncStart  = "start"  // a watch began
+	resyncGap    = "gap"    // a push does not follow the state
+	resyncCheck  = "check"  // once per heartbeat interval
+	resyncExpiry = "expiry" // a lease or a grace period ends, or a retry is due
 )
 
 func (h *Hooks) heartbeat(n int, took time.Duration, err error) {

@@ -3,329 +3,218 @@ package core
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"slices"
-	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// topic is what the watchers of one group are shown: the truth, and beside it
-// the instances that are gone without proof, until their owners had the time to
-// register them again. Its fields are guarded by the group's lock unless atomic.
+// serviceHub is what all watches of one service share: what they are shown, the
+// instances that are retained, and what subscribers have acknowledged. The
+// service's lock guards its fields, except where their types say otherwise.
 type serviceHub struct {
 	service    *service
-	refs       int
-	stopPushes func() // of the store's watch
+	watches    int    // that use the hub
+	stopPushes func() // ends the store's Watch
 
-	shown atomic.Pointer[shownState] // nil until the first answer or failure
-	// asOf is when the backend last confirmed what is shown.
-	confirmedAt atomic.Pointer[time.Time]
-
-	retained    map[string]*retainedInstance
-	lastAnswer  time.Time // when the backend last answered
-	failures    int       // reads failed since
-	lastFailure time.Time // when the last of them did
-	unavailable error     // why, once that shows
-	retryAt     time.Time // when to read again while it fails
-	unannounced string    // a revision that a check found and no push announced
-	timer       *time.Timer
-
-	lease           watcherLease
-	version         uint64 // of the latest state shown
-	subscribers     []*subscriber
-	barriers        []*barrier  // ascending
-	hasBarriers     atomic.Bool // while there are milestones, and while follow counts
-	acknowledgedRev string      // the latest revision known to be taken by all readers
+	publication  publication
+	retained     retainedInstances
+	connectivity connectivity
+	acks         acknowledgements
+	lease        watcherLease
+	timer        *time.Timer // of the next read; see scheduleRead
+	// unannounced is a revision that a check found before a push announced it.
+	unannounced string
 }
 
-// shown is one state that watchers are handed.
-type shownState struct {
-	version uint64
-	content *Content
-	stale   error
+var errRetaining = errors.New("the backend lost instances or could not be watched, and their owners have not registered them again yet")
+
+func newHub(s *service) *serviceHub {
+	h := &serviceHub{service: s, retained: make(retainedInstances)}
+	h.acks.changed = func() { s.engine.renewWatcherLeases(s.name) }
+	_, watchers := s.engine.store.(store.WatcherLeases)
+	h.lease.needed = watchers && s.engine.local == nil && s.name != store.Catalog
+	return h
 }
 
-// slowFailure: a request that failed after so long timed out, so sight is lost
-// for sure; one that failed sooner is tried again before anybody is told.
-const slowFailure = 150 * time.Millisecond
-
-var errRetaining = errors.New("the backend lost instances or could not be watched; their owners have not registered again yet")
-
-// watch returns the group's topic, shared by all watchers, for release by unwatch.
+// acquireHub returns the hub of a service, which all its watches share. The caller
+// gives it back to releaseHub.
 func (e *Engine) acquireHub(name string) *serviceHub {
-	g := e.acquireService(name)
-	g.mu.Lock()
-	t := g.hub
-	first := t == nil
+	s := e.acquireService(name)
+	s.mu.Lock()
+	h := s.hub
+	first := h == nil
 	if first {
-		t = &serviceHub{service: g, retained: make(map[string]*retainedInstance)}
-		_, attending := e.store.(store.WatcherLeases)
-		t.lease.needed = attending && e.instant == nil && name != store.Catalog
-		g.hub = t
+		h = newHub(s)
+		s.hub = h
 	}
-	t.refs++
-	g.mu.Unlock()
-	if first {
-		stop := e.store.Watch(name, g.handlePush)
-		g.mu.Lock()
-		t.stopPushes = stop
-		g.mu.Unlock()
-		if e.instant == nil {
-			e.startCheck()
-			if t.lease.needed {
-				e.acquireWatcherLease(g) // and then read
-			} else {
-				g.sharedRead(resyncStart)
-			}
-		}
+	h.watches++
+	s.mu.Unlock()
+	if !first {
+		return h
 	}
-	return t
+	stop := e.store.Watch(name, s.handlePush)
+	s.mu.Lock()
+	h.stopPushes = stop
+	s.mu.Unlock()
+	switch {
+	case e.local != nil:
+	case h.lease.needed:
+		e.startCheck()
+		e.acquireWatcherLease(s) // which then reads the state
+	default:
+		e.startCheck()
+		s.sharedRead(resyncStart)
+	}
+	return h
 }
 
-// unwatch gives back what watch returned.
-func (e *Engine) releaseHub(t *serviceHub) {
-	g := t.service
-	g.mu.Lock()
-	t.refs--
+// releaseHub gives back what acquireHub returned.
+func (e *Engine) releaseHub(h *serviceHub) {
+	s := h.service
+	s.mu.Lock()
+	h.watches--
 	var stop func()
-	if t.refs == 0 {
-		g.hub = nil
-		stop = t.stopPushes
-		if t.timer != nil {
-			t.timer.Stop()
+	if h.watches == 0 {
+		s.hub = nil
+		stop = h.stopPushes
+		if h.timer != nil {
+			h.timer.Stop()
 		}
-		if g.name != store.Catalog {
-			e.renewWatcherLeases(g.name)
+		if s.name != store.Catalog {
+			e.renewWatcherLeases(s.name)
 		}
 	}
-	g.mu.Unlock()
+	s.mu.Unlock()
 	if stop != nil {
 		stop()
 	}
-	e.releaseService(g)
+	e.releaseService(s)
 }
 
-// answer is what the backend's answer says beside the state.
-type answer struct {
-	at        time.Time // of its arrival
-	confirmed time.Time // when the state stood for sure
-	jumped    bool      // the backend's clock ran ahead
-	proven    bool      // what it lacks is known not to have been lost for want of a write
-	refused   error     // the backend accepts no write: nothing that it lacks is gone for sure
-}
-
-// show takes the truth anew. gone are those that were live before and may not be now.
-func (t *serviceHub) update(gone []*Entry, ev evidence, a answer) {
-	g := t.service
-	blind := a.refused != nil || t.failures > 0 || a.jumped ||
-		!t.lastAnswer.IsZero() && g.e.cfg.HeartbeatInterval > 0 && g.e.instant == nil && a.at.Sub(t.lastAnswer) > g.e.cfg.HeartbeatInterval+time.Second
-	if t.lastAnswer.IsZero() && t.shown.Load() == nil {
-		gone = nil // what an earlier reader saw may be long ago, and no loop was shown it
+// update shows the service's state after an answer. previous are the instances
+// that were live before it and may have ended.
+func (h *serviceHub) update(previous []*Entry, ev evidence, a *answer) {
+	if h.connectivity.lastAnswer.IsZero() && h.publication.current.Load() == nil {
+		previous = nil // an earlier reader may have seen them long ago, and no watch showed them
 	}
-	since := a.at // no later than that the backend lost what is missing, or answers again
-	switch {
-	case a.refused != nil:
-	case t.failures > 0:
-		since = t.lastFailure
-		// A read that itself had to wait was answered as soon as the backend could.
-		if waited := a.at.Add(-100 * time.Millisecond); a.confirmed.Before(waited) {
-			since = maxTime(since, waited)
-		}
-	case !blind && !t.lastAnswer.IsZero():
-		since = t.lastAnswer
+	var maxSilence time.Duration
+	cfg := &h.service.engine.cfg
+	if cfg.HeartbeatInterval > 0 && h.service.engine.local == nil {
+		maxSilence = cfg.HeartbeatInterval + time.Second
 	}
-	t.lastAnswer, t.unavailable, t.retryAt = a.at, a.refused, time.Time{}
+	disconnected, lossTime := h.connectivity.answered(a, maxSilence, max(maxRetryPause, cfg.HeartbeatInterval))
 	if a.refused == nil {
-		t.failures = 0
-		t.confirmedAt.Store(&a.confirmed)
-	} else {
-		t.failures++
-		t.lastFailure = a.at
-		// Each owner's next success is pushed; asking often would only load the server.
-		t.retryAt = a.at.Add(pauseAfter(t.failures, max(maxRetryPause, g.e.cfg.HeartbeatInterval)))
+		h.publication.confirmedAt.Store(&a.confirmed)
 	}
-	for _, e := range gone {
-		if g.state.isLive(e.ID) || t.retained[e.ID] != nil {
-			continue // it lives, perhaps as a newer registration
-		}
-		switch judge(ev.reason(e), blind) {
-		case retain:
-			t.retained[e.ID] = &retainedInstance{entry: e, graceEnd: e.lossGraceEnd(since, a.at), loss: true}
-		case wait:
-			t.retained[e.ID] = &retainedInstance{entry: e, graceEnd: a.at.Add(expiryGrace)}
-		}
-	}
-	for id, h := range t.retained {
-		switch over := !a.at.Before(h.graceEnd); {
-		case g.state.isLive(id):
-			delete(t.retained, id)
-		case judge(ev.reason(h.entry), blind) == drop:
-			delete(t.retained, id)
-		case blind:
-			// The time that owners have begins again.
-			h.loss, h.graceEnd = true, maxTime(h.graceEnd, h.entry.lossGraceEnd(since, a.at))
-		case over && a.proven:
-			delete(t.retained, id)
-		}
-	}
-	t.publish()
-	t.scheduleRead()
+	h.retained.update(&h.service.state, previous, ev, a, disconnected, lossTime)
+	h.publish()
+	h.scheduleRead()
 }
 
-// pauseAfter is how long to wait after so many failed reads, at most longest.
-func pauseAfter(failures int, longest time.Duration) time.Duration {
-	pause := min(longest, 25*time.Millisecond<<min(failures, 12))
-	return pause/2 + rand.N(pause/2+1)
+// readFailed shows that a read failed, if that is not the first failure.
+func (h *serviceHub) readFailed(err error) {
+	read := h.service.currentRead
+	h.connectivity.failed(err, read == nil || time.Since(read.start) > slowFailure)
+	h.publish()
+	h.scheduleRead()
 }
 
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// publish hands subscribers the state to show, if it differs from the one they have.
+func (h *serviceHub) publish() {
+	content, stale, ok := h.stateToShow()
+	if !ok {
+		return
 	}
-	return b
-}
-
-// lostSight notes a failed read.
-func (t *serviceHub) readFailed(err error) {
-	t.failures++
-	t.lastFailure = time.Now()
-	f := t.service.currentRead
-	if t.failures > 1 || f == nil || time.Since(f.start) > slowFailure {
-		t.unavailable = err
+	old := h.publication.current.Load()
+	if h.lease.valid() && (hasOverlays(content) || old != nil && old.content != content && hasOverlays(old.content)) {
+		defer h.addBarrier() // a Drain may wait for it
 	}
-	t.retryAt = time.Now().Add(pauseAfter(t.failures, maxRetryPause))
-	t.publish()
-	t.scheduleRead()
+	if h.publication.set(content, stale, len(h.retained) > 0) {
+		h.wake()
+	}
 }
 
-// publish hands watchers what stands now, if it differs from what they have.
-func (t *serviceHub) publish() {
-	old := t.shown.Load()
-	var stale error
-	switch {
-	case t.unavailable != nil:
-		stale = t.unavailable
-	case t.hasLosses():
+// stateToShow returns what subscribers are to be shown. It reports false if they
+// must wait: for the first answer, or for the watcher lease.
+func (h *serviceHub) stateToShow() (content *Content, stale error, ok bool) {
+	stale = h.connectivity.err
+	if stale == nil && h.retained.hasLosses() {
 		stale = errRetaining
 	}
-	if old == nil && stale == nil && t.failures > 0 {
-		return // nothing is known yet, and it is being tried again
+	old := h.publication.current.Load()
+	if old == nil && stale == nil && h.connectivity.failures > 0 {
+		return nil, nil, false // nothing is known yet, and a retry is due
 	}
-	content := t.content()
-	if !t.lease.valid() {
-		stale = cmp.Or(t.unavailable, t.lease.err)
-		if stale == nil {
-			if t.lease.failures == 0 { // otherwise it is tried again anyway
-				t.service.e.renewWatcherLeases(t.service.name)
-			}
-			return
+	if h.lease.valid() {
+		return h.content(), stale, true
+	}
+	stale = cmp.Or(h.connectivity.err, h.lease.err)
+	switch {
+	case stale == nil:
+		if h.lease.failures == 0 { // otherwise a retry is due
+			h.service.engine.renewWatcherLeases(h.service.name)
 		}
-		if !t.lease.refused {
-			content = &Content{Entries: []*Entry{}}
-			if old != nil {
-				content = old.content
-			}
-		}
-	} else if slices.ContainsFunc(content.Entries, (*Entry).hasOverlay) ||
-		old != nil && old.content != content && slices.ContainsFunc(old.content.Entries, (*Entry).hasOverlay) {
-		defer t.addBarrier()
+		return nil, nil, false
+	case h.lease.refused:
+		return h.content(), stale, true
+	case old != nil:
+		return old.content, stale, true
 	}
-	if old != nil && sameStaleness(old.stale, stale) {
-		if old.content == content || slices.Equal(old.content.Entries, content.Entries) &&
-			(len(t.retained) > 0 || old.content.Revision == content.Revision) {
-			return
-		}
-	}
-	if stale != nil && !errors.Is(stale, store.ErrUnavailable) {
-		stale = fmt.Errorf("%w: %w", store.ErrUnavailable, stale)
-	}
-	t.version++
-	t.shown.Store(&shownState{version: t.version, content: content, stale: stale})
-	t.wake()
+	return &Content{Entries: []*Entry{}}, stale, true
 }
 
-// retains reports whether instances are shown that the backend may have lost.
-func (t *serviceHub) hasLosses() bool {
-	for _, h := range t.retained {
-		if h.loss {
-			return true
-		}
+// content returns the service's state with the retained instances.
+func (h *serviceHub) content() *Content {
+	state := &h.service.state
+	if len(h.retained) == 0 {
+		return state.content()
 	}
-	return false
-}
-
-// marked reports whether somebody has set something of the record.
-func (e *Entry) hasOverlay() bool { return len(e.Overlay) > 0 }
-
-// sameStale: that staleness lasts is no change, whatever its latest reason.
-func sameStaleness(a, b error) bool { return (a == nil) == (b == nil) }
-
-// content is the truth with what is held.
-func (t *serviceHub) content() *Content {
-	g := t.service
-	truth := g.state.content()
-	if len(t.retained) == 0 {
-		return truth
-	}
-	entries := slices.Clone(truth.Entries)
-	shown := make([]string, 0, len(t.retained))
-	for id, h := range t.retained {
-		entries = append(entries, h.entry)
-		shown = append(shown, id+"\n"+strconv.FormatUint(h.entry.Revision(), 36))
+	entries := slices.Clone(state.live)
+	for _, i := range h.retained {
+		entries = append(entries, i.entry)
 	}
 	slices.SortFunc(entries, compareEntries)
-	slices.Sort(shown)
-	but := append(g.state.expiredIDs(), "\nretained") // which no ID is
-	return &Content{Entries: entries, Revision: revisionNumber(g.state.rev, append(but, shown...)...)}
+	retained := h.retained.labels()
+	slices.Sort(retained)
+	differs := append(state.expiredIDs(), "\nretained") // which no ID is
+	return &Content{Entries: entries, Revision: revisionNumber(state.rev, append(differs, retained...)...)}
 }
 
-// schedule sets the timer to the next moment at which to read on one's own: the
-// earliest expiry or end of a hold, or the next try.
-func (t *serviceHub) scheduleRead() {
+func hasOverlays(c *Content) bool {
+	return slices.ContainsFunc(c.Entries, func(e *Entry) bool { return len(e.Overlay) > 0 })
+}
+
+// scheduleRead sets the timer of the next read that is due without a push: a
+// retry, or else the earliest expiry or end of a grace period.
+func (h *serviceHub) scheduleRead() {
 	var next time.Time
 	consider := func(at time.Time) {
 		if next.IsZero() || at.Before(next) {
 			next = at
 		}
 	}
-	if !t.retryAt.IsZero() {
-		consider(t.retryAt)
+	if retry := h.connectivity.retryAt; !retry.IsZero() {
+		consider(retry)
 	} else {
-		if tr := &t.service.state; tr.nextExpiry != 0 {
-			consider(tr.backendTimeAt.Add(time.Duration(tr.nextExpiry-tr.backendTime)*time.Microsecond + time.Millisecond))
+		if state := &h.service.state; state.nextExpiry != 0 {
+			consider(state.localTime(state.nextExpiry).Add(time.Millisecond))
 		}
-		for _, h := range t.retained {
-			consider(h.graceEnd)
+		for _, i := range h.retained {
+			consider(i.graceEnd)
 		}
 	}
-	if t.timer != nil {
-		t.timer.Stop()
+	if h.timer != nil {
+		h.timer.Stop()
 	}
 	if next.IsZero() {
 		return
 	}
-	e, g := t.service.e, t.service
-	t.timer = time.AfterFunc(max(time.Until(next), time.Millisecond), func() {
-		if e.beginWork() {
-			defer e.endWork()
-			g.sharedRead(resyncExpiry)
+	s := h.service
+	h.timer = time.AfterFunc(max(time.Until(next), time.Millisecond), func() {
+		if s.engine.beginWork() {
+			defer s.engine.endWork()
+			s.sharedRead(resyncExpiry)
 		}
 	})
-}
-
-// view is what a watcher is shown.
-func (s *shownState) view(t *serviceHub) View {
-	return View{Content: s.content, AsOf: t.confirmed(), Stale: s.stale, Confirmed: &t.confirmedAt}
-}
-
-// confirmed is when the backend last confirmed what is shown; zero before it did.
-func (t *serviceHub) confirmed() time.Time {
-	if at := t.confirmedAt.Load(); at != nil {
-		return *at
-	}
-	return time.Time{}
 }

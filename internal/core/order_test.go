@@ -91,7 +91,7 @@ func TestWhatComesBackIsWhatStood(t *testing.T) {
 					wg.Go(func() {
 						var err error
 						if what == "remove" {
-							_, err = e.Deregister(context.Background(), "i")
+							err = e.Deregister(context.Background(), "i")
 						} else {
 							err = registerID(e, "i", what)
 						}
@@ -117,7 +117,7 @@ func TestWhatComesBackIsWhatStood(t *testing.T) {
 }
 
 func registerID(e *Engine, id, payload string) error {
-	_, err := e.Register(context.Background(), RegisterRequest{Service: "g", ID: id, Payload: []byte(payload)})
+	err := e.Register(context.Background(), RegisterRequest{Service: "g", ID: id, Payload: []byte(payload)})
 	return err
 }
 
@@ -253,13 +253,13 @@ func TestDeregisterEndsWhatAFailedMoveLeft(t *testing.T) {
 		if err := registerID(e, "i", "x"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := e.Register(t.Context(), RegisterRequest{Service: "new", ID: "i", Payload: []byte("y")}); err == nil {
+		if err := e.Register(t.Context(), RegisterRequest{Service: "new", ID: "i", Payload: []byte("y")}); err == nil {
 			t.Fatal("the move did not fail")
 		}
 		f.set(func() {
 			f.change("g", nil, &store.Tombstone{ID: "i", Reason: store.ReasonMoved, RegisteredAt: f.stamp, Owner: "alpha"})
 		})
-		if _, err := e.Deregister(t.Context(), "i"); err != nil {
+		if err := e.Deregister(t.Context(), "i"); err != nil {
 			t.Fatal(err)
 		}
 		for _, group := range []string{"g", "new"} {

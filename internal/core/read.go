@@ -4,126 +4,92 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"math/rand/v2"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Read returns what the backend holds on a group now. Callers at the same time
-// share a request, but only one that starts after their call. What fails in
-// passing is tried again until ctx ends or patience does.
+// defaultReadTimeout bounds a read whose caller set no deadline.
+const defaultReadTimeout = 3 * time.Second
+
+// readPauses are the pauses before a read that failed is tried again. They are
+// well below the pause after which an outage counts from the start again (see
+// outage.verify).
+var readPauses = backoff.Pauses{Min: 10 * time.Millisecond, Max: expiryGrace / 3}
+
+// Read returns what the backend holds on a service now. Concurrent callers share a
+// request, but only one that starts after their call. A read that fails because
+// the backend is unavailable is tried again until ctx ends or defaultReadTimeout is over.
 func (e *Engine) Read(ctx context.Context, name string) (v View, err error) {
 	err = e.readInto(ctx, name, &v)
 	return v, err
 }
 
-// read writes its result in place and leaves Read small enough to be inlined,
-// because copying a View takes a good part of what reading memory does.
+// readInto writes its result in place, which leaves Read small enough to be
+// inlined: to copy a View takes a good part of the time of a read from memory.
 func (e *Engine) readInto(ctx context.Context, name string, v *View) error {
 	if err := e.checkOpen(ctx); err != nil {
 		return err
 	}
-	if e.instant != nil {
-		content, err := e.readInMemory(name)
+	if e.local != nil {
+		content, err := e.readLocal(name)
 		if err == nil {
 			v.Content, v.AsOf = content, time.Now()
 		}
 		return err
 	}
-	g := e.acquireService(name)
-	defer e.releaseService(g)
-	give := readDeadline(ctx)
-	var failed error // of the last try
-	for try := 0; ; try++ {
-		f := g.requestRead("", ctx.Done() == nil)
-		if over := ctx.Done(); over == nil {
-			<-f.done // one channel less to wait for, which all callers share
+	s := e.acquireService(name)
+	defer e.releaseService(s)
+	deadline := readDeadline(ctx)
+	var last error // of the last try
+	for try := 1; ; try++ {
+		read := s.requestRead("", ctx.Done() == nil)
+		if done := ctx.Done(); done == nil {
+			<-read.done // without a select: all callers share the channel
 		} else {
 			select {
-			case <-f.done:
-			case <-over:
-				return withLastFailure(ctx.Err(), failed)
+			case <-read.done:
+			case <-done:
+				return withLastFailure(ctx.Err(), last)
 			}
 		}
-		if f.err == nil {
-			*v = f.view
+		if read.err == nil {
+			*v = read.view
 			return nil
 		}
-		failed = f.err
-		if err := e.pauseBeforeRetry(ctx, give, try, failed); err != nil {
+		last = read.err
+		if err := e.pauseBeforeRetry(ctx, deadline, try, last); err != nil {
 			return err
 		}
 	}
 }
 
-// pauseMost bounds the pause before a read that failed is tried again, well below
-// what restarts the time that an outage must be over (see outage.settle).
-const maxReadPause = expiryGrace / 3
-
-// pause waits before a read that failed is tried again. It returns the error to
-// give up with when that is of no use or there is no time left.
-func (e *Engine) pauseBeforeRetry(ctx context.Context, give time.Time, try int, failed error) error {
-	pause := min(maxReadPause, 10*time.Millisecond<<min(try, 5))
-	pause = pause/2 + rand.N(pause/2)
-	if !errors.Is(failed, store.ErrUnavailable) || errors.Is(failed, store.ErrWritesRefused) || time.Until(give) < pause {
-		return failed
-	}
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return withLastFailure(ctx.Err(), failed)
-	case <-e.ctx.Done():
-		return store.ErrClosed
-	}
-}
-
-// giveUp is when a read stops trying.
-func readDeadline(ctx context.Context) time.Time {
-	give := time.Now().Add(defaultReadTimeout)
-	if d, ok := ctx.Deadline(); ok && d.Before(give) {
-		return d
-	}
-	return give
-}
-
-// because is the error of an ended context, with why the last try had failed, if one had.
-func withLastFailure(ended, failed error) error {
-	if failed == nil {
-		return ended
-	}
-	return fmt.Errorf("%w: %w", ended, failed)
-}
-
-// ReadLeases returns what lives in a group with the ends of the leases, which
-// takes reading all of it. What fails in passing is tried again, as by Read.
+// ReadLeases returns the live records of a service with the ends of their leases,
+// which takes reading all of it. It tries again as Read does.
 func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) {
 	if err := e.checkOpen(ctx); err != nil {
 		return nil, err
 	}
-	if e.instant != nil {
-		content, err := e.readInMemory(name)
+	if e.local != nil {
+		content, err := e.readLocal(name)
 		if err != nil {
 			return nil, err
 		}
 		return content.Entries, nil
 	}
-	give := readDeadline(ctx)
-	var failed error // of the last try
-	for try := 0; ; try++ {
+	deadline := readDeadline(ctx)
+	var last error // of the last try
+	for try := 1; ; try++ {
 		entries, err := e.readLeasesOnce(ctx, name)
 		if err == nil {
 			return entries, nil
 		}
 		if ctx.Err() != nil {
-			return nil, withLastFailure(ctx.Err(), failed)
+			return nil, withLastFailure(ctx.Err(), last)
 		}
-		failed = err
-		if err := e.pauseBeforeRetry(ctx, give, try, failed); err != nil {
+		last = err
+		if err := e.pauseBeforeRetry(ctx, deadline, try, last); err != nil {
 			return nil, err
 		}
 	}
@@ -131,14 +97,14 @@ func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) 
 
 func (e *Engine) readLeasesOnce(ctx context.Context, name string) ([]*Entry, error) {
 	type answer struct {
-		r   store.Reading
-		err error
+		reading store.Reading
+		err     error
 	}
-	g := e.acquireService(name)
-	defer e.releaseService(g)
-	g.mu.Lock()
-	known := store.KnownState{ProveAbsence: g.outage.expected != nil}
-	g.mu.Unlock()
+	s := e.acquireService(name)
+	defer e.releaseService(s)
+	s.mu.Lock()
+	known := store.KnownState{ProveAbsence: s.outage.expected != nil}
+	s.mu.Unlock()
 	done, start := make(chan answer, 1), time.Now()
 	e.store.Read(name, known, func(r store.Reading, err error) { done <- answer{r, err} })
 	select {
@@ -146,11 +112,11 @@ func (e *Engine) readLeasesOnce(ctx context.Context, name string) ([]*Entry, err
 		if a.err != nil {
 			return nil, a.err
 		}
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		var t serviceState
-		g.outage.applyEvidence(t.applyFull(&service{e: e, name: name}, &a.r))
-		return t.live, g.outage.verify(&t, a.r.WritesRefused, start, time.Now())
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		var state serviceState
+		s.outage.applyEvidence(state.applyFull(&a.reading, e.decoder(name)))
+		return state.live, s.outage.verify(&state, a.reading.WritesRefused, start, time.Now())
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-e.ctx.Done():
@@ -158,8 +124,9 @@ func (e *Engine) readLeasesOnce(ctx context.Context, name string) ([]*Entry, err
 	}
 }
 
-func (e *Engine) readInMemory(name string) (*Content, error) {
-	r, err := e.instant.Current(name)
+// readLocal returns what a store.Local holds.
+func (e *Engine) readLocal(name string) (*Content, error) {
+	r, err := e.local.Current(name)
 	if err != nil {
 		return nil, err
 	}
@@ -168,30 +135,40 @@ func (e *Engine) readInMemory(name string) (*Content, error) {
 	}
 	return r.Cached.Get(func() any {
 		c := &Content{Entries: make([]*Entry, len(r.Records)), Revision: revisionNumber(r.Rev)}
-		for i, rec := range r.Records {
-			c.Entries[i] = &Entry{Record: rec, Value: rec.Decoded}
+		for i, record := range r.Records {
+			c.Entries[i] = &Entry{Record: record, Value: record.Decoded}
 		}
 		return c
 	}).(*Content), nil
 }
 
-// Watch yields what watchers of a group are shown: at once, and again after
-// each change, until ctx ends, the loop breaks or the engine closes.
-func (e *Engine) Watch(ctx context.Context, name string) iter.Seq[View] {
-	return func(yield func(View) bool) {
-		if e.checkOpen(ctx) != nil {
-			return
-		}
-		t := e.acquireHub(name)
-		defer e.releaseHub(t)
-		r := t.subscribe()
-		defer t.unsubscribe(r)
-		defer r.wakeWhenDone(ctx)()
-		for s := t.awaitState(ctx, r); s != nil; s = t.awaitState(ctx, r) {
-			if !yield(s.view(t)) {
-				return
-			}
-			t.acknowledge(r, s.version)
-		}
+// readDeadline returns when a read stops trying.
+func readDeadline(ctx context.Context) time.Time {
+	deadline := time.Now().Add(defaultReadTimeout)
+	if own, ok := ctx.Deadline(); ok && own.Before(deadline) {
+		return own
 	}
+	return deadline
+}
+
+// pauseBeforeRetry waits before a read that failed is tried again. It returns the
+// error to fail with if a retry cannot help or there is no time left for one.
+func (e *Engine) pauseBeforeRetry(ctx context.Context, deadline time.Time, failures int, last error) error {
+	pause := readPauses.After(failures)
+	if !errors.Is(last, store.ErrUnavailable) || errors.Is(last, store.ErrWritesRefused) || time.Until(deadline) < pause {
+		return last
+	}
+	if err := e.sleep(ctx, pause); err != nil {
+		return withLastFailure(err, last)
+	}
+	return nil
+}
+
+// withLastFailure returns the error of an ended context with the reason for which
+// the last try failed, if one did.
+func withLastFailure(ended, last error) error {
+	if last == nil || ended == store.ErrClosed {
+		return ended
+	}
+	return fmt.Errorf("%w: %w", ended, last)
 }

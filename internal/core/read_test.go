@@ -165,14 +165,14 @@ func TestUnchangedContentIsShared(t *testing.T) {
 // What cannot be read any more is left out, however that was learned.
 func TestADeltaLeavesOutWhatCannotBeRead(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		g := &service{e: start(t, f, "alpha"), name: "g"}
+		g := &service{engine: start(t, f, "alpha"), name: "g"}
 		records := []*store.Record{{ID: "i", RegisteredAt: 1, TTL: time.Second}, {ID: "j", RegisteredAt: 2, TTL: time.Second}}
-		g.state.applyDelta(g, &store.Reading{Kind: store.Delta, Rev: "1", Records: records})
+		g.state.applyDelta(&store.Reading{Kind: store.Delta, Rev: "1", Records: records}, g.engine.decoder("g"))
 		unreadable := &store.Reading{Kind: store.Delta, Rev: "2", Malformed: []string{"i", "unknown"}}
-		if gone := g.state.endedBy(unreadable); len(gone) != 1 || gone[0].ID != "i" {
+		if gone := g.state.mayEnd(unreadable); len(gone) != 1 || gone[0].ID != "i" {
 			t.Errorf("gone are %v", gone)
 		}
-		g.state.applyDelta(g, unreadable)
+		g.state.applyDelta(unreadable, g.engine.decoder("g"))
 		if got := names(View{Content: g.state.content()}); !slices.Equal(got, []string{"j"}) {
 			t.Errorf("left are %v", got)
 		}
@@ -188,12 +188,12 @@ func TestAFullReadingDecodesWhatChanged(t *testing.T) {
 			r.Payload = nil
 			return v, nil
 		}
-		g := &service{e: e, name: "g"}
+		g := &service{engine: e, name: "g"}
 		full := func(rev, first, overlay string) []*Entry {
-			g.state.applyFull(g, &store.Reading{Rev: rev, Records: []*store.Record{
+			g.state.applyFull(&store.Reading{Rev: rev, Records: []*store.Record{
 				{ID: "a", Owner: "o", RegisteredAt: 1, Payload: []byte(first), Overlay: []byte(overlay)},
 				{ID: "b", Owner: "o", RegisteredAt: 2, Payload: []byte("b")},
-			}})
+			}}, e.decoder("g"))
 			return g.state.content().Entries
 		}
 		was := full("1", "a", "")

@@ -32,7 +32,7 @@ func TestDeregisterDuringAnOutageStopsTheHeartbeat(t *testing.T) {
 		f.freeze()
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
-		if _, err := e.Deregister(ctx, "gone"); !errors.Is(err, context.DeadlineExceeded) {
+		if err := e.Deregister(ctx, "gone"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("got %v", err)
 		}
 		at := time.Now()
@@ -59,17 +59,17 @@ func TestDeregisterTriedAgainSparesTheNewerOwner(t *testing.T) {
 		register(t, e, "g", "i", "x")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := e.Deregister(ctx, "i"); !errors.Is(err, context.Canceled) {
+		if err := e.Deregister(ctx, "i"); !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %v", err)
 		}
 		register(t, newer, "g", "i", "y")
-		if _, err := e.Deregister(t.Context(), "i"); err != nil {
+		if err := e.Deregister(t.Context(), "i"); err != nil {
 			t.Fatal(err)
 		}
 		if got := names(read(t, newer, "g")); !slices.Equal(got, []string{"i"}) {
 			t.Errorf("the newer owner's registration is gone: %v", got)
 		}
-		if _, err := e.Deregister(t.Context(), "i"); err != nil {
+		if err := e.Deregister(t.Context(), "i"); err != nil {
 			t.Fatal(err)
 		}
 		if got := names(read(t, newer, "g")); len(got) != 0 {
@@ -84,7 +84,7 @@ func TestDeregisterWithAnEndedContextStopsTheHeartbeat(t *testing.T) {
 		register(t, e, "g", "i", "x")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := e.Deregister(ctx, "i"); !errors.Is(err, context.Canceled) {
+		if err := e.Deregister(ctx, "i"); !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %v", err)
 		}
 		at := time.Now()
@@ -105,7 +105,7 @@ func TestDeregisterBeatsAHeartbeatInFlight(t *testing.T) {
 			register(t, e, "g", id, "x")
 			f.loseAll()
 			pass(time.Duration(round*37%3000) * time.Millisecond)
-			if _, err := e.Deregister(t.Context(), id); err != nil {
+			if err := e.Deregister(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
 			pass(500 * time.Millisecond)
@@ -123,7 +123,7 @@ func TestAFailedReplacementLeavesTheEarlierRunning(t *testing.T) {
 		f.freeze()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, err := e.Register(ctx, RegisterRequest{Service: "h", ID: "i", Payload: []byte("second")}); err == nil {
+		if err := e.Register(ctx, RegisterRequest{Service: "h", ID: "i", Payload: []byte("second")}); err == nil {
 			t.Fatal("registered on a frozen backend")
 		}
 		f.loseAll()
@@ -143,7 +143,7 @@ func TestAFailedFirstRegisterIsNotKeptAlive(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		f.set(func() { f.down = true })
-		if _, err := e.Register(t.Context(), RegisterRequest{Service: "g", ID: "i"}); !errors.Is(err, store.ErrUnavailable) {
+		if err := e.Register(t.Context(), RegisterRequest{Service: "g", ID: "i"}); !errors.Is(err, store.ErrUnavailable) {
 			t.Fatalf("got %v", err)
 		}
 		f.set(func() { f.down = false })
@@ -158,7 +158,7 @@ func TestTheContextOfRegisterBoundsTheCallOnly(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := e.Register(ctx, RegisterRequest{Service: "g", ID: "i"}); err != nil {
+		if err := e.Register(ctx, RegisterRequest{Service: "g", ID: "i"}); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
@@ -177,13 +177,13 @@ func TestRegisterAndDeregisterAtOnceEndInAgreement(t *testing.T) {
 			for i := range 4 {
 				wg.Go(func() { register(t, e, "g", "i", fmt.Sprint(i)) })
 				wg.Go(func() {
-					if _, err := e.Deregister(t.Context(), "i"); err != nil {
+					if err := e.Deregister(t.Context(), "i"); err != nil {
 						t.Error(err)
 					}
 				})
 			}
 			wg.Wait()
-			if _, err := e.Deregister(t.Context(), "i"); err != nil {
+			if err := e.Deregister(t.Context(), "i"); err != nil {
 				t.Fatal(err)
 			}
 			f.loseAll()
@@ -225,7 +225,7 @@ func TestALossIsToldToWhoeverListensLate(t *testing.T) {
 			register(t, e, "g", id, "x")
 		}
 		register(t, newer, "g", "taken", "y")
-		if _, err := newer.Deregister(t.Context(), "removed"); err != nil {
+		if err := newer.Deregister(t.Context(), "removed"); err != nil {
 			t.Fatal(err)
 		}
 		pass(2 * testBeat)

@@ -2,8 +2,8 @@ package core
 
 import (
 	"cmp"
+	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -11,25 +11,26 @@ import (
 )
 
 const (
-	// healBatch is how many registrations are reregistered in one go, and
-	// healBatchBytes about how many bytes of them.
+	// maxReregisterBatch bounds the registrations that are written again in one
+	// request, and maxReregisterBytes about the bytes of them.
 	maxReregisterBatch = 1000
 	maxReregisterBytes = 256 << 10
-	smallRecordBytes   = 4 << 10
-	// healRecordBytes is about what a registration takes besides its data.
+	// smallRecordBytes is up to how many bytes a registration counts as small.
+	smallRecordBytes = 4 << 10
+	// recordOverheadBytes is about what a registration takes in addition to its payload.
 	recordOverheadBytes = 200
 )
 
-// healer reregisters, beside the heartbeat, what the heartbeat found lost or due
-// to be written in full. It has a goroutine only while there is some. Guarded by
-// the engine's mutex.
+// reregisterQueue writes registrations again, concurrently with the heartbeat, that
+// a heartbeat found lost or due to be written in full. It has a goroutine only
+// while there are some. Engine.mu guards it.
 type reregisterQueue struct {
 	waiting []*registration
 	running bool
 }
 
-// heal hands registrations over to be reregistered, which is tried until they
-// are back or no longer wanted.
+// queueReregister has registrations written again. That is tried until they are
+// back or no longer wanted.
 func (e *Engine) queueReregister(regs []*registration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -44,13 +45,13 @@ func (e *Engine) queueReregister(regs []*registration) {
 	}
 }
 
-// healAll works until nothing is left, in parts whose size is bounded: what the
-// heartbeat finds meanwhile takes its place among what waits, and what is done
-// is not sent again when another part fails.
+// runReregister works until the queue is empty, in batches of bounded size. What a
+// heartbeat adds meanwhile is ordered with what waits, and what is done is not
+// sent again when another batch fails.
 func (e *Engine) runReregister() {
-	var waiting []*registration // failed, or not yet sent
-	healed := 0
-	for try := 0; ; {
+	var waiting []*registration // failed, or not sent yet
+	back := 0
+	for failures := 0; ; {
 		e.mu.Lock()
 		waiting = append(waiting, e.reregisterQueue.waiting...)
 		e.reregisterQueue.waiting = nil
@@ -63,51 +64,51 @@ func (e *Engine) runReregister() {
 		var n int
 		var err error
 		waiting, n, err = e.reregisterWaiting(waiting)
-		healed += n
+		back += n
 		e.noteAvailability(reregisterRequests, err)
 		if err == nil {
-			try = 0
+			failures = 0
 			continue
 		}
-		pause := min(maxRetryPause, 50*time.Millisecond<<min(try, 5))
-		try++
-		if !e.sleep(pause/2 + rand.N(pause/2+1)) {
+		failures++
+		if e.sleep(e.ctx, retryPauses.After(failures)) != nil {
 			waiting = nil
 		}
 	}
-	if healed > 0 {
-		e.cfg.Logger.Info("registrations that the backend had lost are back", "instances", healed)
+	if back > 0 {
+		e.cfg.Logger.Info("registrations that the backend had lost are back", "instances", back)
 	}
 }
 
-// healSome sends all of these in parts, but none of a group that has failed, until
-// more comes in. It returns what is left, and how many are back that were lost.
-func (e *Engine) reregisterWaiting(regs []*registration) (left []*registration, healed int, err error) {
-	sick := make(map[string]bool)
+// reregisterWaiting sends registrations in batches, until more are queued. After a
+// failure it leaves out the rest of that service. It returns the registrations
+// that are left, and how many that were lost are back.
+func (e *Engine) reregisterWaiting(regs []*registration) (left []*registration, back int, err error) {
+	failed := make(map[string]bool)
 	for rest := fairOrder(regs); len(rest) > 0; {
-		part := rest[:reregisterBatchLen(rest)]
-		rest = rest[len(part):]
-		again, n, partErr := e.reregisterBatch(part)
-		healed += n
+		batch := rest[:reregisterBatchLen(rest)]
+		rest = rest[len(batch):]
+		again, n, batchErr := e.reregisterBatch(batch)
+		back += n
 		left = append(left, again...)
-		if partErr != nil {
-			err = partErr
+		if batchErr != nil {
+			err = batchErr
 			for _, r := range again {
-				sick[r.service] = true
+				failed[r.service] = true
 			}
-			// The others must not wait for each of its parts to fail.
+			// The other services must not wait while each batch of this one fails.
 			rest = slices.DeleteFunc(rest, func(r *registration) bool {
-				if sick[r.service] {
+				if failed[r.service] {
 					left = append(left, r)
 				}
-				return sick[r.service]
+				return failed[r.service]
 			})
 		}
 		if e.ctx.Err() != nil || e.moreToReregister() {
-			return append(left, rest...), healed, err
+			return append(left, rest...), back, err
 		}
 	}
-	return left, healed, err
+	return left, back, err
 }
 
 func (e *Engine) moreToReregister() bool {
@@ -116,9 +117,9 @@ func (e *Engine) moreToReregister() bool {
 	return len(e.reregisterQueue.waiting) > 0
 }
 
-// fairly orders registrations so that each waits for about as many bytes of any
-// other group as its own group has had: small groups, and the small ones of each,
-// come first, and none is held up by a large one.
+// fairOrder orders registrations so that each waits for about as many bytes of any
+// other service as its own service has had before it. Small services, and the
+// small registrations of each, come first, and none waits for a large one.
 func fairOrder(regs []*registration) []*registration {
 	order := slices.Clone(regs)
 	slices.SortFunc(order, func(a, b *registration) int { return cmp.Compare(len(a.payload), len(b.payload)) })
@@ -132,10 +133,12 @@ func fairOrder(regs []*registration) []*registration {
 	return order
 }
 
+// wireBytes returns about how many bytes a registration takes in a request.
 func (r *registration) wireBytes() int { return recordOverheadBytes + len(r.payload) }
 
-// partOf returns how many of these, at least one, are sent in one go. All of them
-// are answered together, so small ones that come first do not go with a large one.
+// reregisterBatchLen returns how many of these registrations, at least one, form
+// the next batch. All of a batch are answered together, so small ones at the front
+// do not go with a large one.
 func reregisterBatchLen(regs []*registration) int {
 	bytes, small := 0, regs[0].wireBytes() <= smallRecordBytes
 	for i, r := range regs[:min(len(regs), maxReregisterBatch)] {
@@ -147,49 +150,54 @@ func reregisterBatchLen(regs []*registration) int {
 	return min(len(regs), maxReregisterBatch)
 }
 
-// healPart writes registrations again, as they were. It returns those for which
-// that failed in passing, and how many are back that were lost.
-func (e *Engine) reregisterBatch(part []*registration) (again []*registration, healed int, err error) {
+// reregisterBatch writes registrations again, as they were. It returns those to
+// try again, and how many that were lost are back.
+func (e *Engine) reregisterBatch(batch []*registration) (again []*registration, back int, err error) {
 	var puts []store.Put
-	var regs []*registration
+	var sent []*registration
 	e.mu.Lock()
-	for _, r := range part {
+	for _, r := range batch {
 		if !e.isCurrent(r) {
-			r.reregistering = false // a renewal finds it again if it is kept after all
+			r.reregistering = false // if it is kept alive after all, a heartbeat queues it again
 			continue
 		}
-		puts = append(puts, store.Put{Service: r.service, ID: r.id, Reregister: r.registeredAt > 0, RegisteredAt: r.registeredAt,
-			TTL: e.cfg.TTL, HeartbeatInterval: e.cfg.HeartbeatInterval, Payload: r.payload, Decoded: r.value, Overlay: r.overlay,
-			// It may be deregistered, and forgotten again by the backend, before this is sent.
-			StillWanted: func() bool {
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				return e.isCurrent(r)
-			}})
-		regs = append(regs, r)
+		puts = append(puts, e.reregisterPut(r))
+		sent = append(sent, r)
 	}
 	e.mu.Unlock()
 	if len(puts) == 0 {
 		return nil, 0, nil
 	}
 	for i, result := range e.store.Put(e.ctx, puts) {
-		r := regs[i]
+		r := sent[i]
 		if errors.Is(result.Err, store.ErrUnavailable) {
 			again, err = append(again, r), result.Err
 			if errors.Is(err, store.ErrForeignData) {
-				e.reportBadRecord(r.service, "", err)
+				e.reportMalformed(r.service, "", err)
 			}
 			continue
 		}
 		if e.reregistered(r, result) {
-			healed++
+			back++
 		}
 	}
-	return again, healed, err
+	return again, back, err
 }
 
-// healDone takes the answer to a reregistration that did not fail in passing. It
-// reports whether what was lost is back.
+// reregisterPut returns what writes a registration again. The caller holds e.mu.
+func (e *Engine) reregisterPut(r *registration) store.Put {
+	return store.Put{Service: r.service, ID: r.id, Reregister: r.registeredAt > 0, RegisteredAt: r.registeredAt,
+		TTL: e.cfg.TTL, HeartbeatInterval: e.cfg.HeartbeatInterval, Payload: r.payload, Decoded: r.decoded, Overlay: r.overlay,
+		// Before this is sent it may be deregistered, and the backend may lose its memory of that.
+		StillWanted: func() bool {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return e.isCurrent(r)
+		}}
+}
+
+// reregistered takes an answer other than a failure that a retry may end. It
+// reports whether a lost registration is back.
 func (e *Engine) reregistered(r *registration, result store.PutResult) (back bool) {
 	e.mu.Lock()
 	r.reregistering = false
@@ -200,20 +208,50 @@ func (e *Engine) reregistered(r *registration, result store.PutResult) (back boo
 			r.seq, r.registeredAt = result.Seq, result.RegisteredAt
 		}
 		if !store.IsGeneratedID(r.id) {
-			r.strayServices = nil // which ended it where a move had taken it
+			r.strayServices = nil // the write ended it where a move had taken it
 		}
 		back, r.lost = r.lost, false
-		e.batch = nil
+		e.ownedChanged()
 	}
 	e.mu.Unlock()
 	switch {
 	case back:
 		e.cfg.Hooks.reregistered(r.service, r.id)
-	case written || result.Err != nil: // closed
+	case written || result.Err != nil: // the engine is closed
 	case result.Outcome == store.Superseded:
 		e.loseRegistration(r, LossSuperseded)
 	default:
 		e.loseRegistration(r, LossDeregisteredByOther)
 	}
 	return back
+}
+
+// reregisterNow writes a registration again without waiting for a heartbeat. It
+// reports whether the backend lists it: if not, another owner has the ID, or it was
+// deregistered, or a Register call is under way.
+func (e *Engine) reregisterNow(ctx context.Context, own *registration) (listed bool, err error) {
+	e.mu.Lock()
+	current, put := e.isCurrent(own), e.reregisterPut(own)
+	e.mu.Unlock()
+	if !current {
+		return false, nil
+	}
+	result := e.store.Put(ctx, []store.Put{put})[0]
+	switch {
+	case result.Err != nil:
+		return false, result.Err
+	case result.Outcome == store.Superseded:
+		e.loseRegistration(own, LossSuperseded)
+		return false, nil
+	case result.Outcome == store.Deregistered:
+		e.loseRegistration(own, LossDeregisteredByOther)
+		return false, nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if own.registeredAt == 0 {
+		own.seq, own.registeredAt = result.Seq, result.RegisteredAt
+		e.ownedChanged()
+	}
+	return true, nil
 }

@@ -7,27 +7,27 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// undoTimeout bounds the removal of a registration whose caller gave up. The
-// lease ends what a backend that is unavailable keeps.
+// rollbackTimeout bounds the removal of a registration whose caller gave up. What
+// an unavailable backend keeps ends with its lease.
 const rollbackTimeout = time.Second
 
-// undo removes in the background what a Register call may have left in the
-// backend when its context ended before the reply came. It removes nothing when
+// rollBack removes, in the background, what a Register call may have left in the
+// backend when its context ended before the reply came. It removes nothing if
 // this engine has another registration of that ID, or another call under way.
 //
-// The removal names this owner only, and has a later number than the call, so it
-// ends neither another owner's registration nor lets the call take effect late.
-// A Register of the same ID waits for it (see awaitUndo): otherwise the removal
-// could end that newer registration. e.mu is held.
-func (e *Engine) rollBack(group, id string) {
+// The removal names this owner only, and has a later number than the call. So it
+// does not end another owner's registration, and the call cannot take effect
+// after it. A Register of the same ID waits for it (see awaitRollback), because
+// the removal could end that newer registration. The caller holds e.mu.
+func (e *Engine) rollBack(service, id string) {
 	if e.owned[id] != nil || e.pending[id] > 0 || e.rollbacks[id] != nil {
 		return
 	}
 	done := make(chan struct{})
 	started := e.start(func() {
 		ctx, cancel := context.WithTimeout(e.ctx, rollbackTimeout)
-		// An error leaves the instance to its lease, as documented for Register.
-		_, _ = e.store.Remove(ctx, store.Removal{Service: group, ID: id, Own: true})
+		// After an error the instance ends with its lease, as Register documents.
+		_, _ = e.store.Remove(ctx, store.Removal{Service: service, ID: id, Own: true})
 		cancel()
 		e.mu.Lock()
 		delete(e.rollbacks, id)
@@ -39,8 +39,8 @@ func (e *Engine) rollBack(group, id string) {
 	}
 }
 
-// awaitUndo returns when no removal by undo of that ID is under way, or with
-// ctx's error when that ends first.
+// awaitRollback returns when no rollback of that ID is under way. It returns ctx's
+// error if that ends first.
 func (e *Engine) awaitRollback(ctx context.Context, id string) error {
 	e.mu.Lock()
 	done := e.rollbacks[id]
@@ -56,13 +56,13 @@ func (e *Engine) awaitRollback(ctx context.Context, id string) error {
 	}
 }
 
-// AwaitUndo waits until a registration of that ID whose caller gave up is
-// removed from the backend, or has failed to be, or ctx ends.
+// AwaitRollback waits until a registration of that ID whose caller gave up is
+// removed from the backend, or the removal has failed, or ctx ends.
 func (e *Engine) AwaitRollback(ctx context.Context, id string) {
 	_ = e.awaitRollback(ctx, id)
 }
 
-// awaitUndos waits up to undoTimeout for all removals by undo, before Close ends them.
+// awaitRollbacks waits up to rollbackTimeout for all rollbacks, before Close ends them.
 func (e *Engine) awaitRollbacks() {
 	e.mu.Lock()
 	all := make([]chan struct{}, 0, len(e.rollbacks))
@@ -70,12 +70,12 @@ func (e *Engine) awaitRollbacks() {
 		all = append(all, done)
 	}
 	e.mu.Unlock()
-	limit := time.NewTimer(rollbackTimeout)
-	defer limit.Stop()
+	timeout := time.NewTimer(rollbackTimeout)
+	defer timeout.Stop()
 	for _, done := range all {
 		select {
 		case <-done:
-		case <-limit.C:
+		case <-timeout.C:
 			return
 		}
 	}

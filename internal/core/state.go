@@ -1,7 +1,6 @@
 package core
 
 import (
-	"hash/maphash"
 	"maps"
 	"slices"
 	"time"
@@ -9,161 +8,214 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// truth is the state of a group at a revision.
+// serviceState is what the backend reported last on a service: its records at a
+// revision. The service's lock guards it.
 type serviceState struct {
-	rev           string
-	nextExpiry    int64 // earliest expiry of a live record, backend's clock
-	backendTime   int64 // backend's clock when last heard of
-	backendTimeAt time.Time
-	entries       map[string]*Entry // all that are part of the revision
-	expired       map[string]bool   // of those, the ones past their expiry
-	live          []*Entry          // those that live
-	cachedContent *Content          // nil until asked for
-	// distrust: the backend's clock was set back, so the expiries known are void.
+	rev        string
+	entries    map[string]*Entry // by ID: all records of the revision
+	expired    map[string]bool   // those of them whose lease has ended
+	live       []*Entry          // the others, in order; replaced, never changed
+	nextExpiry int64             // earliest end of a live record's lease, backend's clock; 0: none
+	// cached is the Content of live; nil until it is asked for.
+	cached *Content
+
+	backendTime   int64     // backend's clock when it last told it; 0: never
+	backendTimeAt time.Time // when that was
+	// expiriesVoid: the backend's clock was set back, so the known ends of leases mean nothing.
 	expiriesVoid bool
 }
 
-// lists reports whether an instance is part of it and lives.
-func (t *serviceState) isLive(id string) bool { return t.entries[id] != nil && !t.expired[id] }
+// decoder returns the entry of a record: old if that is the same registration.
+// It reports false if the record cannot be decoded.
+type decoder func(old *Entry, record *store.Record) (*Entry, bool)
 
-// expiredIDs lists those that are past their expiry, in order.
-func (t *serviceState) expiredIDs() []string { return slices.Sorted(maps.Keys(t.expired)) }
+// smallDelta is up to how many changes are applied to the sorted list one by one,
+// instead of sorting all of it again.
+const smallDelta = 8
 
-// gone returns the live records that a reading, unless it is full, says have
-// ended or cannot be read any more.
-func (t *serviceState) endedBy(r *store.Reading) []*Entry {
-	var out []*Entry
-	note := func(id string) {
-		if e := t.entries[id]; e != nil && !t.expired[id] {
-			out = append(out, e)
+// isLive reports whether the state lists an instance whose lease has not ended.
+func (s *serviceState) isLive(id string) bool { return s.entries[id] != nil && !s.expired[id] }
+
+// expiredIDs returns the IDs of the records whose lease has ended, in order.
+func (s *serviceState) expiredIDs() []string { return slices.Sorted(maps.Keys(s.expired)) }
+
+// localTime converts a time of the backend's clock.
+func (s *serviceState) localTime(backend int64) time.Time {
+	return s.backendTimeAt.Add(time.Duration(backend-s.backendTime) * time.Microsecond)
+}
+
+// content returns the live entries, the same pointer until they change.
+func (s *serviceState) content() *Content {
+	if s.cached == nil {
+		s.cached = &Content{Entries: s.live, Revision: revisionNumber(s.rev, s.expiredIDs()...)}
+	}
+	return s.cached
+}
+
+// mayEnd returns the live entries that a reading may end: all of them if it is a
+// full state, otherwise those that it names.
+func (s *serviceState) mayEnd(r *store.Reading) []*Entry {
+	if r.Kind == store.Full {
+		return s.live
+	}
+	var named []*Entry
+	add := func(id string) {
+		if s.isLive(id) {
+			named = append(named, s.entries[id])
 		}
 	}
-	for _, b := range r.Tombstones {
-		note(b.ID)
+	for _, t := range r.Tombstones {
+		add(t.ID)
 	}
 	for _, id := range r.Expired {
-		note(id)
+		add(id)
 	}
 	for _, id := range r.Malformed {
-		note(id)
+		add(id)
 	}
-	return out
+	return named
 }
 
-// view returns the content as of now, made once per change.
-func (t *serviceState) content() *Content {
-	if t.cachedContent == nil {
-		t.cachedContent = &Content{Entries: t.live, Revision: revisionNumber(t.rev, t.expiredIDs()...)}
+// apply makes a reading the state, and returns the evidence in it.
+func (s *serviceState) apply(r *store.Reading, decode decoder) evidence {
+	switch r.Kind {
+	case store.Unchanged:
+		return s.applyUnchanged(r)
+	case store.Delta:
+		return s.applyDelta(r, decode)
 	}
-	return t.cachedContent
+	return s.applyFull(r, decode)
 }
 
-// same takes a reading that confirmed the revision.
-func (t *serviceState) applyUnchanged(r *store.Reading) evidence {
-	t.nextExpiry = r.NextExpiry
+// applyUnchanged applies a reading that confirmed the revision.
+func (s *serviceState) applyUnchanged(r *store.Reading) evidence {
+	s.nextExpiry = r.NextExpiry
 	if r.Expired == nil {
 		return nil
 	}
-	return t.setExpired(r.Expired)
+	return s.setExpired(r.Expired)
 }
 
-// expire sets which records are past their expiry.
-func (t *serviceState) setExpired(ids []string) evidence {
-	if len(ids) == 0 && len(t.expired) == 0 {
-		return nil
+// applyDelta applies what changed since the revision.
+func (s *serviceState) applyDelta(r *store.Reading, decode decoder) evidence {
+	if s.entries == nil {
+		s.entries = make(map[string]*Entry)
 	}
-	changed := len(ids) != len(t.expired)
-	now := make(map[string]bool, len(ids))
-	ev := make(evidence, len(ids))
-	for _, id := range ids {
-		if e := t.entries[id]; e != nil {
-			now[id] = true
-			ev[id] = store.Tombstone{ID: id, Reason: store.ReasonExpired, RegisteredAt: e.RegisteredAt, Owner: e.Owner}
-			changed = changed || !t.expired[id]
-		}
-	}
-	if changed {
-		t.expired = now
-		t.rebuildLive()
-	}
-	return ev
-}
-
-// sort makes the list of those that live anew.
-func (t *serviceState) rebuildLive() {
-	t.live = make([]*Entry, 0, len(t.entries))
-	for id, e := range t.entries {
-		if !t.expired[id] {
-			t.live = append(t.live, e)
-		}
-	}
-	slices.SortFunc(t.live, compareEntries)
-	t.cachedContent = nil
-}
-
-// delta takes what changed.
-func (t *serviceState) applyDelta(g *service, r *store.Reading) evidence {
-	ev := make(evidence, len(r.Tombstones))
-	if t.entries == nil {
-		t.entries = make(map[string]*Entry)
-	}
-	few := len(r.Records)+len(r.Tombstones)+len(r.Malformed) <= 8 && len(t.expired) == 0
-	drop := func(id string) {
-		if old := t.entries[id]; old != nil {
-			delete(t.entries, id)
-			if few {
-				t.live = removeSorted(t.live, old)
+	small := len(r.Records)+len(r.Tombstones)+len(r.Malformed) <= smallDelta && len(s.expired) == 0
+	remove := func(id string) {
+		if old := s.entries[id]; old != nil {
+			delete(s.entries, id)
+			if small {
+				s.live = removeSorted(s.live, old)
 			}
 		}
 	}
-	for _, b := range r.Tombstones {
-		ev[b.ID] = b
-		drop(b.ID)
+	ev := tombstones(r)
+	for id := range ev {
+		remove(id)
 	}
 	for _, id := range r.Malformed {
-		drop(id)
+		remove(id)
 	}
-	for _, rec := range r.Records {
-		old := t.entries[rec.ID]
-		e, ok := g.decodeEntry(old, rec)
-		if old != nil {
-			delete(t.entries, rec.ID)
-			if few {
-				t.live = removeSorted(t.live, old)
-			}
-		}
+	for _, record := range r.Records {
+		e, ok := decode(s.entries[record.ID], record)
+		remove(record.ID)
 		if !ok {
 			continue
 		}
-		t.entries[rec.ID] = e
-		if few {
-			t.live = insertSorted(t.live, e)
+		s.entries[record.ID] = e
+		if small {
+			s.live = insertSorted(s.live, e)
 		}
-		if rec.ExpiresAt > 0 && (t.nextExpiry == 0 || rec.ExpiresAt < t.nextExpiry) {
-			t.nextExpiry = rec.ExpiresAt
+		if record.ExpiresAt > 0 && (s.nextExpiry == 0 || record.ExpiresAt < s.nextExpiry) {
+			s.nextExpiry = record.ExpiresAt
 		}
 	}
-	t.rev = r.Rev
-	t.cachedContent = nil
+	s.rev, s.cached = r.Rev, nil
 	if r.NextExpiry != 0 {
-		t.nextExpiry = r.NextExpiry
+		s.nextExpiry = r.NextExpiry
 	}
-	if r.Expired == nil {
-		// A push says nothing of the others' leases. Every script prunes first, so
-		// none of those it did not bury was past its expiry.
-		t.expired = nil
-	} else {
-		t.expired = nil
-		for id, tomb := range t.setExpired(r.Expired) {
-			ev[id] = tomb
-		}
+	// A push has no Expired. Whoever wrote has first ended all leases that were over,
+	// so those that it did not name were not.
+	s.expired = nil
+	if r.Expired != nil {
+		maps.Copy(ev, s.setExpired(r.Expired))
 	}
-	if !few {
-		t.rebuildLive()
+	if !small {
+		s.sortLive()
 	}
 	return ev
 }
 
+// applyFull applies a whole state.
+func (s *serviceState) applyFull(r *store.Reading, decode decoder) evidence {
+	entries := make(map[string]*Entry, len(r.Records))
+	same := len(r.Records) == len(s.entries) && len(s.expired) == 0 && r.Rev == s.rev
+	for _, record := range r.Records {
+		old := s.entries[record.ID]
+		if e, ok := decode(old, record); ok {
+			entries[record.ID] = e
+			same = same && e == old
+		}
+	}
+	s.rev, s.nextExpiry, s.entries, s.expired, s.expiriesVoid = r.Rev, r.NextExpiry, entries, nil, false
+	if !same {
+		s.sortLive()
+	}
+	return tombstones(r)
+}
+
+func tombstones(r *store.Reading) evidence {
+	ev := make(evidence, len(r.Tombstones))
+	for _, t := range r.Tombstones {
+		ev[t.ID] = t
+	}
+	return ev
+}
+
+// setExpired sets which records' leases have ended.
+func (s *serviceState) setExpired(ids []string) evidence {
+	if len(ids) == 0 && len(s.expired) == 0 {
+		return nil
+	}
+	changed := len(ids) != len(s.expired)
+	expired := make(map[string]bool, len(ids))
+	ev := make(evidence, len(ids))
+	for _, id := range ids {
+		if e := s.entries[id]; e != nil {
+			expired[id] = true
+			ev[id] = store.Tombstone{ID: id, Reason: store.ReasonExpired, RegisteredAt: e.RegisteredAt, Owner: e.Owner}
+			changed = changed || !s.expired[id]
+		}
+	}
+	if changed {
+		s.expired = expired
+		s.sortLive()
+	}
+	return ev
+}
+
+// sortLive makes the list of live entries from the map.
+func (s *serviceState) sortLive() {
+	s.live = make([]*Entry, 0, len(s.entries))
+	for id, e := range s.entries {
+		if !s.expired[id] {
+			s.live = append(s.live, e)
+		}
+	}
+	slices.SortFunc(s.live, compareEntries)
+	s.cached = nil
+}
+
+// insertSorted returns a copy of a sorted list with one entry added.
+func insertSorted(list []*Entry, e *Entry) []*Entry {
+	i, _ := slices.BinarySearchFunc(list, e, compareEntries)
+	out := make([]*Entry, 0, len(list)+1)
+	out = append(append(out, list[:i]...), e)
+	return append(out, list[i:]...)
+}
+
+// removeSorted returns a copy of a sorted list without one entry.
 func removeSorted(list []*Entry, e *Entry) []*Entry {
 	i, ok := slices.BinarySearchFunc(list, e, compareEntries)
 	if !ok {
@@ -172,55 +224,3 @@ func removeSorted(list []*Entry, e *Entry) []*Entry {
 	out := make([]*Entry, 0, len(list)-1)
 	return append(append(out, list[:i]...), list[i+1:]...)
 }
-
-// full takes a whole state.
-func (t *serviceState) applyFull(g *service, r *store.Reading) evidence {
-	ev := make(evidence, len(r.Tombstones))
-	for _, b := range r.Tombstones {
-		ev[b.ID] = b
-	}
-	entries := make(map[string]*Entry, len(r.Records))
-	same := len(r.Records) == len(t.entries) && len(t.expired) == 0 && r.Rev == t.rev
-	for _, rec := range r.Records {
-		old := t.entries[rec.ID]
-		if e, ok := g.decodeEntry(old, rec); ok {
-			entries[rec.ID] = e
-			same = same && e == old
-		}
-	}
-	t.rev, t.nextExpiry, t.entries, t.expired, t.expiriesVoid = r.Rev, r.NextExpiry, entries, nil, false
-	if !same {
-		t.rebuildLive()
-	}
-	return ev
-}
-
-// entry returns the decoded record, the one known already when it is the same.
-func (g *service) decodeEntry(old *Entry, rec *store.Record) (*Entry, bool) {
-	if rec.Decoded != nil {
-		if old != nil && old.Record == rec {
-			return old, true
-		}
-		return &Entry{Record: rec, Value: rec.Decoded}, true
-	}
-	sum := payloadSum(rec.Payload) // before Decode, which may let go of it
-	if old != nil && old.RegisteredAt == rec.RegisteredAt && old.Owner == rec.Owner && old.sum == sum && string(old.Overlay) == string(rec.Overlay) {
-		if g.name == store.Catalog {
-			old.TTL, old.HeartbeatInterval = max(old.TTL, rec.TTL), max(old.HeartbeatInterval, rec.HeartbeatInterval)
-		}
-		return old, true
-	}
-	v, err := g.e.cfg.Decode(g.name, rec)
-	if err != nil {
-		g.e.reportBadRecord(g.name, rec.ID, err)
-		return nil, false
-	}
-	return &Entry{Record: rec, Value: v, sum: sum}, true
-}
-
-var payloadSumSeed = maphash.MakeSeed()
-
-// sumOf stands for a payload where it is compared with a later one of the same
-// owner and stamp, so that it need not be kept. Two payloads share these 64 bits
-// once in 2^64, and nobody can choose two that do: the seed is the process's own.
-func payloadSum(payload []byte) uint64 { return maphash.Bytes(payloadSumSeed, payload) }

@@ -7,159 +7,120 @@ import (
 	"sync/atomic"
 )
 
-// reader is one loop over a watch. It waits on a channel of its own: on one that
-// all share, thousands of them would queue for its lock when they are woken.
+// subscriber is one loop that ranges over a watch. It waits on a channel of its
+// own: thousands of subscribers of one channel would queue for its lock when they
+// are woken.
 type subscriber struct {
-	acknowledged atomic.Uint64 // the latest state that the loop has taken, by asking for the next
-	counted      uint64        // the state up to which it is counted off the milestones; guarded by the group's lock
-	index        int           // in the topic's readers; guarded by the group's lock
+	acknowledged atomic.Uint64 // the latest version that the loop has finished with, by asking for the next
+	counted      uint64        // the version up to which it is counted off the barriers; the service's lock guards it
+	index        int           // in acknowledgements.subscribers; the service's lock guards it
 
-	// waiting: it sleeps or is about to. Whoever sets it back to false ends that:
-	// the reader itself, or another, who then sends to woken.
+	// waiting: it sleeps or is about to. The goroutine that sets it to false ends
+	// that: the subscriber itself, or another, which then sends to woken.
 	waiting  atomic.Bool
 	woken    chan struct{}
-	toWake   []*subscriber   // that the one woken wakes first of all
-	done     <-chan struct{} // of a context that cannot call back; nil otherwise
-	callback sync.WaitGroup  // for the call back of the context
+	toWake   []*subscriber   // that this one wakes before anything else
+	done     <-chan struct{} // of a context that has no AfterFunc; nil otherwise
+	callback sync.WaitGroup  // for the callback of the context
 }
 
-// wakeEach is how many readers are woken by one of them: so few that the last
-// hears of it in time, so many that who publishes has a small part of the work.
+// wakeFanout is how many subscribers one of them wakes. So few that the last is
+// woken in time, and so many that the publishing goroutine does little of the work.
 const wakeFanout = 64
 
-// wake wakes the readers that wait. g.mu is held.
-func (t *serviceHub) wake() {
-	for some := range slices.Chunk(slices.Clone(t.subscribers), wakeFanout) {
-		for i, r := range some {
-			// One that is busy with a state may be so for long: it gets no task.
-			if r.wake(some[i+1:]) {
+// wake wakes the subscribers that wait. The caller holds the service's lock.
+func (h *serviceHub) wake() {
+	for chunk := range slices.Chunk(slices.Clone(h.acks.subscribers), wakeFanout) {
+		for i, s := range chunk {
+			// A subscriber that is busy with a state may be so for long: it gets no task.
+			if s.wake(chunk[i+1:]) {
 				break
 			}
 		}
 	}
 }
 
-// wakeAll wakes all readers that wait, for the engine has ended.
+// wakeAll wakes all subscribers that wait, for the engine is closed.
 func (e *Engine) wakeAll() {
-	for _, g := range e.allServices() {
-		g.mu.Lock()
-		if g.hub != nil {
-			g.hub.wake()
+	for _, s := range e.allServices() {
+		s.mu.Lock()
+		if s.hub != nil {
+			s.hub.wake()
 		}
-		g.mu.Unlock()
+		s.mu.Unlock()
 	}
 }
 
-// wake wakes a reader, if it waits, and has it wake others.
-func (r *subscriber) wake(others []*subscriber) bool {
-	if !r.waiting.CompareAndSwap(true, false) {
+// wake wakes a subscriber, which then wakes others. It reports false if the
+// subscriber does not wait.
+func (s *subscriber) wake(others []*subscriber) bool {
+	if !s.waiting.CompareAndSwap(true, false) {
 		return false
 	}
-	r.toWake = others
-	r.woken <- struct{}{} // has room: there is one send per sleep
+	s.toWake = others
+	s.woken <- struct{}{} // has room: there is one send per sleep
 	return true
 }
 
-// next waits for a state that the reader has not taken. It returns nil when the
-// watch is over.
-func (t *serviceHub) awaitState(ctx context.Context, r *subscriber) *shownState {
-	for {
-		if s, over := t.newState(ctx, r); s != nil || over {
-			return s
-		}
-		r.waiting.Store(true)
-		// A new state, or an end, stands before the waiting are woken: what came
-		// too early to wake this one is seen here.
-		if s, over := t.newState(ctx, r); (s != nil || over) && r.waiting.CompareAndSwap(true, false) {
-			continue
-		}
-		if !r.awaitWake() {
-			return nil
-		}
-	}
-}
-
-// look returns the state that stands, if the reader has not taken it, and
-// whether the watch is over.
-func (t *serviceHub) newState(ctx context.Context, r *subscriber) (s *shownState, over bool) {
-	if t.service.e.checkOpen(ctx) != nil {
-		return nil, true
-	}
-	if s := t.shown.Load(); s != nil && s.version > r.acknowledged.Load() {
-		if s.stale == nil && t.lease.mayHaveEnded() {
-			// The process was stalled. Once the backend knows of it again and the state
-			// was read again, or that fails, it is woken.
-			t.service.e.renewWatcherLeases(t.service.name)
-			return nil, false
-		}
-		return s, false
-	}
-	return nil, false
-}
-
-// sleep waits to be woken, and wakes others before anything else. It reports
-// false when the watch's context ended first.
-func (r *subscriber) awaitWake() bool {
-	if r.done == nil {
-		<-r.woken
-	} else if !r.awaitWakeOrDone(r.done) {
+// awaitWake waits to be woken, and wakes others before anything else. It reports
+// false if the watch's context ended first.
+func (s *subscriber) awaitWake() bool {
+	if s.done == nil {
+		<-s.woken
+	} else if !s.awaitWakeOrDone() {
 		return false
 	}
-	if r.toWake != nil {
-		r.wakeOthers()
-	}
-	return true
-}
-
-func (r *subscriber) awaitWakeOrDone(ended <-chan struct{}) (woken bool) {
-	select {
-	case <-r.woken:
-		return true
-	case <-ended:
-		if r.waiting.CompareAndSwap(true, false) {
-			return false
-		}
-		<-r.woken
-		return true
-	}
-}
-
-func (r *subscriber) wakeOthers() {
-	for _, other := range r.toWake {
+	for _, other := range s.toWake {
 		other.wake(nil)
 	}
-	r.toWake = nil
+	s.toWake = nil
+	return true
 }
 
-// heed has the end of ctx wake the reader. What it returns ends that.
-func (r *subscriber) wakeWhenDone(ctx context.Context) (heedNot func()) {
+func (s *subscriber) awaitWakeOrDone() (woken bool) {
+	select {
+	case <-s.woken:
+		return true
+	case <-s.done:
+		if s.waiting.CompareAndSwap(true, false) {
+			return false
+		}
+		<-s.woken
+		return true
+	}
+}
+
+// wakeWhenDone has the end of ctx wake the subscriber, until stop is called.
+func (s *subscriber) wakeWhenDone(ctx context.Context) (stop func()) {
 	if ctx.Done() == nil {
 		return func() {}
 	}
-	r.callback.Add(1)
-	stop := context.AfterFunc(callbackContext{ctx, r}, func() {
-		defer r.callback.Done()
-		r.wake(nil)
+	s.callback.Add(1)
+	cancel := context.AfterFunc(callbackContext{ctx, s}, func() {
+		defer s.callback.Done()
+		s.wake(nil)
 	})
 	return func() {
-		if !stop() {
-			r.callback.Wait()
+		if !cancel() {
+			s.callback.Wait()
 		}
 	}
 }
 
-// heeded is a watch's context. Package context calls back at the end of its own
-// ones; with those of others it asks for AfterFunc, and would start a goroutine
-// if there were none.
+// callbackContext is the context of a watch. Package context calls its own
+// contexts back without a goroutine. It asks others for a method AfterFunc, and
+// would start a goroutine if there were none.
 type callbackContext struct {
 	context.Context
 	subscriber *subscriber
 }
 
-func (h callbackContext) AfterFunc(f func()) (stop func() bool) {
-	if c, ok := h.Context.(interface{ AfterFunc(func()) func() bool }); ok {
-		return c.AfterFunc(f)
+// AfterFunc uses the context's own AfterFunc. If it has none, the subscriber waits
+// on the context's Done channel instead.
+func (c callbackContext) AfterFunc(f func()) (stop func() bool) {
+	if own, ok := c.Context.(interface{ AfterFunc(func()) func() bool }); ok {
+		return own.AfterFunc(f)
 	}
-	h.subscriber.done = h.Done()
+	c.subscriber.done = c.Done()
 	return func() bool { return true }
 }

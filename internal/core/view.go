@@ -2,30 +2,29 @@ package core
 
 import (
 	"hash/fnv"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Entry is one record with its decoded value. It is immutable.
+// Entry is one record with its decoded value. Users must not change it.
 type Entry struct {
 	*store.Record
 	Value any
 	sum   uint64 // of the payload, unless the record came with its value
 }
 
-// View is the state of a group at one moment, as a reader is shown it.
+// View is the state of a service at one moment, as a caller is shown it.
 type View struct {
 	*Content
 	AsOf  time.Time // when the backend last confirmed it
 	Stale error     // nil while current
-	// Confirmed is AsOf as of now, for a view that stands in a watch; nil otherwise.
+	// Confirmed holds the present AsOf of a view that a watch yielded; nil otherwise.
 	Confirmed *atomic.Pointer[time.Time]
 }
 
-// Content is the part of a View that only a change of the group moves. It is
+// Content is the part of a View that only a change of the service changes. It is
 // immutable and shared.
 type Content struct {
 	Entries  []*Entry // live, in order
@@ -33,26 +32,27 @@ type Content struct {
 	cached   store.CachedValue
 }
 
-// Memo returns what the caller makes of this content, made once.
-func (c *Content) Cached(make func(*Content) any) any {
+// Cached returns what compute returned for this content. It is called once.
+func (c *Content) Cached(compute func(*Content) any) any {
 	if v, ok := c.cached.Peek(); ok {
 		return v
 	}
-	return c.cached.Get(func() any { return make(c) })
+	return c.cached.Get(func() any { return compute(c) })
 }
 
-// number makes a revision's number of its text and of what readers see differently.
-func revisionNumber(rev string, but ...string) uint64 {
+// revisionNumber returns a number for a revision's text, and for what callers are
+// shown that differs from it.
+func revisionNumber(rev string, differs ...string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(rev))
-	for _, id := range but {
+	for _, text := range differs {
 		h.Write([]byte{0})
-		h.Write([]byte(id))
+		h.Write([]byte(text))
 	}
 	return h.Sum64()
 }
 
-// Revision numbers an entry's own changes.
+// Revision returns a number that changes with each change of the entry.
 func (e *Entry) Revision() uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(e.Owner))
@@ -65,6 +65,7 @@ func (e *Entry) Revision() uint64 {
 	return h.Sum64()
 }
 
+// compareEntries orders entries: oldest first.
 func compareEntries(a, b *Entry) int {
 	switch {
 	case a.Before(b.Record):
@@ -73,14 +74,4 @@ func compareEntries(a, b *Entry) int {
 		return 1
 	}
 	return 0
-}
-
-// insert returns a copy of a sorted list with one entry more.
-func insertSorted(list []*Entry, e *Entry) []*Entry {
-	i, _ := slices.BinarySearchFunc(list, e, compareEntries)
-	out := make([]*Entry, len(list)+1)
-	copy(out, list[:i])
-	out[i] = e
-	copy(out[i+1:], list[i:])
-	return out
 }

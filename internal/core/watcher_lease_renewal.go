@@ -12,224 +12,231 @@ import (
 )
 
 const (
-	// attendTimeout bounds one renewal of watcher leases.
+	// renewWatcherTimeout bounds one renewal of watcher leases.
 	renewWatcherTimeout = 2 * time.Second
-	// attendFirstTimeout bounds how long a new watch waits for its lease before it
-	// reads all the same, to find out whether the backend is available, and Close
-	// for giving leases up.
+	// firstWatcherLeaseTimeout bounds how long a new watch waits for its lease. Then
+	// it reads nevertheless, to find out whether the backend is available. It also
+	// bounds how long Close takes to give the leases up.
 	firstWatcherLeaseTimeout = 300 * time.Millisecond
 )
 
-// attender tells the backend what this process watches and has acknowledged, one
-// message at a time. What it says of a service is what holds when it is said, so
-// that no earlier message can outlive a later one.
+// watcherLeases renews this process's watcher leases, one request at a time. A
+// renewal says which revision of the service this process has acknowledged when it
+// is sent, so that no earlier request can overwrite a later one.
 type watcherLeases struct {
 	sending chan struct{}   // semaphore of size 1; the holder may send
-	ctx     context.Context // of what is sent; it outlasts the engine's until Close gives the leases up
+	ctx     context.Context // of requests; it outlasts the engine's until Close has given the leases up
 	cancel  context.CancelFunc
 
 	mu       sync.Mutex
-	queue    map[string]struct{} // services to be spoken of
+	queue    map[string]struct{} // services whose lease is to be renewed or given up
 	running  bool
-	failures int                  // rounds in which some failed, since the last in which none did
-	leases   map[string]time.Time // what the backend may hold a lease of, and when the last ends
+	failures int                  // rounds with a failure since the last without one
+	leases   map[string]time.Time // by service: when the last lease that the backend may have ends
 }
 
-// attend says in the background what this process has acknowledged of these
-// services. The caller may hold the lock of a group.
-func (e *Engine) renewWatcherLeases(groups ...string) {
-	a, ok := e.store.(store.WatcherLeases)
+func (w *watcherLeases) init() {
+	w.sending = make(chan struct{}, 1)
+	w.queue = make(map[string]struct{})
+	w.leases = make(map[string]time.Time)
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+}
+
+// renewWatcherLeases renews, in the background, the watcher leases of services,
+// or gives them up if there is no watch. The caller may hold a service's lock.
+func (e *Engine) renewWatcherLeases(services ...string) {
+	backend, ok := e.store.(store.WatcherLeases)
 	if !ok {
 		return
 	}
-	at := &e.watcherLeases
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	for _, name := range groups {
-		at.queue[name] = struct{}{}
+	w := &e.watcherLeases
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, name := range services {
+		w.queue[name] = struct{}{}
 	}
-	if at.running || len(at.queue) == 0 || !e.beginWork() {
+	if w.running || len(w.queue) == 0 || !e.beginWork() {
 		return
 	}
-	at.running = true
+	w.running = true
 	go func() {
 		defer e.endWork()
-		for groups := at.takeQueue(); len(groups) > 0; groups = at.takeQueue() {
-			e.renewWatcherRound(a, renewWatcherTimeout, groups)
+		for services := w.takeQueue(); len(services) > 0; services = w.takeQueue() {
+			e.renewWatcherRound(backend, renewWatcherTimeout, services)
 		}
 	}()
 }
 
-// take returns what is to be spoken of; if there is nothing, the caller ends.
-func (at *watcherLeases) takeQueue() []string {
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	groups := slices.Collect(maps.Keys(at.queue))
-	clear(at.queue)
-	at.running = len(groups) > 0
-	return groups
-}
-
-// attendRound speaks of some services, and again after a pause of those for which that failed.
-func (e *Engine) renewWatcherRound(a store.WatcherLeases, limit time.Duration, groups []string) {
-	failed := e.renewWatchersNow(a, limit, groups)
-	at := &e.watcherLeases
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	if len(failed) == 0 {
-		at.failures = 0
-		return
-	}
-	at.failures++
-	time.AfterFunc(pauseAfter(at.failures, maxRetryPause), func() { e.renewWatcherLeases(failed...) })
-}
-
-// attendNow speaks of some services now. It returns those to be tried again.
-func (e *Engine) renewWatchersNow(a store.WatcherLeases, limit time.Duration, groups []string) (failed []string) {
-	at := &e.watcherLeases
-	ctx, cancel := context.WithTimeout(at.ctx, limit)
-	defer cancel()
-	start, mine := time.Now(), false
-	select {
-	case at.sending <- struct{}{}:
-		defer func() { <-at.sending }()
-		start, mine = time.Now(), true
-	case <-ctx.Done():
-	}
-	if at.ctx.Err() != nil {
-		return nil // Close gives all up
-	}
-	all, topics := make([]store.WatcherLease, len(groups)), make([]*serviceHub, len(groups))
-	for i, name := range groups {
-		all[i], topics[i] = e.watcherRenewal(name)
-	}
-	results := make([]store.WatcherLeaseResult, len(groups))
-	if mine {
-		at.noteSent(all, start.Add(limit))
-		results = a.RenewWatcherLeases(ctx, all)
-	}
-	for i, result := range results {
-		if !mine {
-			result.Err = fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
-		}
-		switch t := topics[i]; {
-		case t != nil:
-			if e.watcherRenewed(t, start, result) {
-				failed = append(failed, groups[i])
-			}
-		case at.released(groups[i], result.Err):
-			failed = append(failed, groups[i])
-		}
-	}
-	return failed
-}
-
-// sending notes the leases that the backend may hold after a call that ends by then.
-func (at *watcherLeases) noteSent(all []store.WatcherLease, by time.Time) {
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	for _, said := range all {
-		if said.TTL > 0 {
-			at.leases[said.Service] = by.Add(said.TTL)
-		}
-	}
-}
-
-// gaveUp notes how giving a lease up ended. It reports whether to try again:
-// until the lease has ended by itself.
-func (at *watcherLeases) released(name string, err error) (again bool) {
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	if until, ok := at.leases[name]; ok && err != nil && time.Now().Before(until) {
-		return true
-	}
-	delete(at.leases, name)
-	return false
-}
-
-// attending is what holds of a service now, and the topic that it is said for.
-func (e *Engine) watcherRenewal(name string) (store.WatcherLease, *serviceHub) {
-	said := store.WatcherLease{Service: name}
-	e.servicesMu.Lock()
-	g := e.services[name]
-	e.servicesMu.Unlock()
-	if g == nil {
-		return said, nil
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.hub != nil {
-		said.TTL, said.Acknowledged = e.cfg.TTL, g.hub.acknowledgedRev
-	}
-	return said, g.hub
-}
-
-// attended notes for a topic how saying it ended. It reports whether to try
-// again before the next check.
-func (e *Engine) watcherRenewed(t *serviceHub, start time.Time, result store.WatcherLeaseResult) (again bool) {
-	g := t.service
-	g.mu.Lock()
-	if g.hub != t {
-		g.mu.Unlock()
-		return false // what holds since is said next
-	}
-	read := t.lease.renewed(start, e.cfg.TTL, result)
-	t.publish()
-	if !read {
-		t.wake() // those that the end of a lease held up
-	}
-	again = result.Err != nil && !t.lease.denied
-	g.mu.Unlock()
-	if read {
-		g.sharedRead(resyncStart)
-	}
-	return again
-}
-
-// attendFirst takes the watcher lease of a new watch, and has the state read.
-func (e *Engine) acquireWatcherLease(g *service) {
-	a, ok := e.store.(store.WatcherLeases)
+// acquireWatcherLease takes the watcher lease of a new watch, and then reads the state.
+func (e *Engine) acquireWatcherLease(s *service) {
+	backend, ok := e.store.(store.WatcherLeases)
 	if !ok || !e.beginWork() {
 		return
 	}
 	go func() {
 		defer e.endWork()
-		e.renewWatcherRound(a, firstWatcherLeaseTimeout, []string{g.name})
+		e.renewWatcherRound(backend, firstWatcherLeaseTimeout, []string{s.name})
 	}()
 }
 
-// attendNoMore gives all watcher leases up, so that no drain waits for a process
-// that closed its registry, and ends what is under way. If the backend is
-// unavailable they end by themselves.
+// takeQueue empties the queue. If that is empty, the caller ends.
+func (w *watcherLeases) takeQueue() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	services := slices.Collect(maps.Keys(w.queue))
+	clear(w.queue)
+	w.running = len(services) > 0
+	return services
+}
+
+// renewWatcherRound renews leases, and after a pause tries again those that failed.
+func (e *Engine) renewWatcherRound(backend store.WatcherLeases, timeout time.Duration, services []string) {
+	failed := e.renewWatchersNow(backend, timeout, services)
+	w := &e.watcherLeases
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(failed) == 0 {
+		w.failures = 0
+		return
+	}
+	w.failures++
+	time.AfterFunc(retryPauses.After(w.failures), func() { e.renewWatcherLeases(failed...) })
+}
+
+// renewWatchersNow renews leases now. It returns the services to be tried again.
+func (e *Engine) renewWatchersNow(backend store.WatcherLeases, timeout time.Duration, services []string) (failed []string) {
+	w := &e.watcherLeases
+	ctx, cancel := context.WithTimeout(w.ctx, timeout)
+	defer cancel()
+	start, sending := time.Now(), false
+	select {
+	case w.sending <- struct{}{}:
+		defer func() { <-w.sending }()
+		start, sending = time.Now(), true
+	case <-ctx.Done():
+	}
+	if w.ctx.Err() != nil {
+		return nil // Close gives all leases up
+	}
+	renewals, hubs := make([]store.WatcherLease, len(services)), make([]*serviceHub, len(services))
+	for i, name := range services {
+		renewals[i], hubs[i] = e.watcherRenewal(name)
+	}
+	results := make([]store.WatcherLeaseResult, len(services))
+	if sending {
+		w.noteSent(renewals, start.Add(timeout))
+		results = backend.RenewWatcherLeases(ctx, renewals)
+	}
+	for i, result := range results {
+		if !sending {
+			result.Err = fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
+		}
+		switch h := hubs[i]; {
+		case h != nil:
+			if e.watcherRenewed(h, start, result) {
+				failed = append(failed, services[i])
+			}
+		case w.releaseFailed(services[i], result.Err):
+			failed = append(failed, services[i])
+		}
+	}
+	return failed
+}
+
+// noteSent records the leases that the backend may have after a request that ends
+// by a certain time.
+func (w *watcherLeases) noteSent(renewals []store.WatcherLease, by time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, renewal := range renewals {
+		if renewal.TTL > 0 {
+			w.leases[renewal.Service] = by.Add(renewal.TTL)
+		}
+	}
+}
+
+// releaseFailed takes the answer to giving a lease up. It reports whether to try
+// again, which is until the lease has ended by itself.
+func (w *watcherLeases) releaseFailed(service string, err error) (again bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if until, ok := w.leases[service]; ok && err != nil && time.Now().Before(until) {
+		return true
+	}
+	delete(w.leases, service)
+	return false
+}
+
+// watcherRenewal returns what to send for a service now, and the hub that it is
+// sent for, nil if there is no watch.
+func (e *Engine) watcherRenewal(name string) (store.WatcherLease, *serviceHub) {
+	renewal := store.WatcherLease{Service: name}
+	s := e.knownService(name)
+	if s == nil {
+		return renewal, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hub != nil {
+		renewal.TTL, renewal.Acknowledged = e.cfg.TTL, s.hub.acks.rev
+	}
+	return renewal, s.hub
+}
+
+// watcherRenewed takes the answer to a renewal for a hub. It reports whether to
+// try again before the next check.
+func (e *Engine) watcherRenewed(h *serviceHub, start time.Time, result store.WatcherLeaseResult) (again bool) {
+	s := h.service
+	s.mu.Lock()
+	if s.hub != h {
+		s.mu.Unlock()
+		return false // the next request is for the hub there is now
+	}
+	read := h.lease.renewed(start, e.cfg.TTL, result)
+	h.publish()
+	if !read {
+		h.wake() // subscribers that waited for the lease
+	}
+	again = result.Err != nil && !h.lease.denied
+	s.mu.Unlock()
+	if read {
+		s.sharedRead(resyncStart)
+	}
+	return again
+}
+
+// releaseWatcherLeases gives all watcher leases up, so that no drain waits for a
+// process that has closed its registry, and ends the request under way. If the
+// backend is unavailable, the leases end by themselves.
 func (e *Engine) releaseWatcherLeases() {
-	a, ok := e.store.(store.WatcherLeases)
+	backend, ok := e.store.(store.WatcherLeases)
 	if !ok {
 		return
 	}
-	at := &e.watcherLeases
-	defer at.cancel()
+	w := &e.watcherLeases
+	defer w.cancel()
 	ctx, cancel := context.WithTimeout(context.Background(), firstWatcherLeaseTimeout)
 	defer cancel()
-	// Half of the time is for what is under way: its end may leave nothing to do.
-	patient := time.NewTimer(firstWatcherLeaseTimeout / 2)
-	defer patient.Stop()
+	// Half of the time is for the request under way: it may leave nothing to do.
+	half := time.NewTimer(firstWatcherLeaseTimeout / 2)
+	defer half.Stop()
 	select {
-	case at.sending <- struct{}{}: // for good
-	case <-patient.C:
-		at.cancel()
+	case w.sending <- struct{}{}: // and never released
+	case <-half.C:
+		w.cancel()
 		select {
-		case at.sending <- struct{}{}:
+		case w.sending <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 	}
-	at.mu.Lock()
-	var all []store.WatcherLease
-	for name := range at.leases {
-		all = append(all, store.WatcherLease{Service: name})
+	w.mu.Lock()
+	var releases []store.WatcherLease
+	for service := range w.leases {
+		releases = append(releases, store.WatcherLease{Service: service})
 	}
-	at.mu.Unlock()
-	if len(all) > 0 {
-		a.RenewWatcherLeases(ctx, all)
+	w.mu.Unlock()
+	if len(releases) > 0 {
+		backend.RenewWatcherLeases(ctx, releases)
 	}
 }

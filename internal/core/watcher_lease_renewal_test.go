@@ -59,7 +59,7 @@ func (s *attendedStore) attendance(group string) store.WatcherLease {
 func startAttended(t *testing.T, f *fake) (*Engine, *attendedStore) {
 	s := &attendedStore{fakeStore: f.as("alpha"), said: map[string]store.WatcherLease{}}
 	e := New(Config{
-		Store: s, Owner: "alpha", TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
+		Store: s, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
 		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
 	})
 	t.Cleanup(func() { _ = e.Close() })
