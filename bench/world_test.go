@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/bench/naive"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -30,7 +30,7 @@ const limitKey = "limit"
 // world is a server with one writer and one reader of each kind.
 type world struct {
 	b      testing.TB
-	server *testredis.Server
+	server *redistest.Server
 	client *redis.Client // of the naive way and the limits
 	naive  *naive.Registry
 	writer *registry.RedisRegistry
@@ -38,7 +38,7 @@ type world struct {
 }
 
 func newWorld(b testing.TB) *world {
-	w := &world{b: b, server: testredis.Start(b)}
+	w := &world{b: b, server: redistest.Start(b)}
 	w.client = redis.NewClient(&redis.Options{Addr: w.server.Addr()})
 	b.Cleanup(func() { w.client.Close() })
 	w.naive = &naive.Registry{Client: w.client, TTL: longTTL}

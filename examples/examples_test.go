@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rollcall-sd/rollcall/internal/testprogram"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/programtest"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
 func says(t *testing.T, output string, texts ...string) {
@@ -19,27 +19,27 @@ func says(t *testing.T, output string, texts ...string) {
 
 func TestHTTP(t *testing.T) {
 	t.Parallel()
-	url := "-registry=" + testredis.Start(t).URL()
-	server, client := testprogram.Build(t, "httpserver"), testprogram.Build(t, "httpclient")
+	url := "-registry=" + redistest.Start(t).URL()
+	server, client := programtest.Build(t, "httpserver"), programtest.Build(t, "httpclient")
 	// It waits for somebody to answer.
-	early := testprogram.Start(t, client, url, "Ann", "Bob C")
-	one := testprogram.Start(t, server, url, "-listen=127.0.0.1:0")
+	early := programtest.Start(t, client, url, "Ann", "Bob C")
+	one := programtest.Start(t, server, url, "-listen=127.0.0.1:0")
 	says(t, early.End(), "hello Ann from 127.0.0.1:", "hello Bob C from 127.0.0.1:")
 
-	two := testprogram.Start(t, server, url, "-listen=127.0.0.1:0", "-id=hello-two")
+	two := programtest.Start(t, server, url, "-listen=127.0.0.1:0", "-id=hello-two")
 	two.Await("serving on ")
 	says(t, one.Terminate(), "nobody calls any more", "stopped in order")
-	says(t, testprogram.Start(t, client, url, "Cid").End(), "hello Cid from 127.0.0.1:")
+	says(t, programtest.Start(t, client, url, "Cid").End(), "hello Cid from 127.0.0.1:")
 	says(t, two.Terminate(), "stopped in order")
 }
 
 // The oldest leads; the next takes over when it leaves, and when it dies.
 func TestWorker(t *testing.T) {
 	t.Parallel()
-	url := "-registry=" + testredis.Start(t).URL() + "?ttl=2s&heartbeat=500ms"
-	worker := testprogram.Build(t, "worker")
-	start := func(id string) *testprogram.Program {
-		return testprogram.Start(t, worker, url, "-shard=7", "-id="+id)
+	url := "-registry=" + redistest.Start(t).URL() + "?ttl=2s&heartbeat=500ms"
+	worker := programtest.Build(t, "worker")
+	start := func(id string) *programtest.Program {
+		return programtest.Start(t, worker, url, "-shard=7", "-id="+id)
 	}
 	first := start("first")
 	first.Await("leads shard 7\nat work\n")

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -22,7 +22,7 @@ func longLease(cfg *registry.RedisRegistryConfig) {
 // ended while it joins, it returns nil and no instance is left.
 func TestServeEndedWhileItJoinsLeavesNothing(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
 	line.Delay(faultnet.ToServer, 5*time.Millisecond)
 	line.Delay(faultnet.ToClient, 5*time.Millisecond)
@@ -50,7 +50,7 @@ func TestRegisterGivenUpLeavesNothing(t *testing.T) {
 	for name, hold := range map[string]faultnet.Direction{"request": faultnet.ToServer, "reply": faultnet.ToClient} {
 		t.Run(name+" held up", func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			caller, owner, reader := member(t, server, through(line.Addr()), longLease), member(t, server, longLease), member(t, server, longLease)
 			register(t, caller, "web", "warm")
@@ -78,7 +78,7 @@ func TestRegisterGivenUpLeavesNothing(t *testing.T) {
 // A registration of the same ID right after one that was given up stands.
 func TestRegisterAfterOneGivenUpStands(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
 	caller, reader := member(t, server, through(line.Addr()), longLease), member(t, server, longLease)
 	register(t, caller, "web", "warm")

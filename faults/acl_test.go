@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -118,9 +118,9 @@ func TestUserMayNotSubscribe(t *testing.T) {
 }
 
 // withUser starts a server with a user app that has just the rights it needs.
-func withUser(t *testing.T, options ...testredis.Option) (*testredis.Server, *redis.Client, func(*registry.RedisRegistryConfig)) {
+func withUser(t *testing.T, options ...redistest.Option) (*redistest.Server, *redis.Client, func(*registry.RedisRegistryConfig)) {
 	t.Helper()
-	server := testredis.Start(t, append(options, testredis.WithACLFile("user app on >secret "+appRights))...)
+	server := redistest.Start(t, append(options, redistest.WithACLFile("user app on >secret "+appRights))...)
 	return server, server.Client(t), func(cfg *registry.RedisRegistryConfig) {
 		cfg.Username, cfg.Password = "app", "secret"
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // moved is an address that leads to another server from some moment on: the
 // promoted replica. The connections to the old server stay open.
 type moved struct {
-	old, promoted       *testredis.Server
+	old, promoted       *redistest.Server
 	oldAdmin            *redis.Client
 	readers, owners     *faultnet.Proxy
 	reader, owner, peer *registry.RedisRegistry
@@ -26,7 +26,7 @@ type moved struct {
 // newMoved starts a primary with a replica, an owner of "x" in "web", and a reader.
 func newMoved(t *testing.T) *moved {
 	t.Helper()
-	m := &moved{old: testredis.Start(t), promoted: testredis.Start(t)}
+	m := &moved{old: redistest.Start(t), promoted: redistest.Start(t)}
 	m.oldAdmin = m.old.Client(t)
 	replicate(t, m.promoted.Client(t), m.old.Addr())
 	m.readers, m.owners = faultnet.New(t, m.old.Addr()), faultnet.New(t, m.old.Addr())

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -17,7 +17,7 @@ import (
 // are never deleted.
 func TestBadRecords(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	keys := server.Client(t)
 	a := member(t, server)
 	register(t, a, "web", "good-1", "good-2")
@@ -95,7 +95,7 @@ func TestBadRecords(t *testing.T) {
 // those are back once the odd keys are gone.
 func TestKeysOfWrongType(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	keys := server.Client(t)
 	cfg := config(t, server, shortTTL, shortBeat)
 	a := open(t, cfg)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -17,7 +17,7 @@ import (
 // Promise 1, kept alive; promise 7: nobody notices.
 func TestLineDelays(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
 	const ttl, beat = 3 * time.Second, time.Second // a request waits for one beat
 	cfg := config(t, server, ttl, beat)
@@ -57,7 +57,7 @@ func TestLineDrops(t *testing.T) {
 	for name, dir := range map[string]faultnet.Direction{"requests": faultnet.ToServer, "replies": faultnet.ToClient} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			owner, reader := member(t, server, through(line.Addr())), member(t, server, through(line.Addr()))
 			direct := member(t, server)
@@ -103,7 +103,7 @@ func TestLineDrops(t *testing.T) {
 // Promise 5: nobody is superseded by himself; an error is never an empty list.
 func TestLineEndsInTheMiddleOfAReply(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
 	writer := member(t, server)
 	for n := range 20 {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
 // Redis's clock steps a minute ahead, and again.
@@ -15,7 +15,7 @@ import (
 // Discover within a heartbeat + 1 s; stamps stay unique and in order.
 func TestClockStepsAhead(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t, testredis.WithFakeTime())
+	server := redistest.Start(t, redistest.WithFakeTime())
 	a, b, reader := member(t, server), member(t, server), member(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
@@ -47,7 +47,7 @@ func TestClockStepsAhead(t *testing.T) {
 // Promise 6: that delays an expiry by at most one TTL and empties nothing.
 func TestClockStepsBack(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t, testredis.WithFakeTime())
+	server := redistest.Start(t, redistest.WithFakeTime())
 	a, reader, asker := member(t, server), member(t, server), member(t, server)
 	register(t, a, "web", "a1")
 	want := present(t, reader, "web")

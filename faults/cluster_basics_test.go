@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -18,7 +18,7 @@ import (
 // new name before the old one stops, never under neither.
 func TestClusterBasics(t *testing.T) {
 	t.Parallel()
-	c := testredis.StartCluster(t, 3, 0)
+	c := redistest.StartCluster(t, 3, 0)
 	cfg := clustered(t, c)
 	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 

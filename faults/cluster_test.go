@@ -8,12 +8,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // clustered is a registry's configuration on a Cluster.
-func clustered(t testing.TB, c *testredis.Cluster) registry.RedisRegistryConfig {
+func clustered(t testing.TB, c *redistest.Cluster) registry.RedisRegistryConfig {
 	cfg := config(t, c.Nodes[0], shortTTL, shortBeat)
 	cfg.RedisAddr, cfg.Addrs = "", c.Addrs()
 	return cfg
@@ -26,7 +26,7 @@ func clustered(t testing.TB, c *testredis.Cluster) registry.RedisRegistryConfig 
 // silently; promise 12, runs on a Cluster.
 func TestRunsWhereAClusterLosesPrimaries(t *testing.T) {
 	t.Parallel()
-	c := testredis.StartCluster(t, 3, 3)
+	c := redistest.StartCluster(t, 3, 3)
 	cfg := clustered(t, c)
 	// The two are to be served by different primaries, as each has one replica only.
 	for base := cfg.Namespace; c.NodeOf("rollcall:"+cfg.Namespace+":names") == c.NodeOf(keyOf(cfg, "web", "h")); {
@@ -76,7 +76,7 @@ func TestRunsWhereAClusterLosesPrimaries(t *testing.T) {
 }
 
 // answers waits until the keys' slots take writes again.
-func answers(t testing.TB, c *testredis.Cluster, keys ...string) {
+func answers(t testing.TB, c *redistest.Cluster, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
 		within(t, time.Now(), 30*time.Second, "the Cluster serves "+key, func() error {

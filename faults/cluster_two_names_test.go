@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -20,7 +20,7 @@ import (
 // Promise 5: the newest owner wins.
 func TestClusterOneIDUnderTwoNamesAtOnce(t *testing.T) {
 	t.Parallel()
-	c := testredis.StartCluster(t, 3, 0)
+	c := redistest.StartCluster(t, 3, 0)
 	cfg := clustered(t, c)
 	one, other, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 	const rounds = 60

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -21,7 +21,7 @@ import (
 func TestTwoHundredRegistriesAtOnce(t *testing.T) {
 	const crowd = 200
 	const beat = time.Second
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	keys := server.Client(t)
 	cfg := config(t, server, 3*beat, beat)
 	all := make([]*registry.RedisRegistry, crowd)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -43,7 +43,7 @@ func (c *churn) change(n int) {
 // within one heartbeat + 1 s; calls succeed, as they are tried again.
 func TestAllConnectionsCutAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
 	owner, reader, writer := member(t, server, through(line.Addr())), member(t, server, through(line.Addr())), member(t, server)
 	register(t, owner, "web", "a1", "a2")
@@ -81,7 +81,7 @@ func TestAllConnectionsCutAgainAndAgain(t *testing.T) {
 // Promise 8: a watch never dies silently.
 func TestServerCutsConnections(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	owner, reader, writer := member(t, server), member(t, server), member(t, server)
 	register(t, owner, "web", "a1")
 	seen := watch(t, reader, "web")
@@ -116,7 +116,7 @@ func TestWatchNeverDiesSilently(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			owner, reader, writer := member(t, server), member(t, server, through(line.Addr())), member(t, server)
 			register(t, owner, "web", "a1")

@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/balance"
-	"github.com/rollcall-sd/rollcall/internal/rolling"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/deploytest"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -25,24 +25,24 @@ import (
 // sleeps. Beside it, what becomes of the same when servers end otherwise.
 func TestDeploysOverHTTP(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
-	for _, plan := range rolling.Ways(server.URL()) {
-		r, err := rolling.Run(t.Context(), plan)
+	server := redistest.Start(t)
+	for _, plan := range deploytest.Ways(server.URL()) {
+		r, err := deploytest.Run(t.Context(), plan)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("count: HTTP deploys, %s: %d of %d requests failed in %d restarts", plan.Way, r.Failed, r.Requests, r.Restarts)
 		figure(t, fmt.Sprintf("HTTP deploys, %s: a server's end on average", plan.Way), r.Stop)
-		if plan.Way == rolling.Leave && r.Failed > 0 {
+		if plan.Way == deploytest.Leave && r.Failed > 0 {
 			t.Errorf("%d of %d requests failed, for one:\n%s", r.Failed, r.Requests, strings.Join(r.Errors, "\n"))
 		}
 	}
 }
 
 // deployed is what the processes of a deploy speak here.
-var deployed = rolling.Kind{Server: httpServer, Client: httpClient}
+var deployed = deploytest.Kind{Server: httpServer, Client: httpClient}
 
-func httpServer(work func(n int)) rolling.Server {
+func httpServer(work func(n int)) deploytest.Server {
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		text, err := io.ReadAll(req.Body)
 		if req.Method == http.MethodGet {
@@ -57,7 +57,7 @@ func httpServer(work func(n int)) rolling.Server {
 		fmt.Fprint(w, n)
 	})}
 	serve := func(l net.Listener) error { return server.Serve(l) }
-	return rolling.Server{Serve: serve, Shutdown: server.Shutdown}
+	return deploytest.Server{Serve: serve, Shutdown: server.Shutdown}
 }
 
 func httpClient(watcher registry.Watcher, service string) (func(context.Context, int) error, func(), error) {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -25,7 +25,7 @@ import (
 // Not in parallel: its own work is most of what two cores can do.
 func TestFinalThoughHeartbeatsAndHealingRace(t *testing.T) {
 	const rounds, workers = 1000, 8
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	cfg := config(t, server, 300*time.Millisecond, 10*time.Millisecond)
 	owner, reader := open(t, cfg), open(t, cfg)
 	web := watch(t, reader, "web")

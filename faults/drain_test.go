@@ -9,13 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/stall"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // startWatcher starts a process that watches a service.
-func startWatcher(t testing.TB, s *testredis.Server, name string) *owner {
+func startWatcher(t testing.TB, s *redistest.Server, name string) *owner {
 	t.Helper()
 	o := startOwner(t, ownerConfig(config(t, s, shortTTL, shortBeat)))
 	o.tell("watch", name)
@@ -104,7 +104,7 @@ func nextBeat(t testing.TB, b registry.Backend, name, id string) {
 // Status: a passing probe does not end a drain, Undrain does.
 func TestProbePassesDuringADrain(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
 	operator, prober, slow := member(t, server), member(t, server), member(t, server)
 	release := holdUp(t, slow, "web")
@@ -141,7 +141,7 @@ func TestProbePassesDuringADrain(t *testing.T) {
 // total loss it may be lost, but then it is for everybody.
 func TestOperatorDrainsBeforeAMemoryLoss(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
 	operator, reader := member(t, server), member(t, server)
 	web := watch(t, reader, "web")
@@ -186,7 +186,7 @@ func TestOperatorDrainsBeforeAMemoryLoss(t *testing.T) {
 // Status: a drain that waits sees to it that it stands.
 func TestMemoryLossWhileADrainWaits(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
 	operator, slow := member(t, server), member(t, server)
 	release := holdUp(t, slow, "web")
@@ -204,7 +204,7 @@ func TestMemoryLossWhileADrainWaits(t *testing.T) {
 // Drain returns once the watcher's lease has ended: its TTL + 1 s.
 func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	operator := member(t, server)
 	register(t, operator, "web", "leaver")
 	w := startWatcher(t, server, "web")
@@ -229,7 +229,7 @@ func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 // the state; and well once they have.
 func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	operator := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Namespace = "frozen" })
 	register(t, operator, "web", "leaver")
 	var watchers []*owner
@@ -269,7 +269,7 @@ func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 // Drain returns at once.
 func TestDrainOfAServiceNobodyWatches(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	owner, operator := member(t, server), member(t, server)
 	register(t, owner, "web", "a", "b", "c")
 	register(t, owner, "other", "d")
@@ -303,7 +303,7 @@ func TestDrainOfAServiceNobodyWatches(t *testing.T) {
 // Status: Undrain ends a drain.
 func TestUndrain(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "stayer"}))
 	operator, other, slow := member(t, server), member(t, server), member(t, server)
 	web := watch(t, other, "web")
@@ -334,7 +334,7 @@ func TestUndrain(t *testing.T) {
 // Drain goes on waiting until the loop has acknowledged.
 func TestRestartEmptyWhileADrainWaits(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
 	operator, slow := member(t, server), member(t, server)
 	register(t, operator, "web", "stayer")
@@ -362,7 +362,7 @@ func TestRestartEmptyWhileADrainWaits(t *testing.T) {
 // No drain waits for its watcher lease.
 func TestDrainAfterAWatcherClosed(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	operator := member(t, server)
 	for round := range 10 {
 		id := fmt.Sprint("leaver-", round)

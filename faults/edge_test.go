@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -121,7 +121,7 @@ func (r *edgeReader) read(ctx context.Context) error {
 func TestReadsAtTheEdgeOfTheLease(t *testing.T) {
 	t.Parallel()
 	const instances, lasting = 4, 8 * time.Second
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	namespace := "edge"
 	config := func(addr string) registry.RedisRegistryConfig {
 		return registry.RedisRegistryConfig{RedisAddr: addr, TTL: edgeTTL, HeartbeatInterval: edgeBeat,

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -17,7 +17,7 @@ import (
 func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
 	t.Parallel()
 	const ttl, beat = 2 * time.Second, 300 * time.Millisecond
-	s := testredis.Start(t)
+	s := redistest.Start(t)
 	line := faultnet.New(t, s.Addr())
 	cfg := config(t, s, ttl, beat)
 	reader := open(t, cfg)

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -13,7 +13,7 @@ import (
 // Promise 3, comes back; promise 7, no false empty.
 func TestNoFalseEmptyAfterFlushAll(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	a, b, reader := member(t, server), member(t, server), member(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
@@ -43,7 +43,7 @@ func TestNoFalseEmptyAfterFlushAll(t *testing.T) {
 // Promise 7: a true zero is still seen.
 func TestFlushAllWhenOwnersDie(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	a, reader := member(t, server), member(t, server)
 	register(t, a, "web", "a1")
 	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "d1"}, [2]string{"lonely", "d2"}))
@@ -63,7 +63,7 @@ func TestFlushAllWhenOwnersDie(t *testing.T) {
 	web.kept(t, began, "a1")
 }
 
-func flush(t testing.TB, s *testredis.Server) {
+func flush(t testing.TB, s *redistest.Server) {
 	t.Helper()
 	if err := s.Client(t).FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)

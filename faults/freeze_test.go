@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -16,7 +16,7 @@ import (
 // freeze goes in time.
 func TestRedisFrozenPastTheTTL(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	a, b, reader := member(t, server), member(t, server), member(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
@@ -58,7 +58,7 @@ func TestRedisFrozenPastTheTTL(t *testing.T) {
 // Promise 7: nobody is dropped by a watch.
 func TestRedisFrozenAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	a, reader := member(t, server), member(t, server)
 	register(t, a, "web", "a1", "a2")
 	want := present(t, reader, "web")

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -31,7 +31,7 @@ func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 	for name, give := range givesUp {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			gone, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
 			register(t, gone, "web", "warm") // so that connection and scripts are there
@@ -75,7 +75,7 @@ func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
 			who := map[bool]string{true: "own", false: "operator's"}[own]
 			t.Run(who+" "+name, func(t *testing.T) {
 				t.Parallel()
-				server := testredis.Start(t)
+				server := redistest.Start(t)
 				line := faultnet.New(t, server.Addr())
 				gone, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
 				register(t, gone, "web", "warm")
@@ -118,7 +118,7 @@ func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
 // Promise 5: a call that is sent twice takes effect once.
 func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
 	operator, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
 	register(t, operator, "web", "warm")

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -20,25 +20,25 @@ import (
 //
 // Promise 10, nothing leaks.
 func TestNothingLeaks(t *testing.T) {
-	faults := map[string]func(*testing.T, *testredis.Server, *faultnet.Proxy){
-		"in peace":                func(*testing.T, *testredis.Server, *faultnet.Proxy) {},
-		"after cuts":              func(_ *testing.T, _ *testredis.Server, l *faultnet.Proxy) { l.Cut() },
-		"while subscriptions cut": func(_ *testing.T, _ *testredis.Server, l *faultnet.Proxy) { l.Subscriptions.CutAlways() },
-		"while mute":              func(_ *testing.T, _ *testredis.Server, l *faultnet.Proxy) { l.Hold() },
-		"while refused": func(_ *testing.T, _ *testredis.Server, l *faultnet.Proxy) {
+	faults := map[string]func(*testing.T, *redistest.Server, *faultnet.Proxy){
+		"in peace":                func(*testing.T, *redistest.Server, *faultnet.Proxy) {},
+		"after cuts":              func(_ *testing.T, _ *redistest.Server, l *faultnet.Proxy) { l.Cut() },
+		"while subscriptions cut": func(_ *testing.T, _ *redistest.Server, l *faultnet.Proxy) { l.Subscriptions.CutAlways() },
+		"while mute":              func(_ *testing.T, _ *redistest.Server, l *faultnet.Proxy) { l.Hold() },
+		"while refused": func(_ *testing.T, _ *redistest.Server, l *faultnet.Proxy) {
 			l.Refuse()
 			l.Cut()
 		},
-		"while frozen":    func(_ *testing.T, s *testredis.Server, _ *faultnet.Proxy) { s.Freeze() },
-		"while killed":    func(_ *testing.T, s *testredis.Server, _ *faultnet.Proxy) { s.Kill() },
-		"after a restart": func(_ *testing.T, s *testredis.Server, _ *faultnet.Proxy) { s.Restart() },
+		"while frozen":    func(_ *testing.T, s *redistest.Server, _ *faultnet.Proxy) { s.Freeze() },
+		"while killed":    func(_ *testing.T, s *redistest.Server, _ *faultnet.Proxy) { s.Kill() },
+		"after a restart": func(_ *testing.T, s *redistest.Server, _ *faultnet.Proxy) { s.Restart() },
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			before := goleak.IgnoreCurrent()
-			restarted := goleak.IgnoreAnyFunction("github.com/rollcall-sd/rollcall/internal/testredis.startProcess.func1")
+			restarted := goleak.IgnoreAnyFunction("github.com/rollcall-sd/rollcall/internal/redistest.startProcess.func1")
 			backend := live(t, server, line.Addr())
 			fault(t, server, line)
 			time.Sleep(shortBeat + 100*time.Millisecond) // beats, checks and tries to reconnect
@@ -66,7 +66,7 @@ func TestNothingLeaks(t *testing.T) {
 //
 // Promise 10.
 func TestNothingLeaksIntoAClientHandedIn(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	defer client.Close()
 	before := goleak.IgnoreCurrent()
@@ -95,7 +95,7 @@ func TestNothingLeaksIntoAClientHandedIn(t *testing.T) {
 //
 // Promise 10.
 func TestWatchGivesItsSubscriptionBack(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	admin := server.Client(t)
 	r := member(t, server)
 	ctx, stop := context.WithCancel(t.Context())
@@ -125,7 +125,7 @@ func TestWatchGivesItsSubscriptionBack(t *testing.T) {
 }
 
 // live returns a backend in full use, which the caller closes.
-func live(t *testing.T, server *testredis.Server, addr string) registry.Backend {
+func live(t *testing.T, server *redistest.Server, addr string) registry.Backend {
 	t.Helper()
 	cfg := config(t, server, shortTTL, shortBeat)
 	through(addr)(&cfg)
@@ -155,7 +155,7 @@ func live(t *testing.T, server *testredis.Server, addr string) registry.Backend 
 }
 
 // bare fails while anything but the caller is connected to the server.
-func bare(t *testing.T, server *testredis.Server) func() error {
+func bare(t *testing.T, server *redistest.Server) func() error {
 	admin := server.Client(t)
 	return func() error {
 		if list := clients(t, admin, "normal"); len(list) != 1 {

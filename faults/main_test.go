@@ -5,7 +5,7 @@
 // that the contract names. within and await wait for what has to happen and hold
 // it against the bound, inTime does so for what has just happened. They add the
 // machine's stall between the two moments, as package stall measures it for the
-// servers of testredis, for owners and for this process; another process that a
+// servers of redistest, for owners and for this process; another process that a
 // bound depends on is added by stall.Measure. So write
 //
 //	at := time.Now()
@@ -21,7 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/rollcall-sd/rollcall/internal/rolling"
+	"github.com/rollcall-sd/rollcall/internal/deploytest"
 )
 
 func TestMain(m *testing.M) {
@@ -29,6 +29,6 @@ func TestMain(m *testing.M) {
 		beOwner()
 		return
 	}
-	rolling.Main(deployed)
+	deploytest.Main(deployed)
 	goleak.VerifyTestMain(m)
 }

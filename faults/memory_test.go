@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -20,7 +20,7 @@ import (
 // says why; Deregister and reads work. Afterwards all is as before.
 func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	admin := server.Client(t)
 	owner, reader := member(t, server), member(t, server)
 	register(t, owner, "web", "a1", "a2", "leaves")
@@ -66,7 +66,7 @@ func TestOutOfMemory(t *testing.T) {
 // Promise 3, comes back; promise 7, no false empty.
 func TestFlushedAndOutOfMemory(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	owner, reader := member(t, server), member(t, server)
 	register(t, owner, "web", "a1", "a2")
 	want := present(t, reader, "web")
@@ -93,7 +93,7 @@ func TestAtomicThoughOneKeyOfTwoIsEvicted(t *testing.T) {
 	for _, key := range []string{"h", "z"} {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			admin := server.Client(t)
 			owner, other, reader := member(t, server), member(t, server), member(t, server)
 			register(t, owner, "web", "a1", "a2")
@@ -128,7 +128,7 @@ func TestAtomicThoughOneKeyOfTwoIsEvicted(t *testing.T) {
 // noeviction is logged at the start.
 func TestEviction(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t, testredis.WithMaxMemory(64<<20, "volatile-ttl"))
+	server := redistest.Start(t, redistest.WithMaxMemory(64<<20, "volatile-ttl"))
 	admin := server.Client(t)
 	var said logs
 	owner := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
@@ -158,7 +158,7 @@ func TestEviction(t *testing.T) {
 // Under noeviction nothing is warned of, nor when the server may not be asked.
 func TestNoWarningOfNoeviction(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t, testredis.WithMaxMemory(64<<20, "noeviction"))
+	server := redistest.Start(t, redistest.WithMaxMemory(64<<20, "noeviction"))
 	var said logs
 	member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
 	if got := said.lines("level="); len(got) != 0 {

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/stall"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 // One service has instances with TTLs from 100 ms to 10 s; of each TTL one owner
@@ -16,7 +16,7 @@ import (
 // Promise 2, gone after a crash: each with its own TTL.
 func TestKeptAliveAmongMixedTTLs(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	reader := member(t, server)
 	ttls := []time.Duration{100 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second}
 	var living, dying []string

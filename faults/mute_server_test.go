@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -34,7 +34,7 @@ var lines = map[string]func(t *testing.T, addr string) func(*registry.RedisRegis
 func TestCallsOnAMuteServer(t *testing.T) {
 	for name, reach := range lines {
 		t.Run(name, func(t *testing.T) {
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			r := member(t, server, reach(t, line.Addr()))
 			register(t, r, "web", "own1", "own2")
@@ -74,7 +74,7 @@ func TestCallsOnAMuteServer(t *testing.T) {
 func TestOpenOnAMuteServer(t *testing.T) {
 	for name, reach := range lines {
 		t.Run(name, func(t *testing.T) {
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			line.Hold()
 			cfg := config(t, server, shortTTL, shortBeat)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -18,7 +18,7 @@ var oddNames = []string{
 // Odd names never mix on a standalone server, and namespaces keep apart.
 func TestOddNames(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	var all []*registry.RedisRegistry
 	// Namespaces that would be one another's if names were put together carelessly.
 	for _, namespace := range []string{"prod", "prod:{a}", "{prod}", "prod%3A", "prod*", "名前"} {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -17,7 +17,7 @@ import (
 // Promise 4, final: from the owner's next heartbeat, through a loss of memory after it.
 func TestOperatorDeregistersByID(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	said := &logs{}
 	a := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
 	operator := member(t, server)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -17,7 +17,7 @@ import (
 func TestGoneAfterACrashThoughNobodyWrites(t *testing.T) {
 	t.Parallel()
 	const longTTL = 4 * time.Second
-	server := testredis.Start(t, testredis.WithFakeTime())
+	server := redistest.Start(t, redistest.WithFakeTime())
 	keys := server.Client(t)
 	cfg := config(t, server, shortTTL, shortBeat)
 	long := cfg

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/balance"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -22,7 +22,7 @@ import (
 // lacks none.
 func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 	t.Parallel()
-	cluster := testredis.StartCluster(t, 3, 0)
+	cluster := redistest.StartCluster(t, 3, 0)
 	cfg := clustered(t, cluster)
 	owner, reader, looker := open(t, cfg), open(t, cfg), open(t, cfg)
 	key := func(name string) string { return "rollcall:" + cfg.Namespace + ":{" + name + "}:h" }
@@ -74,7 +74,7 @@ func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 // all owners. Nobody is dropped, and all come back once the replica is there.
 func TestRefusedWritesAfterALoss(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	owner, reader := member(t, server), member(t, server)
 	register(t, owner, "web", "a1", "a2")
 	want := present(t, reader, "web")
@@ -97,7 +97,7 @@ func TestRefusedWritesAfterALoss(t *testing.T) {
 // TTL and its heartbeat + 1 s once they are accepted (promise 2), while the other stays.
 func TestRefusedWritesAndADeadOwner(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	doomed, owner, reader := member(t, server), member(t, server), member(t, server)
 	register(t, doomed, "web", "dies")
 	register(t, owner, "web", "lives")
@@ -118,7 +118,7 @@ func TestRefusedWritesAndADeadOwner(t *testing.T) {
 // a later write of another shows it, or once the owner had as long again to renew.
 func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t, testredis.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
+	server := redistest.Start(t, redistest.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
 		"+hget +hmget +hgetall +zscore +zrange +zrangebyscore +zrevrangebyscore +time +subscribe +unsubscribe +ping"))
 	owner, steady := member(t, server), member(t, server)
 	register(t, owner, "web", "x")
@@ -151,7 +151,7 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 // Requests go on through balance's transport while the disk of Redis is full.
 func TestRefusedWritesStopNoTraffic(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t, testredis.WithArgs("--enable-protected-configs", "yes"))
+	server := redistest.Start(t, redistest.WithArgs("--enable-protected-configs", "yes"))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

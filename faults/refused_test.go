@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -20,26 +20,26 @@ import (
 type refusal struct {
 	name  string
 	word  string // that the server says
-	begin func(t *testing.T, s *testredis.Server, admin *redis.Client) (end func())
+	begin func(t *testing.T, s *redistest.Server, admin *redis.Client) (end func())
 	// opens: a registry that only reads can be opened, and reads, meanwhile.
 	opens bool
 }
 
 var refusals = []refusal{
 	{"disk full", "MISCONF", diskFull, true},
-	{"replica away", "NOREPLICAS", func(_ *testing.T, s *testredis.Server, _ *redis.Client) func() {
+	{"replica away", "NOREPLICAS", func(_ *testing.T, s *redistest.Server, _ *redis.Client) func() {
 		s.ConfigSet("min-replicas-to-write", "1")
 		return func() { s.ConfigSet("min-replicas-to-write", "0") }
 	}, true},
-	{"demoted", "READONLY", func(t *testing.T, _ *testredis.Server, admin *redis.Client) func() {
+	{"demoted", "READONLY", func(t *testing.T, _ *redistest.Server, admin *redis.Client) func() {
 		command(t, admin, "REPLICAOF", "127.0.0.1", "1")
 		return func() { command(t, admin, "REPLICAOF", "NO", "ONE") }
 	}, false},
-	{"right lost", "can't run this command", func(t *testing.T, _ *testredis.Server, admin *redis.Client) func() {
+	{"right lost", "can't run this command", func(t *testing.T, _ *redistest.Server, admin *redis.Client) func() {
 		setUser(t, admin, "-hset -zadd -pexpireat")
 		return func() { setUser(t, admin, "+hset +zadd +pexpireat") }
 	}, false},
-	{"writes paused", "", func(t *testing.T, _ *testredis.Server, admin *redis.Client) func() {
+	{"writes paused", "", func(t *testing.T, _ *redistest.Server, admin *redis.Client) func() {
 		command(t, admin, "CLIENT", "PAUSE", "60000", "WRITE")
 		return func() { command(t, admin, "CLIENT", "UNPAUSE") }
 	}, false},
@@ -53,7 +53,7 @@ func command(t *testing.T, admin *redis.Client, words ...any) {
 }
 
 // diskFull makes snapshots fail, after which Redis refuses writes.
-func diskFull(t *testing.T, s *testredis.Server, admin *redis.Client) (end func()) {
+func diskFull(t *testing.T, s *redistest.Server, admin *redis.Client) (end func()) {
 	dir := filepath.Join(t.TempDir(), "full")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestRefusedWritesEmptyNothing(t *testing.T) {
 }
 
 func testRefused(t *testing.T, r refusal) {
-	server, admin, app := withUser(t, testredis.WithArgs("--enable-protected-configs", "yes"))
+	server, admin, app := withUser(t, redistest.WithArgs("--enable-protected-configs", "yes"))
 	log := new(logs)
 	owner := member(t, server, app, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = log.logger() })
 	reader := member(t, server, app)

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
 // Redis is killed and comes back from its append-only file, soon and after more
@@ -18,7 +18,7 @@ func TestRedisRestartedFromItsAppendOnlyFile(t *testing.T) {
 	for name, away := range map[string]time.Duration{"soon": 300 * time.Millisecond, "after the TTL": shortTTL + 500*time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t, testredis.WithAppendOnly())
+			server := redistest.Start(t, redistest.WithAppendOnly())
 			a, b, doomed, reader := member(t, server), member(t, server), member(t, server), member(t, server)
 			register(t, a, "web", "a1", "left")
 			register(t, b, "web", "b1")

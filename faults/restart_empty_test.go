@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/stall"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -19,7 +19,7 @@ import (
 // Promise 2, gone after a crash: who died meanwhile goes in time.
 func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	a, b, doomed, reader := member(t, server), member(t, server), member(t, server), member(t, server)
 	cache := registry.NewCachedRegistry(member(t, server))
 	t.Cleanup(func() { cache.Close() })

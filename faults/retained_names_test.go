@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
 // The last owner of a service dies with Redis's memory: the list of services
@@ -20,7 +20,7 @@ func TestNameGoesWithItsLastInstance(t *testing.T) {
 	for _, lease := range []struct{ ttl, beat time.Duration }{{3 * time.Second, time.Second}, {900 * time.Millisecond, 300 * time.Millisecond}} {
 		t.Run(lease.ttl.String(), func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			cfg := config(t, server, lease.ttl, lease.beat)
 			doomed, lives, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 			register(t, doomed, "web", "x")
@@ -50,7 +50,7 @@ func TestNameGoesWithItsLastInstance(t *testing.T) {
 func TestFailedMoveInAWatchOfTheNewName(t *testing.T) {
 	t.Parallel()
 	const ttl, beat = 3 * time.Second, 500 * time.Millisecond
-	s := testredis.Start(t)
+	s := redistest.Start(t)
 	line := faultnet.New(t, s.Addr())
 	cfg := config(t, s, ttl, beat)
 	reader := open(t, cfg)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -28,7 +28,7 @@ func TestFewRoundTripsOfACall(t *testing.T) {
 	for _, instances := range []int{1, 10, 1000} {
 		t.Run(fmt.Sprint(instances), func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			// So that all of a pipeline has passed the line before the first reply.
 			line.Delay(faultnet.ToServer, 20*time.Millisecond)
@@ -93,7 +93,7 @@ func TestFewRoundTripsOfACall(t *testing.T) {
 // Promise 9.
 func TestRoundTripsOfAHeartbeat(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	warm(t, member(t, server, quiet))
 	line := faultnet.New(t, server.Addr())
 	type beatOf struct {
@@ -151,7 +151,7 @@ func TestCommandsOfAnIdleMinute(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			// So that the watched service exists.
 			steady := member(t, server, quiet)
 			warm(t, steady)

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
 // SCRIPT FLUSH again and again, so that the server never knows a script.
@@ -12,7 +12,7 @@ import (
 // Promise 1, kept alive; promise 7: nobody notices.
 func TestScriptFlush(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	a, reader := member(t, server), member(t, server)
 	admin := server.Client(t)
 	register(t, a, "web", "a1", "a2")

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // guarded is a registry's configuration on Sentinels.
-func guarded(t testing.TB, g *testredis.Sentinels) registry.RedisRegistryConfig {
+func guarded(t testing.TB, g *redistest.Sentinels) registry.RedisRegistryConfig {
 	cfg := config(t, g.Primary(), shortTTL, shortBeat)
 	cfg.RedisAddr, cfg.Addrs, cfg.MasterName = "", g.SentinelAddrs(), g.MasterName()
 	return cfg
@@ -34,7 +34,7 @@ func watched(t testing.TB, cfg registry.RedisRegistryConfig) (a, reader *registr
 // silently; promise 12, runs on Sentinel.
 func TestRunsWhereSentinelFailsOver(t *testing.T) {
 	t.Parallel()
-	g := testredis.StartSentinels(t)
+	g := redistest.StartSentinels(t)
 	cfg := guarded(t, g)
 	a, reader, web, want := watched(t, cfg)
 
@@ -54,7 +54,7 @@ func TestRunsWhereSentinelFailsOver(t *testing.T) {
 // As above; and once the Sentinels switched, nobody writes to the old one.
 func TestSentinelFailoverPrimaryFrozen(t *testing.T) {
 	t.Parallel()
-	g := testredis.StartSentinels(t)
+	g := redistest.StartSentinels(t)
 	cfg := guarded(t, g)
 	a, reader, web, want := watched(t, cfg)
 
@@ -105,7 +105,7 @@ func TestSentinelFailoverPrimaryFrozen(t *testing.T) {
 }
 
 // failedOver waits until another primary answers and returns when that was.
-func failedOver(t testing.TB, g *testredis.Sentinels, old *testredis.Server, began time.Time) time.Time {
+func failedOver(t testing.TB, g *redistest.Sentinels, old *redistest.Server, began time.Time) time.Time {
 	t.Helper()
 	g.WaitFailover(old)
 	at := time.Now()

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -20,7 +20,7 @@ import (
 // several missing keys of a slot on its way; that is an error, not emptiness.
 func TestRunsWhereASlotMoves(t *testing.T) {
 	t.Parallel()
-	c := testredis.StartCluster(t, 3, 0)
+	c := redistest.StartCluster(t, 3, 0)
 	cfg := clustered(t, c)
 	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 	register(t, a, "web", "a1")

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -54,7 +54,7 @@ func listsCount(r registry.Registry, name string, count int) func() error {
 //
 // Promises 1 and 3: kept alive, comes back.
 func TestComesBackOverASlowLine(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	cfg := config(t, server, 3*time.Second, time.Second)
 	reader := open(t, cfg)
 	line := faultnet.New(t, server.Addr())
@@ -82,7 +82,7 @@ func TestComesBackOverASlowLine(t *testing.T) {
 //
 // Promise 7: no false empty.
 func TestReadsABigServiceOverASlowLine(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	owner := open(t, config(t, server, 10*time.Minute, 2*time.Minute))
 	const count, bytes, rate = 200, 20_000, 2_000_000
 	fill(t, owner, count, bytes)
@@ -103,7 +103,7 @@ func TestReadsABigServiceOverASlowLine(t *testing.T) {
 //
 // Promise 8: a watch never dies silently.
 func TestASlowLineThatFreezesIsNoticed(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	owner := open(t, config(t, server, 10*time.Minute, 2*time.Minute))
 	const count, bytes, rate = 200, 20_000, 1_000_000
 	fill(t, owner, count, bytes)
@@ -147,7 +147,7 @@ func TestLostRequestsOfAClientHandedIn(t *testing.T) {
 	for _, kind := range []string{"own", "handed in", "handed in, ContextTimeoutEnabled"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			cfg := registry.RedisRegistryConfig{TTL: 3 * time.Second, HeartbeatInterval: time.Second, Namespace: "n",
 				Logger: slog.New(slog.DiscardHandler)}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
 // An owner stands still for longer than its TTL, and runs on.
@@ -14,7 +14,7 @@ import (
 // RegisteredAt, for a watch that had dropped it too.
 func TestOwnerStalledPastItsTTL(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	reader := member(t, server)
 	o := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "staller"}, [2]string{"lonely", "staller-too"}))
 	register(t, reader, "web", "other")

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -18,7 +18,7 @@ import (
 // Promise 4, final: the owner does not bring it back.
 func TestOperatorDeregistersTheStalled(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	cfg := config(t, server, shortTTL, shortBeat)
 	line := faultnet.New(t, server.Addr())
 	operator := open(t, cfg)
@@ -50,7 +50,7 @@ func TestTheEarlierOwnerStaysOut(t *testing.T) {
 		for _, ended := range []bool{false, true} {
 			t.Run(fmt.Sprintf("later under %s, lease ended %t", name, ended), func(t *testing.T) {
 				t.Parallel()
-				server := testredis.Start(t)
+				server := redistest.Start(t)
 				line := faultnet.New(t, server.Addr())
 				cfg := config(t, server, shortTTL, shortBeat)
 				later, reader := open(t, cfg), open(t, cfg)
@@ -83,7 +83,7 @@ func TestTheEarlierOwnerStaysOut(t *testing.T) {
 // Promise 1: nil means listed, and RegisteredAt stays what it was.
 func TestRegisterSentAgainAfterItsLeaseEnded(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
 	cfg := config(t, server, time.Second, 900*time.Millisecond)
 	reader := open(t, cfg)
@@ -123,7 +123,7 @@ func TestRegisterSentAgainAfterItsLeaseEnded(t *testing.T) {
 // Promise 1: the newer registration stays.
 func TestDeregisterSentAgainSparesAnotherName(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
 	cfg := config(t, server, 3*time.Second, time.Second)
 	owner, reader := open(t, cfg), open(t, cfg)
@@ -160,7 +160,7 @@ func TestWhatComesBackIsWhatDiscoverShowed(t *testing.T) {
 	for _, lossy := range []bool{true, false} {
 		t.Run(fmt.Sprintf("replies lost %t", lossy), func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			cfg := config(t, server, 3*time.Second, time.Second)
 			reader := open(t, cfg)

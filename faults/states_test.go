@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/stall"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -31,7 +31,7 @@ const (
 )
 
 // member opens a registry with these settings.
-func member(t testing.TB, s *testredis.Server, tune ...func(*registry.RedisRegistryConfig)) *registry.RedisRegistry {
+func member(t testing.TB, s *redistest.Server, tune ...func(*registry.RedisRegistryConfig)) *registry.RedisRegistry {
 	t.Helper()
 	cfg := config(t, s, shortTTL, shortBeat)
 	for _, f := range tune {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -18,7 +18,7 @@ import (
 func TestTenThousandInstancesThroughRestart(t *testing.T) {
 	const services, each = 100, 100
 	const beat = time.Second
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	cfg := config(t, server, 3*beat, beat)
 	owner, reader := open(t, cfg), open(t, cfg)
 	name := func(s int) string { return fmt.Sprintf("service-%d", s) }

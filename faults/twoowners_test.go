@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -17,7 +17,7 @@ import (
 // it back, even after the later one died.
 func TestNewestOwnerWins(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	said := &logs{}
 	a := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
 	reader := member(t, server)
@@ -59,7 +59,7 @@ func TestNewestOwnerWinsThroughMemoryLoss(t *testing.T) {
 	for _, dies := range []bool{false, true} {
 		t.Run(fmt.Sprintf("later dies %t", dies), func(t *testing.T) {
 			t.Parallel()
-			server := testredis.Start(t)
+			server := redistest.Start(t)
 			cfg := config(t, server, 3*time.Second, beat)
 			beats := make(chan struct{}, 100)
 			observed := cfg
@@ -102,7 +102,7 @@ func TestNewestOwnerWinsThroughMemoryLoss(t *testing.T) {
 // Promise 5: resumed, the earlier is told and stays away.
 func TestStalledOwnerWasSuperseded(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	cfg := config(t, server, shortTTL, shortBeat)
 	reader := open(t, cfg)
 	web := watch(t, reader, "web")
@@ -139,7 +139,7 @@ func TestStalledOwnerWasSuperseded(t *testing.T) {
 // Promise 5: nobody is superseded by himself.
 func TestNobodyIsSupersededByHimself(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	cfg := config(t, server, shortTTL, 50*time.Millisecond)
 	said := &logs{}
 	cfg.Logger = said.logger()

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -20,7 +20,7 @@ import (
 const slack = time.Second
 
 // config is a registry's on a server, in a namespace of the test's own.
-func config(t testing.TB, s *testredis.Server, ttl, beat time.Duration) registry.RedisRegistryConfig {
+func config(t testing.TB, s *redistest.Server, ttl, beat time.Duration) registry.RedisRegistryConfig {
 	return registry.RedisRegistryConfig{
 		RedisAddr: s.Addr(), TTL: ttl, HeartbeatInterval: beat, Namespace: t.Name(), Logger: slog.New(slog.DiscardHandler),
 	}

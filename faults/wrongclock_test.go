@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -13,7 +13,7 @@ import (
 // Promise 6, one clock: wrong clocks on clients change nothing.
 func TestOneClockWhateverClientsSay(t *testing.T) {
 	t.Parallel()
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	reader := member(t, server)
 	web := watch(t, reader, "web")
 	start := func(id string, off time.Duration) *owner {

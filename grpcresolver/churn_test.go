@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/serviceconfig"
 
 	"github.com/rollcall-sd/rollcall/grpcresolver"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -129,7 +129,7 @@ func TestPolicyIsToldOfChangesOnly(t *testing.T) {
 // While Redis is away calls go on, with the connections that stand, and the
 // policy is told once.
 func TestRedisAway(t *testing.T) {
-	redis := testredis.Start(t)
+	redis := redistest.Start(t)
 	b := openRedis(t, redis)
 	spied.take()
 	one, two := start(t, "one"), start(t, "two")

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/rollcall-sd/rollcall/grpcresolver"
-	"github.com/rollcall-sd/rollcall/internal/rolling"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/deploytest"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -24,25 +24,25 @@ import (
 // Leave and Serve drain, deregister, then stop: no call fails, though nobody
 // sleeps. Beside it, what becomes of the same when servers end otherwise.
 func TestDeploysOverGRPC(t *testing.T) {
-	server := testredis.Start(t)
-	for _, plan := range rolling.Ways(server.URL()) {
-		r, err := rolling.Run(t.Context(), plan)
+	server := redistest.Start(t)
+	for _, plan := range deploytest.Ways(server.URL()) {
+		r, err := deploytest.Run(t.Context(), plan)
 		must(t, err)
 		t.Logf("count: gRPC deploys, %s: %d of %d requests failed in %d restarts", plan.Way, r.Failed, r.Requests, r.Restarts)
 		t.Logf("figure: gRPC deploys, %s: a server's end on average %d ms", plan.Way, r.Stop.Round(time.Millisecond).Milliseconds())
-		if plan.Way == rolling.Leave && r.Failed > 0 {
+		if plan.Way == deploytest.Leave && r.Failed > 0 {
 			t.Errorf("%d of %d requests failed, for one:\n%s", r.Failed, r.Requests, strings.Join(r.Errors, "\n"))
 		}
 	}
 }
 
 // deployed is what the processes of a deploy speak here.
-var deployed = rolling.Kind{Server: echoServer, Client: echoClient}
+var deployed = deploytest.Kind{Server: echoServer, Client: echoClient}
 
 const echo = "/rollcall.test.Echo/Echo"
 
 // echoServer answers with the number that it is sent.
-func echoServer(work func(n int)) rolling.Server {
+func echoServer(work func(n int)) deploytest.Server {
 	server := grpc.NewServer()
 	answer := func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		n := new(wrapperspb.Int64Value)
@@ -56,7 +56,7 @@ func echoServer(work func(n int)) rolling.Server {
 		ServiceName: "rollcall.test.Echo", HandlerType: (*any)(nil),
 		Methods: []grpc.MethodDesc{{MethodName: "Echo", Handler: answer}},
 	}, nil)
-	return rolling.Server{
+	return deploytest.Server{
 		Serve:    func(l net.Listener) error { return server.Serve(l) },
 		Shutdown: grpcresolver.Shutdown(server),
 	}

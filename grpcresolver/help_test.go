@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/rollcall-sd/rollcall/grpcresolver"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -186,11 +186,11 @@ func eachBackend(t *testing.T, test func(t *testing.T, b registry.Backend)) {
 		test(t, b)
 	})
 	t.Run("redis", func(t *testing.T) {
-		test(t, openRedis(t, testredis.Start(t)))
+		test(t, openRedis(t, redistest.Start(t)))
 	})
 }
 
-func openRedis(t testing.TB, server *testredis.Server) registry.Backend {
+func openRedis(t testing.TB, server *redistest.Server) registry.Backend {
 	t.Helper()
 	b, err := registry.NewRedisRegistry(t.Context(), registry.RedisRegistryConfig{
 		RedisAddr: server.Addr(), TTL: 2 * time.Second, HeartbeatInterval: 200 * time.Millisecond,

@@ -5,10 +5,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/rollcall-sd/rollcall/internal/rolling"
+	"github.com/rollcall-sd/rollcall/internal/deploytest"
 )
 
 func TestMain(m *testing.M) {
-	rolling.Main(deployed)
+	deploytest.Main(deployed)
 	goleak.VerifyTestMain(m)
 }

@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/health"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
 )
 
-func open(t *testing.T, server *testredis.Server, cfg registry.RedisRegistryConfig) registry.Backend {
+func open(t *testing.T, server *redistest.Server, cfg registry.RedisRegistryConfig) registry.Backend {
 	t.Helper()
 	cfg.RedisAddr, cfg.Logger = server.Addr(), quiet
 	if cfg.TTL == 0 {
@@ -71,13 +71,13 @@ func TestLeavesAndComesBack(t *testing.T) {
 		run(t, b, b)
 	})
 	t.Run("redis", func(t *testing.T) {
-		server := testredis.Start(t)
+		server := redistest.Start(t)
 		reader := open(t, server, registry.RedisRegistryConfig{})
 		defer reader.Close()
 		run(t, open(t, server, registry.RedisRegistryConfig{}), reader)
 	})
 	t.Run("cached redis", func(t *testing.T) {
-		server := testredis.Start(t)
+		server := redistest.Start(t)
 		b := registry.NewCachedRegistry(open(t, server, registry.RedisRegistryConfig{}))
 		run(t, b, b)
 	})
@@ -85,7 +85,7 @@ func TestLeavesAndComesBack(t *testing.T) {
 
 // A verdict stands when Redis is back, and a status survives its whole memory.
 func TestRedisAwayAndEmpty(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	reader := open(t, server, registry.RedisRegistryConfig{})
 	defer reader.Close()
 	c := health.Check(open(t, server, registry.RedisRegistryConfig{}), fast)
@@ -137,7 +137,7 @@ func TestVerdictIsWrittenWhenTheBackendIsBack(t *testing.T) {
 // The earlier owner of an ID, who has not been told yet, says nothing of the
 // newer owner's instance.
 func TestNewerOwnersInstanceIsLeftAlone(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	deaf := registry.RedisRegistryConfig{TTL: time.Minute, HeartbeatInterval: 50 * time.Second}
 	p := &patient{result: health.Passing("")}
 	options := fast

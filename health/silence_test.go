@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -14,7 +14,7 @@ func TestWithoutCheckNobodyProbes(t *testing.T) {
 	beats := make(chan struct{}, 100)
 	backends := map[string]registry.Backend{
 		"local": registry.NewLocalRegistry(),
-		"redis": open(t, testredis.Start(t), registry.RedisRegistryConfig{
+		"redis": open(t, redistest.Start(t), registry.RedisRegistryConfig{
 			TTL: time.Second, HeartbeatInterval: 20 * time.Millisecond,
 			Observer: &registry.Observer{Heartbeat: func(int, time.Duration, error) {
 				select {

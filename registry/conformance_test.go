@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
 )
@@ -45,7 +45,7 @@ const (
 
 // redisHarness is a harness on a real server, reached through a line that can fall mute.
 func redisHarness(t *testing.T, wrap func(registry.Backend) registry.Registry) registrytest.Harness {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	admin := server.Client(t)
 	return registrytest.Harness{
 		Backend: true, Shared: true, Expiry: true, Mute: true, Refuse: true,

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -19,7 +19,7 @@ import (
 // accepted comes back as it was, what is refused is refused alike by both, and
 // two names never mix.
 func FuzzNamesRoundTrip(f *testing.F) {
-	server := testredis.Start(f)
+	server := redistest.Start(f)
 	backends := []registry.Backend{registry.NewLocalRegistry()}
 	onRedis, err := registry.NewRedisRegistry(context.Background(), registry.RedisRegistryConfig{
 		RedisAddr: server.Addr(), Namespace: uuid.NewString(), TTL: time.Minute, Logger: slog.New(slog.DiscardHandler),

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -51,7 +51,7 @@ func (e *events) await(t *testing.T, what ...string) {
 }
 
 func TestObserverIsTold(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	seen := &events{counts: make(map[string]int), more: make(chan struct{})}
 	r, err := registry.NewRedisRegistry(t.Context(), registry.RedisRegistryConfig{
 		RedisAddr: server.Addr(), TTL: 2 * time.Second, HeartbeatInterval: 200 * time.Millisecond,

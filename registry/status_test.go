@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -22,7 +22,7 @@ func eachBackend(t *testing.T, test func(t *testing.T, open func() registry.Back
 		test(t, func() registry.Backend { return r })
 	})
 	t.Run("redis", func(t *testing.T) {
-		url := testredis.Start(t).URL() + "?ttl=2s&heartbeat=500ms"
+		url := redistest.Start(t).URL() + "?ttl=2s&heartbeat=500ms"
 		test(t, func() registry.Backend {
 			r, err := registry.Open(context.Background(), url)
 			if err != nil {
@@ -281,7 +281,7 @@ func await(t *testing.T, ctx context.Context, signal <-chan struct{}, what strin
 // An instance whose owner Redis made to forget it, or that another owner moved, lives:
 // its status can be set, and it can be drained, undrained and deregistered.
 func TestStatusOfWhatRedisLostOrAnotherMoved(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	open := func() registry.Backend {
 		r, err := registry.Open(t.Context(), server.URL()+"?ttl=60s&heartbeat=20s")
 		must(t, err)

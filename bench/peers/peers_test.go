@@ -11,7 +11,7 @@ import (
 
 	"github.com/rollcall-sd/rollcall/bench/measure"
 	"github.com/rollcall-sd/rollcall/bench/naive"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -67,7 +67,7 @@ func in(group string, goals []measure.Goal) []measure.Goal {
 
 // servers: the same work through Redis and through etcd.
 func servers(b testing.TB) (goals []measure.Goal) {
-	server := testredis.Start(b)
+	server := redistest.Start(b)
 	open := func() *registry.RedisRegistry {
 		r, err := registry.NewRedisRegistry(ctx, registry.RedisRegistryConfig{
 			RedisAddr: server.Addr(), TTL: 30 * time.Minute, HeartbeatInterval: 9 * time.Minute, Logger: slog.New(slog.DiscardHandler),

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -171,7 +171,7 @@ func TestDemoWithoutRedis(t *testing.T) {
 // redisWithPassword starts a Redis server and returns a URL with a password.
 func redisWithPassword(t *testing.T) string {
 	t.Helper()
-	url := testredis.Start(t).URL()
+	url := redistest.Start(t).URL()
 	out, err := exec.CommandContext(t.Context(), "redis-cli", "-u", url,
 		"ACL", "SETUSER", "user", "on", ">secret", "~*", "&*", "+@all").CombinedOutput()
 	if err != nil || strings.TrimSpace(string(out)) != "OK" {

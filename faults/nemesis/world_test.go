@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/stall"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -40,7 +40,7 @@ type world struct {
 	plan    *Plan
 	history *History
 	open    opener
-	server  *testredis.Server
+	server  *redistest.Server
 	lines   map[string]*faultnet.Proxy
 
 	ctx    context.Context // ends with the plan
@@ -61,7 +61,7 @@ type member struct {
 
 // carryOut runs a plan on real servers and returns what happened.
 func carryOut(t *testing.T, plan *Plan, open opener) *History {
-	w := &world{t: t, plan: plan, open: open, server: testredis.Start(t, testredis.WithAppendOnly()),
+	w := &world{t: t, plan: plan, open: open, server: redistest.Start(t, redistest.WithAppendOnly()),
 		lines: map[string]*faultnet.Proxy{}, members: map[string]*member{}, opened: map[string]int{}}
 	settings := append(append([]Setting{}, plan.Owners...), plan.Readers...)
 	for _, s := range settings {

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,10 +28,10 @@ func client(t *testing.T, addr string) *redis.Client {
 	return c
 }
 
-func setUp(t *testing.T) (*testredis.Server, *Proxy) {
+func setUp(t *testing.T) (*redistest.Server, *Proxy) {
 	t.Helper()
 	t.Parallel()
-	s := testredis.Start(t)
+	s := redistest.Start(t)
 	return s, New(t, s.Addr())
 }
 
@@ -244,9 +244,9 @@ func TestMuteAcceptsAndNeverAnswers(t *testing.T) {
 
 func TestNetProxiesEveryAddress(t *testing.T) {
 	t.Parallel()
-	a, b := testredis.Start(t), testredis.Start(t)
+	a, b := redistest.Start(t), redistest.Start(t)
 	n := NewNet(t)
-	for _, s := range []*testredis.Server{a, b} {
+	for _, s := range []*redistest.Server{a, b} {
 		c := redis.NewClient(&redis.Options{Addr: s.Addr(), Dialer: n.Dial, DisableIdentity: true})
 		defer c.Close()
 		if err := c.Set(t.Context(), s.Addr(), "here", 0).Err(); err != nil {

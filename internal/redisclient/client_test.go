@@ -16,8 +16,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/stall"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 func TestDialNeedsAnAddress(t *testing.T) {
@@ -30,7 +30,7 @@ func TestDialNeedsAnAddress(t *testing.T) {
 }
 
 func TestClientWithUserAndDatabase(t *testing.T) {
-	s := testredis.Start(t, testredis.WithACLFile("user app on >hunter2 ~* +set +select +ping +client|setname\n"))
+	s := redistest.Start(t, redistest.WithACLFile("user app on >hunter2 ~* +set +select +ping +client|setname\n"))
 	cfg := Config{Addr: s.Addr(), Username: "app", Password: "hunter2", DB: 3}
 	c := mustDial(t, cfg)
 	if err := c.Set(t.Context(), "k", "v", 0).Err(); err != nil {
@@ -44,7 +44,7 @@ func TestClientWithUserAndDatabase(t *testing.T) {
 }
 
 func TestClientWhileServerIsDown(t *testing.T) {
-	s := testredis.Start(t)
+	s := redistest.Start(t)
 	s.Kill()
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
 	c, err := Dial(Config{Addr: s.Addr()})
@@ -129,7 +129,7 @@ func TestClientIsQuiet(t *testing.T) {
 		return
 	}
 	down := freeAddr(t)
-	group := testredis.StartSentinels(t)
+	group := redistest.StartSentinels(t)
 	for _, cfg := range []Config{
 		{Addr: down},
 		{Addr: startSilentServer(t), opTimeout: 50 * time.Millisecond},

@@ -9,11 +9,11 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
 func TestClientOfCluster(t *testing.T) {
-	cluster := testredis.StartCluster(t, 3, 0)
+	cluster := redistest.StartCluster(t, 3, 0)
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
 	c, err := Dial(Config{Addrs: []string{freeAddr(t), cluster.Addrs()[0]}})
 	if err != nil {

@@ -77,6 +77,6 @@ func verifyNoLeaks(t *testing.T, before goleak.Option) {
 	const internal = "github.com/rollcall-sd/rollcall/internal/"
 	goleak.VerifyNone(t, before,
 		goleak.IgnoreAnyFunction(internal+"redisclient.acceptAll"),
-		goleak.IgnoreAnyFunction(internal+"testredis.startProcess.func1"),
+		goleak.IgnoreAnyFunction(internal+"redistest.startProcess.func1"),
 		goleak.IgnoreAnyFunction(internal+"stall.(*meter).sample"))
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
 // failOver makes the Sentinels promote a replica while the old primary still
 // runs, so that nothing but their word tells a client.
-func failOver(t *testing.T, group *testredis.Sentinels) (now *testredis.Server) {
+func failOver(t *testing.T, group *redistest.Sentinels) (now *redistest.Server) {
 	t.Helper()
 	old := group.Primary()
 	c := redis.NewSentinelClient(&redis.Options{Addr: group.SentinelAddrs()[0], Protocol: 2})
@@ -26,7 +26,7 @@ func failOver(t *testing.T, group *testredis.Sentinels) (now *testredis.Server) 
 }
 
 func TestSentinelFailover(t *testing.T) {
-	group := testredis.StartSentinels(t)
+	group := redistest.StartSentinels(t)
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
 	c, err := Dial(Config{
 		Addrs:      []string{freeAddr(t), startSilentServer(t), group.SentinelAddrs()[0]},
@@ -62,7 +62,7 @@ func TestSentinelFailover(t *testing.T) {
 
 // An idle subscription leaves the old primary by the Sentinels' word alone.
 func TestSentinelFailoverMovesSubscription(t *testing.T) {
-	group := testredis.StartSentinels(t)
+	group := redistest.StartSentinels(t)
 	c := mustDial(t, Config{Addrs: group.SentinelAddrs(), MasterName: group.MasterName()})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -90,7 +90,7 @@ func TestSentinelFailoverMovesSubscription(t *testing.T) {
 }
 
 func TestSentinelsNotConfiguredAreFound(t *testing.T) {
-	group := testredis.StartSentinels(t)
+	group := redistest.StartSentinels(t)
 	c := mustDial(t, Config{Addrs: group.SentinelAddrs()[:1], MasterName: group.MasterName()})
 	// The first tells of the others.
 	for learned := time.After(10 * time.Second); len(c.sentinels.inOrder()) < 3; {
@@ -112,7 +112,7 @@ func TestSentinelsNotConfiguredAreFound(t *testing.T) {
 }
 
 func TestSentinelErrors(t *testing.T) {
-	group := testredis.StartSentinels(t)
+	group := redistest.StartSentinels(t)
 	name := group.MasterName()
 	all := group.SentinelAddrs()
 	down := freeAddr(t)

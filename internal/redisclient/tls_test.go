@@ -8,12 +8,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/stall"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 func TestClientWithTLS(t *testing.T) {
-	s := testredis.Start(t, testredis.WithTLS())
+	s := redistest.Start(t, redistest.WithTLS())
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
 	c, err := Dial(Config{Addr: s.Addr(), TLS: s.ClientTLS()})
 	if err != nil {
@@ -35,7 +35,7 @@ func TestClientWithTLS(t *testing.T) {
 }
 
 func TestClientDistrustsUnknownCertificate(t *testing.T) {
-	s := testredis.Start(t, testredis.WithTLS())
+	s := redistest.Start(t, redistest.WithTLS())
 	c := mustDial(t, Config{Addr: s.Addr(), TLS: &tls.Config{}})
 	for {
 		began := time.Now()

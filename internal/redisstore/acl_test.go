@@ -13,19 +13,19 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/redisstore"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // A user who may do just what the documented rule says lives a whole life.
 func TestACLRuleIsEnough(t *testing.T) {
-	server := testredis.Start(t, testredis.WithACLFile("user app on >secret "+redisstore.ACLRule))
+	server := redistest.Start(t, redistest.WithACLFile("user app on >secret "+redisstore.ACLRule))
 	live(t, registry.RedisRegistryConfig{RedisAddr: server.Addr(), Username: "app", Password: "secret"})
 	denied(t, server.Client(t), "the server")
 }
 
 func TestACLRuleIsEnoughOnACluster(t *testing.T) {
-	cluster := testredis.StartCluster(t, 3, 0, testredis.WithACLFile("user app on >secret "+redisstore.ACLRule+" "+redisstore.ACLClusterRule))
+	cluster := redistest.StartCluster(t, 3, 0, redistest.WithACLFile("user app on >secret "+redisstore.ACLRule+" "+redisstore.ACLClusterRule))
 	live(t, registry.RedisRegistryConfig{Addrs: cluster.Addrs(), Username: "app", Password: "secret"})
 	for _, n := range cluster.Nodes {
 		denied(t, n.Client(t), n.Addr())

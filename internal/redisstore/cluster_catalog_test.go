@@ -5,14 +5,14 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 // The steps of the last instance's leaving and of another's joining, in every
 // order in which the nodes may take them.
 func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
-	cluster := testredis.StartCluster(t, 3, 0)
+	cluster := redistest.StartCluster(t, 3, 0)
 	cfg := redisclient.Config{Addrs: cluster.Addrs()}
 	const service = "web"
 	// leaveTold and joinTold are the steps at the catalog, the others at the service.
@@ -94,7 +94,7 @@ func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
 
 // Nothing is known of a service whose keys were lost, whatever the catalog says.
 func TestClusterCatalogIsNoEvidenceAfterALoss(t *testing.T) {
-	cluster := testredis.StartCluster(t, 3, 0)
+	cluster := redistest.StartCluster(t, 3, 0)
 	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, "loss", "alpha")
 	defer s.Close()
 	if r := s.Put(t.Context(), []store.Put{putOf("web", "i", "1")})[0]; r.Err != nil {

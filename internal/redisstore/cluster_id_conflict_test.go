@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 // orders returns every order of two rows of steps.
@@ -33,7 +33,7 @@ func orders(a, b []string) [][]string {
 //
 // Promise 5: the newest owner wins.
 func TestClusterResolvesIDConflictsInEveryOrder(t *testing.T) {
-	cluster := testredis.StartCluster(t, 3, 0)
+	cluster := redistest.StartCluster(t, 3, 0)
 	cfg := redisclient.Config{Addrs: cluster.Addrs()}
 	names := []string{"first", "second"}
 	for kind, owners := range map[string][2]string{"two owners": {"alpha", "beta"}, "one owner": {"alpha", "alpha"}} {

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 // moveRig is an owner, a second owner and an operator on a Cluster.
@@ -18,7 +18,7 @@ type moveRig struct {
 
 func newMoveRig(t *testing.T) *moveRig {
 	t.Helper()
-	cluster := testredis.StartCluster(t, 3, 0)
+	cluster := redistest.StartCluster(t, 3, 0)
 	cfg := redisclient.Config{Addrs: cluster.Addrs()}
 	r := &moveRig{T: t, alpha: openTest(t, cfg, "moves", "alpha"), beta: openTest(t, cfg, "moves", "beta"),
 		operator: openTest(t, cfg, "moves", "gamma")}

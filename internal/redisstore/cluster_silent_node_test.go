@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 // The index of half a service's IDs lies on a node that does not answer: they are
 // registered and reregistered all the same, as their service's node answers.
 func TestClusterNodeWithoutAnswerHoldsUpNoOtherService(t *testing.T) {
-	cluster := testredis.StartCluster(t, 3, 0, testredis.WithArgs("--cluster-require-full-coverage", "no"))
+	cluster := redistest.StartCluster(t, 3, 0, redistest.WithArgs("--cluster-require-full-coverage", "no"))
 	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, "mute", "alpha")
 	defer s.Close()
 	mute := cluster.NodeOf(s.keys.catalog)

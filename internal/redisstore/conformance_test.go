@@ -9,23 +9,23 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/store/storetest"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 func TestConformance(t *testing.T) {
-	server := testredis.Start(t)
+	server := redistest.Start(t)
 	runConformance(t, redisclient.Config{Addr: server.Addr()}, true, server)
 }
 
 // On a Cluster the same holds, but that what spans several services is not one step.
 func TestConformanceOnCluster(t *testing.T) {
-	cluster := testredis.StartCluster(t, 3, 0)
+	cluster := redistest.StartCluster(t, 3, 0)
 	runConformance(t, redisclient.Config{Addrs: cluster.Addrs()}, false, cluster.Nodes...)
 }
 
-func runConformance(t *testing.T, cfg redisclient.Config, atomic bool, servers ...*testredis.Server) {
+func runConformance(t *testing.T, cfg redisclient.Config, atomic bool, servers ...*redistest.Server) {
 	n := 0
 	storetest.Run(t, storetest.Harness{
 		New: func(t *testing.T) storetest.Backend {

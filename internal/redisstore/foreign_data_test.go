@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 // On a Cluster, too, another program's data in the place of one service, or of one
 // bucket of the ID index, fails only what needs it.
 func TestClusterForeignDataFailsOnlyWhatNeedsIt(t *testing.T) {
-	cluster := testredis.StartCluster(t, 3, 0)
+	cluster := redistest.StartCluster(t, 3, 0)
 	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, t.Name(), "alpha")
 	t.Cleanup(func() { closeTest(t, s) })
 	if r := s.Put(t.Context(), []store.Put{putOf("bad", "moving", "x")})[0]; r.Err != nil {

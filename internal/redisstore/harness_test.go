@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 const (
@@ -21,14 +21,14 @@ const (
 // rig is a store of owner "alpha" on a server, and a plain client to look behind it.
 type harness struct {
 	*testing.T
-	server *testredis.Server
+	server *redistest.Server
 	admin  *redis.Client
 	store  *Store
 }
 
-func newHarness(t *testing.T, opts ...testredis.Option) *harness {
+func newHarness(t *testing.T, opts ...redistest.Option) *harness {
 	t.Helper()
-	server := testredis.Start(t, opts...)
+	server := redistest.Start(t, opts...)
 	r := &harness{T: t, server: server, admin: server.Client(t)}
 	r.store = r.open("alpha")
 	return r

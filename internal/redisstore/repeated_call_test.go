@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 // wantSuperseded checks what an earlier owner is told.
@@ -34,7 +34,7 @@ func TestTheEarlierOwnerStaysOutForADay(t *testing.T) {
 		for _, ended := range []bool{false, true} { // the earlier one's lease, by then
 			for _, id := range []string{"chosen", generatedID(t)} {
 				t.Run(fmt.Sprintf("later under %s, lease ended %t, %s", later, ended, id), func(t *testing.T) {
-					r := newHarness(t, testredis.WithFakeTime())
+					r := newHarness(t, redistest.WithFakeTime())
 					b := r.open("beta")
 					first := r.put(r.store, putOf("one", id, "x"))[0].RegisteredAt
 					if ended {

@@ -5,8 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 func TestTheClockRemembersHowFarItWas(t *testing.T) {
@@ -49,7 +49,7 @@ func TestTheClockRemembersHowFarItWas(t *testing.T) {
 // A primary that took over with nothing in memory and a clock that lags behind
 // gives the newer owner's registration no older time than the earlier's had.
 func TestTheNewestOwnerWinsOnAServerWhoseClockLags(t *testing.T) {
-	r := newHarness(t, testredis.WithFakeTime())
+	r := newHarness(t, redistest.WithFakeTime())
 	b := r.open("beta")
 	first := r.put(r.store, putOf("g", "i", "x"))[0].RegisteredAt
 	r.put(b, putOf("other", "o", "z")) // after which beta knows a later time than first

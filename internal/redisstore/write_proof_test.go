@@ -5,13 +5,13 @@ import (
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
+	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
-	"github.com/rollcall-sd/rollcall/internal/testredis"
 )
 
 // A call that finds nothing to write shows no right to write.
 func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
-	r := newHarness(t, testredis.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
+	r := newHarness(t, redistest.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
 		"+hget +hmget +hgetall +zscore +zrange +zrangebyscore +zrevrangebyscore +time +subscribe +unsubscribe +ping"))
 	r.put(r.store, putOf("g", "i", "1"))
 	reader := openTest(t, redisclient.Config{Addr: r.server.Addr(), Username: "app", Password: "secret"}, "test", "beta")

@@ -1,0 +1,100 @@
+package sourcerules
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// arrow says what of ours a folder and those below it may import, its tests
+// excepted. A folder always may import what is below it, and a more specific
+// arrow outranks a general one.
+type arrow struct {
+	from string
+	may  []string
+}
+
+// Arrows point one way: cmd -> faces -> registry -> core and stores -> store.
+var arrows = []arrow{
+	{"internal/store", nil},
+	{"internal/store/storetest", []string{"internal/store"}},
+	{"internal/backoff", nil},
+	{"internal/batch", nil},
+	{"internal/core", []string{"internal/store", "internal/backoff"}},
+	{"internal/memstore", []string{"internal/store"}},
+	{"internal/redisclient", nil},
+	{"internal/redisstore", []string{"internal/store", "internal/redisclient", "internal/backoff", "internal/batch"}},
+	{"internal/bridge", nil},
+	{"registry", []string{"internal/backoff", "internal/core", "internal/store", "internal/memstore", "internal/redisclient", "internal/redisstore", "internal/bridge"}},
+	{"registry/registrytest", []string{"registry", "internal/bridge", "internal/stall"}},
+	{"internal/selector", []string{"registry"}},
+	{"balance", []string{"registry", "internal/selector"}},
+	{"health", []string{"registry", "internal/backoff"}},
+	{"grpcresolver", []string{"registry", "health", "internal/selector"}},
+	{"otel", []string{"registry"}},
+	{"cmd", []string{"registry", "balance", "health", "grpcresolver", "otel"}},
+	{"internal/freeport", nil},
+	{"internal/stall", nil},
+	{"internal/redistest", []string{"internal/freeport", "internal/stall"}},
+	{"internal/faultnet", []string{"internal/freeport"}},
+	{"internal/programtest", nil},
+	{"internal/deploytest", []string{"registry", "internal/freeport"}},
+}
+
+func TestImportsFollowTheArrows(t *testing.T) {
+	for _, f := range goFiles(t) {
+		rule, ok := ruleOf(f.dir)
+		if !ok || f.test {
+			continue
+		}
+		for _, imported := range f.imports {
+			folder, ours := strings.CutPrefix(imported, module+"/")
+			if ours && !under(folder, rule.from) && !allowed(folder, rule.may) {
+				t.Errorf("%s: %s may not import %s, only %v and what is below itself", f.path, rule.from, folder, rule.may)
+			}
+		}
+	}
+}
+
+// allowed is exact: leave to import store is none to import storetest.
+func allowed(folder string, may []string) bool {
+	return slices.Contains(may, folder)
+}
+
+func ruleOf(dir string) (rule arrow, ok bool) {
+	for _, a := range arrows {
+		if under(dir, a.from) && len(a.from) > len(rule.from) {
+			rule, ok = a, true
+		}
+	}
+	return rule, ok
+}
+
+// goRedis is the client that only the Redis store and its transport talk through. Package registry
+// names its type in the configuration; the rest are parts of tests.
+const goRedis = "github.com/redis/go-redis"
+
+var goRedisUsers = []string{"registry", "internal/redisclient", "internal/redisstore", "internal/redistest", "internal/faultnet", "faults", "bench"}
+
+func TestOnlyTheRedisStoreTalksToRedis(t *testing.T) {
+	for _, f := range goFiles(t) {
+		for _, imported := range f.imports {
+			if under(imported, goRedis) && !f.test && !under(f.dir, goRedisUsers...) {
+				t.Errorf("%s: only %v may import %s", f.path, goRedisUsers, goRedis)
+			}
+		}
+	}
+}
+
+// Parts of tests must not end up in programs.
+func TestTestPartsStayInTests(t *testing.T) {
+	parts := []string{module + "/internal/redistest", module + "/internal/faultnet", module + "/internal/freeport", module + "/internal/deploytest", module + "/internal/stall", module + "/internal/programtest", "testing"}
+	users := []string{"registry/registrytest", "internal/store/storetest", "internal/redistest", "internal/faultnet", "internal/deploytest", "internal/stall", "internal/programtest", "faults", "bench"}
+	for _, f := range goFiles(t) {
+		for _, imported := range f.imports {
+			if !f.test && under(imported, parts...) && !under(f.dir, users...) {
+				t.Errorf("%s: %s is for tests", f.path, imported)
+			}
+		}
+	}
+}
