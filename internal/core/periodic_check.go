@@ -7,9 +7,6 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// resubscriber is a Store whose subscription can be replaced.
-type resubscriber interface{ Resubscribe() }
-
 // startCheck starts the one loop that compares all watched services with the
 // backend once per heartbeat interval, whatever the pushes say. The store sends
 // the reads of one round together.
@@ -44,7 +41,7 @@ func (e *Engine) checkAll() {
 			renew = append(renew, s.name)
 		}
 		s.mu.Unlock()
-		if r, ok := e.store.(resubscriber); ok && missedPush {
+		if r, ok := e.store.(store.Resubscriber); ok && missedPush {
 			r.Resubscribe()
 		}
 		if e.cfg.Hooks.SnapshotAge != nil && confirmed != nil {

@@ -57,11 +57,11 @@ func (e *Engine) Register(ctx context.Context, r RegisterRequest) error {
 	if err := e.awaitRollback(ctx, r.ID); err != nil {
 		return err
 	}
-	put := store.Put{Service: r.Service, ID: r.ID, NewID: r.NewID, TTL: e.cfg.TTL, HeartbeatInterval: e.cfg.HeartbeatInterval,
+	put := store.Put{Service: r.Service, ID: r.ID, Hints: store.PutHints{NewID: r.NewID}, TTL: e.cfg.TTL, HeartbeatInterval: e.cfg.HeartbeatInterval,
 		Payload: r.Payload, Decoded: r.Decoded, ResetOverlay: r.ResetOverlay}
 	e.mu.Lock()
 	if own := e.owned[r.ID]; own != nil && own.service != r.Service {
-		put.PreviousService = own.service
+		put.Hints.PreviousService = own.service
 	}
 	e.pending[r.ID]++
 	e.mu.Unlock()

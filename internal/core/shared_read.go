@@ -65,7 +65,7 @@ func (s *service) requestRead(reason string, blocking bool) *pendingRead {
 	}
 	read := newRead(reason)
 	known := s.beginRead(read)
-	known.Blocking = blocking
+	known.Hints.Blocking = blocking
 	s.mu.Unlock()
 	s.runReads(read, known)
 	return read
@@ -85,7 +85,7 @@ func (s *service) beginRead(read *pendingRead) store.KnownState {
 	if s.state.expiriesVoid {
 		return store.KnownState{ProveAbsence: read.proveWrites}
 	}
-	return store.KnownState{Rev: s.state.rev, NextExpiry: s.state.nextExpiry, ChangedLast: s.changedLast, ProveAbsence: read.proveWrites}
+	return store.KnownState{Rev: s.state.rev, NextExpiry: s.state.nextExpiry, Hints: store.ReadHints{ChangedLast: s.changedLast}, ProveAbsence: read.proveWrites}
 }
 
 // runReads sends a read, and then those that were queued meanwhile, until none is

@@ -16,7 +16,7 @@ import (
 // Store is a store.Store in memory, and a store.Instant. Readers take no lock:
 // each service's state is an immutable list in a sync.Map.
 type Store struct {
-	services sync.Map // service -> *store.Reading
+	services sync.Map // service -> *store.LocalState
 	closed   atomic.Bool
 
 	mu               sync.Mutex        // of writers
@@ -103,9 +103,9 @@ func (s *Store) put(p store.Put) store.PutResult {
 	return result
 }
 
-func (s *Store) load(service string) *store.Reading {
+func (s *Store) load(service string) *store.LocalState {
 	if v, ok := s.services.Load(service); ok {
-		return v.(*store.Reading)
+		return v.(*store.LocalState)
 	}
 	return nil
 }
@@ -148,19 +148,19 @@ func (s *Store) replace(service string, old, new *store.Record, reason store.Rea
 	}
 }
 
-func (s *Store) newReading(service string, records []*store.Record) *store.Reading {
+func (s *Store) newReading(service string, records []*store.Record) *store.LocalState {
 	s.lastRev++
-	return &store.Reading{Rev: strconv.FormatUint(s.lastRev, 36), Records: records, Cached: new(store.CachedValue)}
+	return &store.LocalState{Reading: store.Reading{Rev: strconv.FormatUint(s.lastRev, 36), Records: records}}
 }
 
-func (s *Store) publish(service string, state *store.Reading) {
+func (s *Store) publish(service string, state *store.LocalState) {
 	if len(state.Records) == 0 {
 		s.services.Delete(service)
 	} else {
 		s.services.Store(service, state)
 	}
 	for w := range s.watchers[service] {
-		w.notify(store.Notice{Reading: *state})
+		w.notify(store.Notice{Reading: state.Reading})
 	}
 }
 
@@ -224,11 +224,11 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult
 // The states of a service without records and of an empty catalog, of which
 // readers make different things.
 var (
-	emptyService = &store.Reading{Cached: new(store.CachedValue)}
-	emptyCatalog = &store.Reading{Cached: new(store.CachedValue)}
+	emptyService = &store.LocalState{}
+	emptyCatalog = &store.LocalState{}
 )
 
-func (s *Store) currentState(service string) *store.Reading {
+func (s *Store) currentState(service string) *store.LocalState {
 	if r := s.load(service); r != nil {
 		return r
 	}
@@ -239,7 +239,7 @@ func (s *Store) currentState(service string) *store.Reading {
 }
 
 // Current implements store.Instant.
-func (s *Store) Current(service string) (*store.Reading, error) {
+func (s *Store) Current(service string) (*store.LocalState, error) {
 	if s.closed.Load() {
 		return nil, store.ErrClosed
 	}
@@ -253,7 +253,7 @@ func (s *Store) Read(service string, _ store.KnownState, done func(store.Reading
 		done(store.Reading{}, err)
 		return
 	}
-	done(*r, nil)
+	done(r.Reading, nil)
 }
 
 // Watch implements store.Store. It pushes whole states, the present one first.
@@ -265,7 +265,7 @@ func (s *Store) Watch(service string, notify func(store.Notice)) (stop func()) {
 		s.watchers[service] = make(map[*watcher]struct{})
 	}
 	s.watchers[service][w] = struct{}{}
-	notify(store.Notice{Reading: *s.currentState(service)})
+	notify(store.Notice{Reading: s.currentState(service).Reading})
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

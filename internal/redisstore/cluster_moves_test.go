@@ -136,7 +136,7 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 	r.inEveryOrder("two owners move it", func(id string) (a, b []func(), check func()) {
 		r.put(r.alpha, putOf("svc-2", id, "0"))
 		first := putOf("svc-0", id, "a")
-		first.PreviousService = "svc-2"
+		first.Hints.PreviousService = "svc-2"
 		a, aDone := r.stepsOfPut(r.alpha, first)
 		b, bDone := r.stepsOfPut(r.beta, putOf("svc-1", id, "b"))
 		return a, b, func() { once(id, aDone, bDone) }
@@ -144,7 +144,7 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 	r.inEveryOrder("one owner moves it twice", func(id string) (a, b []func(), check func()) {
 		r.put(r.alpha, putOf("svc-2", id, "0"))
 		first, second := putOf("svc-0", id, "a"), putOf("svc-2", id, "b")
-		first.PreviousService = "svc-2"
+		first.Hints.PreviousService = "svc-2"
 		a, aDone := r.stepsOfPut(r.alpha, first)
 		b, bDone := r.stepsOfPut(r.alpha, second)
 		return a, b, func() {
@@ -173,7 +173,7 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 	r.inEveryOrder("deregistered by ID while it moves", func(id string) (a, b []func(), check func()) {
 		r.put(r.alpha, putOf("svc-0", id, "0"))
 		move := putOf("svc-1", id, "a")
-		move.PreviousService = "svc-0"
+		move.Hints.PreviousService = "svc-0"
 		a, aDone := r.stepsOfPut(r.alpha, move)
 		ended := ""
 		b = []func(){func() {
@@ -192,7 +192,7 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 	r.inEveryOrder("its status set while it moves", func(id string) (a, b []func(), check func()) {
 		r.put(r.alpha, putOf("svc-0", id, "0"))
 		move := putOf("svc-1", id, "a")
-		move.PreviousService = "svc-0"
+		move.Hints.PreviousService = "svc-0"
 		a, aDone := r.stepsOfPut(r.alpha, move)
 		b = []func(){func() {
 			marked, err := r.operator.PatchOverlay(r.Context(), store.OverlayPatch{ID: id, Set: map[string]string{"health": `"critical"`}})
@@ -222,7 +222,7 @@ func TestClusterCallsByIDFollowAMove(t *testing.T) {
 			err := r.operator.callByID(t.Context(), id, func(service string) (existed bool, err error) {
 				if looks++; looks <= 2 { // it moves twice
 					move := putOf(fmt.Sprint("svc-", looks), id, "0")
-					move.PreviousService = service
+					move.Hints.PreviousService = service
 					r.put(r.alpha, move)
 				}
 				if call == "status" {

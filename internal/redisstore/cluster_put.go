@@ -115,7 +115,7 @@ func (s *Store) findElsewhere(ctx context.Context, puts []store.Put) (map[int]lo
 		case "!":
 			scan = append(scan, i)
 		default:
-			found[i] = location{service: p.PreviousService}
+			found[i] = location{service: p.Hints.PreviousService}
 		}
 	}
 	if err := s.readIndex(ctx, pipe); err != nil {

@@ -18,7 +18,7 @@ func TestMemoryPerInstance(t *testing.T) {
 		payload := fmt.Sprintf(`{"version":"v1.24.3","address":"10.32.%d.%d","port":8080,"health":"/health/ready",`+
 			`"metadata":{"env":"production","region":"eu-central-1","team":"payments"}}`, i/250, i%250)
 		p := putOf("payment-service", uuid.NewString(), payload)
-		p.NewID = true
+		p.Hints.NewID = true
 		r.put(r.store, p)
 	}
 	total := int64(0)

@@ -62,7 +62,7 @@ func TestAMoveFindsAnIDThatHasMovedSince(t *testing.T) {
 		r.put(r.store, putOf("one", id, "x"))
 		for _, service := range []string{"two", "three"} {
 			p := putOf(service, id, "x")
-			p.PreviousService = "one"
+			p.Hints.PreviousService = "one"
 			r.put(r.store, p)
 		}
 		if got := r.read("two", "").Records; len(got) != 0 {

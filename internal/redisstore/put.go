@@ -208,10 +208,10 @@ const errForeignData = serverError("WRONGTYPE the service in which this ID is re
 // from tells the script where to look for the ID's present registration.
 func lookupOf(p store.Put) string {
 	switch {
-	case p.NewID:
+	case p.Hints.NewID:
 		return "-"
-	case p.PreviousService != "":
-		return "=" + p.PreviousService
+	case p.Hints.PreviousService != "":
+		return "=" + p.Hints.PreviousService
 	case !store.IsGeneratedID(p.ID):
 		return "?"
 	case p.Reregister:

@@ -38,7 +38,7 @@ func (s *Store) Read(service string, known store.KnownState, done func(store.Rea
 		line = s.firstReads
 	}
 	send := line.Add
-	if known.Blocking {
+	if known.Hints.Blocking {
 		send = line.Do
 	}
 	if !send(&readOp{service: service, known: known, done: done}) {
@@ -136,7 +136,7 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 	pipe := s.client.Pipeline()
 	checked := make([]*readOp, 0, len(ops))
 	for _, o := range ops {
-		if o.known.Rev == "" || o.known.ChangedLast || o.known.ProveAbsence || o.service == store.Catalog {
+		if o.known.Rev == "" || o.known.Hints.ChangedLast || o.known.ProveAbsence || o.service == store.Catalog {
 			ask = append(ask, o)
 			continue
 		}

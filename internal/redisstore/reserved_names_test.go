@@ -111,7 +111,7 @@ func TestForeignDataFailsOnlyWhatNeedsIt(t *testing.T) {
 			}
 			moving := putOf("good", c.moving, "x")
 			if c.owned {
-				moving.PreviousService = "bad"
+				moving.Hints.PreviousService = "bad"
 			}
 			puts = slices.Insert(puts, 50, moving)
 			for i, result := range r.store.Put(t.Context(), puts) {

@@ -5,27 +5,28 @@ import (
 	"sync/atomic"
 )
 
-// Memo computes a value once. The zero Memo is ready.
+// CachedValue computes a value once and keeps it. The zero value is empty. It is
+// safe for concurrent use and must not be copied.
 type CachedValue struct {
-	once  sync.Once
-	known atomic.Bool
-	value any
+	once     sync.Once
+	computed atomic.Bool
+	value    any
 }
 
-// Get returns the value, computing it on the first call.
-func (m *CachedValue) Get(compute func() any) any {
-	m.once.Do(func() {
-		m.value = compute()
-		m.known.Store(true)
+// Get returns the value. The first call computes it.
+func (c *CachedValue) Get(compute func() any) any {
+	c.once.Do(func() {
+		c.value = compute()
+		c.computed.Store(true)
 	})
-	return m.value
+	return c.value
 }
 
-// Known returns the value if it has been computed. It spares a caller making
-// the function that Get wants.
-func (m *CachedValue) Peek() (value any, ok bool) {
-	if !m.known.Load() {
+// Peek returns the value if it was computed. A caller that uses it first need not
+// allocate the function for Get.
+func (c *CachedValue) Peek() (value any, ok bool) {
+	if !c.computed.Load() {
 		return nil, false
 	}
-	return m.value, true
+	return c.value, true
 }

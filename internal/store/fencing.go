@@ -2,6 +2,9 @@ package store
 
 import "math"
 
+// Fencing decides which of two writes of one ID stands, so that an old owner cannot
+// bring back or end what a newer one registered.
+
 // Call is a kind of call that writes about one ID.
 type Call string
 
@@ -15,22 +18,23 @@ const (
 	CallRenew         Call = "renew"
 )
 
-// Row says what stands of an ID where a call comes to, seen by its caller.
+// Situation names what a call finds of an ID, as its caller sees it: a row of the
+// fencing table.
 type Situation string
 
-// NoSeq is the number of a call that comes after all others of its owner.
+// LatestSeq is the number of a call that comes after all others of its owner.
 const LatestSeq = math.MaxUint64
 
 // Newer reports whether, of two owners' registrations of one ID, the first is newer.
-func Newer(stamp int64, owner string, thanStamp int64, thanOwner string) bool {
-	return stamp > thanStamp || stamp == thanStamp && owner > thanOwner
+func Newer(registeredAt int64, owner string, thanRegisteredAt int64, thanOwner string) bool {
+	return registeredAt > thanRegisteredAt || registeredAt == thanRegisteredAt && owner > thanOwner
 }
 
-// Stands returns the row for call number seq of owner, about its registration of
-// the time stamp; 0 where a call has none, which makes others newer. At most one
-// of rec and tomb is not nil.
-func SituationOf(owner string, seq uint64, stamp int64, rec *Record, tomb *Tombstone) Situation {
-	of := func(standing uint64) string {
+// SituationOf returns what call number seq of owner finds, for its registration of
+// the time registeredAt, which is 0 where the call has none: then other owners'
+// registrations are newer. At most one of record and tombstone is not nil.
+func SituationOf(owner string, seq uint64, registeredAt int64, record *Record, tombstone *Tombstone) Situation {
+	order := func(standing uint64) string {
 		switch {
 		case standing > seq:
 			return "later call"
@@ -40,42 +44,42 @@ func SituationOf(owner string, seq uint64, stamp int64, rec *Record, tomb *Tombs
 		return "earlier call"
 	}
 	switch {
-	case rec == nil && tomb == nil:
+	case record == nil && tombstone == nil:
 		return "nothing"
-	case rec != nil && rec.Owner != owner:
-		if Newer(rec.RegisteredAt, rec.Owner, stamp, owner) {
+	case record != nil && record.Owner != owner:
+		if Newer(record.RegisteredAt, record.Owner, registeredAt, owner) {
 			return "other's newer record"
 		}
 		return "other's older record"
-	case rec != nil:
-		return Situation("own record, " + of(rec.Seq))
-	case tomb.Owner != owner:
-		if Newer(tomb.RegisteredAt, tomb.Owner, stamp, owner) {
-			return Situation("other's newer " + string(tomb.Reason))
+	case record != nil:
+		return Situation("own record, " + order(record.Seq))
+	case tombstone.Owner != owner:
+		if Newer(tombstone.RegisteredAt, tombstone.Owner, registeredAt, owner) {
+			return Situation("other's newer " + string(tombstone.Reason))
 		}
-		return Situation("other's older " + string(tomb.Reason))
-	case tomb.Reason == ReasonExpired:
-		return Situation("own expired, " + of(tomb.Seq))
-	case tomb.Seq >= seq:
-		return Situation("own " + string(tomb.Reason) + ", later or same call")
-	case tomb.Reason == ReasonDeregistered && tomb.RegisteredAt < stamp:
+		return Situation("other's older " + string(tombstone.Reason))
+	case tombstone.Reason == ReasonExpired:
+		return Situation("own expired, " + order(tombstone.Seq))
+	case tombstone.Seq >= seq:
+		return Situation("own " + string(tombstone.Reason) + ", later or same call")
+	case tombstone.Reason == ReasonDeregistered && tombstone.RegisteredAt < registeredAt:
 		return "own left, earlier call, older"
 	}
-	return Situation("own " + string(tomb.Reason) + ", earlier call")
+	return Situation("own " + string(tombstone.Reason) + ", earlier call")
 }
 
 // Verdict is what a call does, or is answered.
 type Verdict string
 
-// Verdicts. In a Rule, two that are joined by "or" depend on what DESIGN.md of
-// redisstore says below its table.
+// Verdicts. Those that are joined by "or" depend on what DESIGN.md of redisstore
+// says below its table.
 const (
 	DoNothing      Verdict = "-"
 	DoWrite        Verdict = "write"
 	DoRestore      Verdict = "restore" // write, with the registration time of the tombstone
 	DoExtend       Verdict = "extend"  // the lease
 	DoEnd          Verdict = "end"
-	DoRenumber     Verdict = "renumber" // the tombstone covers this call, too
+	DoRenumber     Verdict = "renumber" // the tombstone covers this call as well
 	IsOvertaken    Verdict = "overtaken"
 	IsDeregistered Verdict = "deregistered"
 	IsLost         Verdict = "lost"
@@ -86,14 +90,14 @@ const (
 	IsSuperseded      Verdict = "superseded"
 )
 
-// verdicts are in the order of calls.
+// verdicts are the cells of a row, in the order of calls.
 type verdicts [6]Verdict
 
 var calls = [6]Call{CallRegister, CallReregister, CallDeregister, CallDeregisterAny, CallMove, CallRenew}
 
-// table says which of two writings of one ID stands. Backends follow it; the one
-// on Redis has its own copy in Lua, and DESIGN.md of redisstore explains it.
-var table = map[Situation]verdicts{
+// table is the fencing table, which DESIGN.md of redisstore explains. The backend on
+// Redis has a copy of it in Lua; tests compare all three.
+var fencingTable = map[Situation]verdicts{
 	"nothing":                       {DoWrite, DoWrite, DoEnd, DoNothing, DoNothing, IsLost},
 	"own record, later call":        {IsOvertaken, IsOvertaken, DoNothing, DoNothing, DoNothing, DoNothing},
 	"own record, same call":         {DoExtend, DoExtend, DoNothing, DoNothing, DoNothing, DoNothing},
@@ -116,11 +120,11 @@ var table = map[Situation]verdicts{
 	"other's older moved":           {WriteOrSuperseded, DoWrite, DoEnd, DoNothing, DoNothing, IsLost},
 }
 
-// Rule returns what a call does where a row stands.
-func FencingVerdict(call Call, row Situation) Verdict {
+// FencingVerdict returns what a call does in a situation.
+func FencingVerdict(call Call, situation Situation) Verdict {
 	for i, c := range calls {
 		if c == call {
-			return table[row][i]
+			return fencingTable[situation][i]
 		}
 	}
 	return DoNothing

@@ -8,7 +8,7 @@ import (
 )
 
 // NewID generates an ID: a random UUID whose last four bytes are a checksum of
-// the others, by which Generated knows it. 90 random bits are left.
+// the others, by which IsGeneratedID recognises it. 90 bits are random.
 func NewID() (string, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
@@ -18,9 +18,9 @@ func NewID() (string, error) {
 	return id.String(), nil
 }
 
-// Generated reports whether an ID is one that NewID made. Nobody else registers
-// it in the first place, so a backend need not look for it under other names. An
-// ID that a user made is taken for one once in 2^32, which costs time only.
+// IsGeneratedID reports whether NewID made an ID. A backend keeps no index entry for
+// such an ID, since another registry rarely asks for it. One in 2^32 of the IDs that
+// users choose counts as generated, which costs time only.
 func IsGeneratedID(id string) bool {
 	if len(id) != 36 {
 		return false

@@ -42,7 +42,7 @@ func catalogNames(e *env) {
 func catalogMoved(e *env) {
 	e.put(e.alpha, putOf("old", "i", "x"))
 	p := putOf("new", "i", "x")
-	p.PreviousService = "old"
+	p.Hints.PreviousService = "old"
 	e.put(e.alpha, p)
 	e.wantIDs(store.Catalog, "new")
 }

@@ -31,7 +31,7 @@ var putChecks = []check{
 
 func putRegisters(e *env) {
 	p := putOf("g", "i", "x")
-	p.NewID = true
+	p.Hints.NewID = true
 	stamp := e.put(e.alpha, p)
 	r := e.full("g")
 	rec := find(r, "i")
@@ -168,7 +168,7 @@ func putMoves(e *env) {
 	first := e.put(e.alpha, putOf("old", "i", "x"))
 	e.put(e.alpha, putOf("old", "stays", "x"))
 	p := putOf("new", "i", "x")
-	p.PreviousService = "old"
+	p.Hints.PreviousService = "old"
 	if second := e.put(e.alpha, p); second <= first {
 		e.Errorf("stamps %d and %d", first, second)
 	}
@@ -204,7 +204,7 @@ func putMovesBack(e *env) {
 	for range 5 {
 		to := map[string]string{"one": "two", "two": "one"}[at]
 		p := putOf(to, "i", "x")
-		p.PreviousService = at
+		p.Hints.PreviousService = at
 		stamp := e.put(e.alpha, p)
 		if stamp <= last {
 			e.Errorf("stamp %d after %d", stamp, last)

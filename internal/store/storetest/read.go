@@ -213,9 +213,9 @@ func readHistory(e *env) {
 func readInstant(e *env) {
 	s, ok := e.alpha.(store.Local)
 	if !ok {
-		e.Fatal("a store without Deltas is to be an Instant one")
+		e.Fatal("a store without Deltas must be a store.Local")
 	}
-	current := func() *store.Reading {
+	current := func() *store.LocalState {
 		e.Helper()
 		r, err := s.Current("g")
 		if err != nil {
@@ -225,15 +225,15 @@ func readInstant(e *env) {
 	}
 	e.put(e.alpha, putOf("g", "i", "x"))
 	before := current()
-	if again := current(); again != before || before.Cached == nil {
-		e.Error("it moved, or has no Memo")
+	if again := current(); again != before {
+		e.Error("Current returned another state although nothing changed")
 	}
 	e.put(e.alpha, putOf("other", "i2", "x"))
 	if current() != before {
-		e.Error("another service's change moved it")
+		e.Error("another service's change replaced the state")
 	}
 	e.put(e.alpha, putOf("g", "j", "x"))
 	if current() == before || len(before.Records) != 1 {
-		e.Error("a change did not move it, or touched what was handed out")
+		e.Error("a change did not replace the state, or modified the one returned before")
 	}
 }

@@ -35,7 +35,7 @@ func refusedExpiry(e *env) {
 	full := e.full("g")
 	e.backend.Expire("g", "i")
 	accept := e.backend.RefuseWrites()
-	for _, known := range []store.KnownState{{}, {Rev: full.Rev, NextExpiry: 1}, {Rev: full.Rev, NextExpiry: 1, ChangedLast: true}, {Rev: "17.stranger:1"}} {
+	for _, known := range []store.KnownState{{}, {Rev: full.Rev, NextExpiry: 1}, {Rev: full.Rev, NextExpiry: 1, Hints: store.ReadHints{ChangedLast: true}}, {Rev: "17.stranger:1"}} {
 		r := e.read(e.alpha, "g", known)
 		e.wantRefused(r)
 		if r.Kind == store.Full && !slices.Equal(ids(r), []string{"i", "j"}) {

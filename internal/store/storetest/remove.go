@@ -41,7 +41,7 @@ func removeAny(e *env) {
 
 func removeGenerated(e *env) {
 	p := putOf("g", uuid, "x")
-	p.NewID = true
+	p.Hints.NewID = true
 	e.put(e.alpha, p)
 	e.put(e.alpha, putOf("other", "i", "x"))
 	if r := e.remove(e.alpha, store.Removal{ID: uuid}); !r.Existed || r.Service != "g" {
