@@ -185,7 +185,7 @@ func TestLastKnownInstancesServeWhileTheBackendIsAway(t *testing.T) {
 		f := registrytest.NewFlaky(localRegistry(t, api("a"), api("b")))
 		b := balancer(t, f)
 		pick(t, b).Done(nil)
-		f.Away(nil)
+		f.Disconnect(nil)
 		time.Sleep(time.Hour)
 		if count := shares(t, b, 100, nil); len(count) != 2 {
 			t.Errorf("while away: %v", count)
@@ -195,7 +195,7 @@ func TestLastKnownInstancesServeWhileTheBackendIsAway(t *testing.T) {
 		if count := shares(t, b, 100, nil); len(count) != 2 {
 			t.Errorf("while away: %v", count)
 		}
-		f.Back()
+		f.Reconnect()
 		synctest.Wait()
 		if count := shares(t, b, 100, nil); count["b"] != 100 {
 			t.Errorf("back: %v", count)

@@ -49,7 +49,7 @@ func TestWithNobodyThereTheErrorSaysWhy(t *testing.T) {
 
 func TestNobodyKnownWhileTheBackendIsAway(t *testing.T) {
 	f := registrytest.NewFlaky(localRegistry(t, api("a")))
-	f.Away(nil)
+	f.Disconnect(nil)
 	_, err := balancer(t, f).Pick(t.Context())
 	if !errors.Is(err, ErrNoInstances) || !errors.Is(err, registry.ErrUnavailable) {
 		t.Error(err)

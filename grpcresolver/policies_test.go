@@ -54,11 +54,11 @@ func TestPolicies(t *testing.T) {
 				must(t, b.Deregister(ctx, "b"))
 				until(t, conn, "a", "c", "d")
 
-				flaky.Stale(nil)
+				flaky.DisconnectWatches(nil)
 				for range 5 {
 					until(t, conn, "a", "c", "d")
 				}
-				flaky.Back()
+				flaky.Reconnect()
 				until(t, conn, "a", "c", "d")
 
 				// To the last, and back.

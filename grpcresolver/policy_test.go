@@ -132,7 +132,7 @@ func TestAnIdleClientKeepsWhatItKnew(t *testing.T) {
 			t.Fatal("the client is not idle within 20 s")
 		}
 	}
-	flaky.Away(errors.New("no route"))
+	flaky.Disconnect(errors.New("no route"))
 	until(t, conn, "one")
 	expectError(t, dial(t, "rollcall:///other", grpcresolver.With(flaky)), "nothing is known")
 }

@@ -120,10 +120,10 @@ func TestVerdictIsWrittenWhenTheBackendIsBack(t *testing.T) {
 		defer c.Close()
 		must(t, c.Register(t.Context(), asked("a")))
 		pass(1)
-		flaky.Away(nil)
+		flaky.Disconnect(nil)
 		p.set(health.Critical("down"))
 		pass(5)
-		flaky.Back()
+		flaky.Reconnect()
 		if callable(t, c) != 1 {
 			t.Fatal("the verdict was written through an outage")
 		}

@@ -54,7 +54,7 @@ func TestCacheKeepsTheLastKnownWhileTheBackendIsAway(t *testing.T) {
 		must(t, c.Register(t.Context(), instance("api", "a")))
 		_, err := c.Discover(t.Context(), "api")
 		must(t, err)
-		flaky.Away(nil)
+		flaky.Disconnect(nil)
 		synctest.Wait()
 		list, err := c.Discover(t.Context(), "api")
 		if err != nil || len(list) != 1 {
@@ -68,7 +68,7 @@ func TestCacheKeepsTheLastKnownWhileTheBackendIsAway(t *testing.T) {
 		if list, err := c.Discover(ctx, "web"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Discover of a service never seen = %v, %v", list, err)
 		}
-		flaky.Back()
+		flaky.Reconnect()
 		synctest.Wait()
 		if s := c.Lookup("api"); s.Stale != nil {
 			t.Errorf("stale after the backend is back: %v", s.Stale)
@@ -103,8 +103,8 @@ func TestCacheWaitsLongerThanTheIdleTimeout(t *testing.T) {
 		c := registry.NewCachedRegistry(flaky, registry.WithIdleTimeout(time.Second))
 		defer c.Close()
 		must(t, c.Register(t.Context(), instance("api", "a")))
-		flaky.Away(nil)
-		time.AfterFunc(10*time.Second, flaky.Back)
+		flaky.Disconnect(nil)
+		time.AfterFunc(10*time.Second, flaky.Reconnect)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if list, err := c.Discover(ctx, "api"); err != nil || len(list) != 1 {

@@ -42,13 +42,13 @@ func TestJoinKeepsTryingWhileTheBackendIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
 		defer flaky.Close()
-		flaky.Away(nil)
-		time.AfterFunc(time.Minute, flaky.Back)
+		flaky.Disconnect(nil)
+		time.AfterFunc(time.Minute, flaky.Reconnect)
 		m, err := registry.Join(t.Context(), flaky, instance("api", "a"))
 		must(t, err)
 		must(t, m.Leave(t.Context()))
 
-		flaky.Away(nil)
+		flaky.Disconnect(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		if _, err := registry.Join(ctx, flaky, instance("api", "a")); !errors.Is(err, context.DeadlineExceeded) {

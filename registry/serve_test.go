@@ -117,7 +117,7 @@ func TestServeEndsWithWhatServeReturned(t *testing.T) {
 func TestServeServesWhileTheBackendIsAway(t *testing.T) {
 	flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
 	defer flaky.Close()
-	flaky.Away(nil)
+	flaky.Disconnect(nil)
 	l := listen(t)
 	server := &http.Server{Handler: http.NotFoundHandler()}
 	ctx, stop := context.WithCancel(t.Context())
@@ -128,7 +128,7 @@ func TestServeServesWhileTheBackendIsAway(t *testing.T) {
 	resp, err := http.Get("http://" + l.Addr().String())
 	must(t, err)
 	must(t, resp.Body.Close())
-	flaky.Back()
+	flaky.Reconnect()
 	waitFor(t, flaky, "api", 1)
 	stop()
 	must(t, ended(t, served))

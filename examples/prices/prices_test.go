@@ -91,25 +91,25 @@ func TestRegistryAway(t *testing.T) {
 	if _, err := client.Price(t.Context(), "tea"); err != nil {
 		t.Fatal(err)
 	}
-	flaky.Away(errors.New("cable cut"))
+	flaky.Disconnect(errors.New("cable cut"))
 	until(t, flaky, func(s registry.Snapshot) bool { return s.Stale != nil })
 	if price, err := client.Price(t.Context(), "tea"); price != 3 || err != nil {
 		t.Errorf("while the registry is away: price %d, %v", price, err)
 	}
-	flaky.Back()
+	flaky.Reconnect()
 }
 
 // The service starts although the registry is away, and is found when that is back.
 func TestRegistryAwayAtTheStart(t *testing.T) {
 	flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
 	defer flaky.Close()
-	flaky.Away(nil)
+	flaky.Disconnect(nil)
 	serve(t, flaky, "a", 3)
 	client := newClient(t, flaky)
 	if _, err := client.Price(t.Context(), "tea"); !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("before anything is known the error is %v", err)
 	}
-	flaky.Back()
+	flaky.Reconnect()
 	until(t, flaky, instances(1))
 }
 

@@ -89,11 +89,11 @@ func snapshotShows(e *env) {
 
 func snapshotUnknown(e *env) {
 	r := e.openBackend()
-	s := e.snapshot(r, "nobody")
+	s := e.snapshot(r, "unknown")
 	if s.Instances == nil || len(s.Instances)+len(s.Others) != 0 {
 		e.Fatalf("Snapshot of an unknown service is %+v, want Instances empty and not nil", s)
 	}
-	if got := e.instances(r, "nobody"); len(got) != 0 {
+	if got := e.instances(r, "unknown"); len(got) != 0 {
 		e.Fatalf("Instances of an unknown service are %+v", got)
 	}
 }
@@ -127,7 +127,7 @@ func snapshotRevision(e *env) {
 func snapshotImmutable(e *env) {
 	r := e.openBackend()
 	registerStatuses(e, r)
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	for what, s := range map[string]registry.Snapshot{
 		"Snapshot": e.snapshot(r, "api"), "Watch": f.until(e.seen(), showing("warning", "passing")),
 	} {

@@ -20,8 +20,8 @@ var catalogChecks = []check{
 	{name: "a catalog watch drops a crashed service within its TTL", needs: backend | expiry, run: catalogExpiry},
 }
 
-func followCatalog(e *env, b registry.Backend) *follower[registry.Catalog] {
-	return follow(e, b.WatchServices)
+func subscribeCatalog(e *env, b registry.Backend) *subscriber[registry.Catalog] {
+	return subscribe(e, b.WatchServices)
 }
 
 // naming is a condition: exactly these names, current.
@@ -42,7 +42,7 @@ func naming(want ...string) func(registry.Catalog) error {
 func catalogAtOnce(e *env) {
 	r := e.openBackend()
 	e.register(r, instance("web", "w"), instance("api", "a"), instance("api", "b"))
-	c := followCatalog(e, r).first()
+	c := subscribeCatalog(e, r).first()
 	if err := naming("api", "web")(c); err != nil {
 		e.Fatalf("the first catalog: %v", err)
 	}
@@ -52,14 +52,14 @@ func catalogAtOnce(e *env) {
 }
 
 func catalogEmpty(e *env) {
-	if err := naming()(followCatalog(e, e.openBackend()).first()); err != nil {
+	if err := naming()(subscribeCatalog(e, e.openBackend()).first()); err != nil {
 		e.Fatalf("the first catalog: %v", err)
 	}
 }
 
 func catalogChanges(e *env) {
 	r := e.openBackend()
-	f := followCatalog(e, r)
+	f := subscribeCatalog(e, r)
 	f.until(e.seen(), naming())
 	e.register(r, instance("web", "w"))
 	f.until(e.seen(), naming("web"))
@@ -78,7 +78,7 @@ func catalogChanges(e *env) {
 func catalogQuiet(e *env) {
 	r := e.openBackend()
 	e.register(r, instance("api", "a"))
-	f := followCatalog(e, r)
+	f := subscribeCatalog(e, r)
 	f.until(e.seen(), naming("api"))
 	e.register(r, instance("api", "b"), instance("api", "b"), at("api", "a", 9))
 	e.deregister(r, "b")
@@ -87,7 +87,7 @@ func catalogQuiet(e *env) {
 
 func catalogRevision(e *env) {
 	r := e.openBackend()
-	f := followCatalog(e, r)
+	f := subscribeCatalog(e, r)
 	seen := revisions{}
 	changed := func(want ...string) {
 		e.Helper()
@@ -103,27 +103,27 @@ func catalogRevision(e *env) {
 }
 
 func catalogBreak(e *env) {
-	f := followCatalog(e, e.openBackend())
+	f := subscribeCatalog(e, e.openBackend())
 	f.first()
 	f.stop()
-	if !f.ended(moment) {
-		e.Fatalf("the loop broke, and %v later the catalog watch still runs", moment)
+	if !f.ended(contextGrace) {
+		e.Fatalf("the loop broke, and %v later the catalog watch still runs", contextGrace)
 	}
 }
 
 func catalogEnds(e *env) {
 	r := e.openBackend()
-	byContext, byClose := followCatalog(e, r), follow(e, func(context.Context) iter.Seq[registry.Catalog] { return r.WatchServices(context.Background()) })
+	byContext, byClose := subscribeCatalog(e, r), subscribe(e, func(context.Context) iter.Seq[registry.Catalog] { return r.WatchServices(context.Background()) })
 	byContext.until(e.seen(), naming())
-	byContext.silent(poll, "though nothing changed")
+	byContext.silent(pollInterval, "though nothing changed")
 	byClose.until(e.seen(), naming())
 	byContext.cancel()
-	if !byContext.ended(moment) {
-		e.Fatalf("a catalog watch has not ended %v after its context", moment)
+	if !byContext.ended(contextGrace) {
+		e.Fatalf("a catalog watch has not ended %v after its context", contextGrace)
 	}
 	e.close(r)
-	if !byClose.ended(moment) {
-		e.Fatalf("a catalog watch has not ended %v after Close", moment)
+	if !byClose.ended(contextGrace) {
+		e.Fatalf("a catalog watch has not ended %v after Close", contextGrace)
 	}
 }
 
@@ -131,7 +131,7 @@ func catalogExpiry(e *env) {
 	owner, reader := e.openBackend(), e.openBackend()
 	e.register(owner, instance("api", "a"))
 	e.register(reader, instance("web", "w"))
-	f := followCatalog(e, reader)
+	f := subscribeCatalog(e, reader)
 	f.until(e.seen(), naming("api", "web"))
 	e.crash(owner)
 	f.until(e.gone(), naming("web"))

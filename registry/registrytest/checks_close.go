@@ -23,7 +23,7 @@ func closedCalls(e *env) {
 	e.register(r, instance("api", "a"))
 	e.close(r)
 	for name, call := range everyCall(r, e.Context()) {
-		if err := e.returns(moment, name+" after Close", call); !errors.Is(err, registry.ErrClosed) {
+		if err := e.returns(contextGrace, name+" after Close", call); !errors.Is(err, registry.ErrClosed) {
 			e.Errorf("%s after Close: the error does not match ErrClosed: %v", name, err)
 		}
 	}
@@ -31,7 +31,7 @@ func closedCalls(e *env) {
 
 func (e *env) close(r registry.Registry) {
 	e.Helper()
-	if err := e.returns(closeTime, "Close", r.Close); err != nil {
+	if err := e.returns(closeLimit, "Close", r.Close); err != nil {
 		e.Fatalf("Close: %v", err)
 	}
 }
@@ -52,12 +52,12 @@ func closeReturns(e *env) {
 
 func closeEndsWatches(e *env) {
 	r := e.open()
-	waiting := followService(e, r, "api")
+	waiting := subscribeService(e, r, "api")
 	waiting.until(e.seen(), showing())
-	behind := followService(e, r, "api") // whose loop does not ask for more
+	behind := subscribeService(e, r, "api") // whose loop does not ask for more
 	behind.first()
 	e.close(r)
-	for what, f := range map[string]*follower[registry.Snapshot]{"waiting": waiting, "slow": behind} {
+	for what, f := range map[string]*subscriber[registry.Snapshot]{"waiting": waiting, "slow": behind} {
 		if !f.ended(e.seen()) {
 			e.Errorf("a %s watch has not ended after Close", what)
 		}
@@ -85,7 +85,7 @@ func closedCatalog(e *env) {
 // yieldsOneStale requires one state whose Stale matches want, and the end.
 func yieldsOneStale[T any](e *env, watch func(context.Context) iter.Seq[T], stale func(T) error, want error) {
 	e.Helper()
-	f := follow(e, watch)
+	f := subscribe(e, watch)
 	if err := stale(f.first()); !errors.Is(err, want) {
 		e.Fatalf("the only state's Stale does not match %q: %v", want, err)
 	}

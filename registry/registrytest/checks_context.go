@@ -35,7 +35,7 @@ func failAtOnce(e *env, ctx context.Context) {
 	r := e.open()
 	e.register(r, instance("api", "a"))
 	for name, call := range everyCall(r, ctx) {
-		if err := e.returns(moment, name+" with an ended context", call); err == nil {
+		if err := e.returns(contextGrace, name+" with an ended context", call); err == nil {
 			e.Errorf("%s with an ended context (%v) returned no error", name, ctx.Err())
 		}
 	}
@@ -55,7 +55,7 @@ func expiredCalls(e *env) {
 
 func registerContext(e *env) {
 	r := e.open()
-	ctx, cancel := context.WithTimeout(e.Context(), patience)
+	ctx, cancel := context.WithTimeout(e.Context(), waitLimit)
 	if err := r.Register(ctx, instance("api", "a")); err != nil {
 		e.Fatalf("Register: %v", err)
 	}

@@ -23,9 +23,9 @@ var discoverChecks = []check{
 
 func unknownService(e *env) {
 	r := e.open()
-	e.lists(r, "nobody")
+	e.lists(r, "unknown")
 	e.register(r, instance("api", "a"))
-	e.lists(r, "nobody")
+	e.lists(r, "unknown")
 	e.deregister(r, "a")
 	e.lists(r, "api")
 }

@@ -81,7 +81,7 @@ func newestDies(e *env) {
 	e.register(earlier, at("api", "a", 1))
 	e.register(later, at("api", "a", 2))
 	e.within(e.lag(), ported(e, 2, reader))
-	e.throughout(e.quiet(), ported(e, 2, reader)) // the earlier owner is told
+	e.throughout(e.quiet(), ported(e, 2, reader)) // the earlier owner learns that it was superseded
 	e.crash(later)
 	e.within(e.gone(), func() error {
 		got := e.discover(reader, "api")
@@ -124,7 +124,7 @@ func watchDropsCrashed(e *env) {
 	owner, sibling, reader := e.open(), e.open(), e.open()
 	e.register(owner, instance("api", "a"))
 	e.register(sibling, instance("api", "b"))
-	f := followService(e, reader, "api")
+	f := subscribeService(e, reader, "api")
 	f.until(e.seen(), showing("a", "b"))
 	e.crash(owner)
 	f.until(e.gone(), showing("b"))
@@ -134,7 +134,7 @@ func watchDropsCrashed(e *env) {
 func watchKeepsRunning(e *env) {
 	owner, reader := e.open(), e.open()
 	e.register(owner, instance("api", "a"))
-	f := followService(e, reader, "api")
+	f := subscribeService(e, reader, "api")
 	f.until(e.seen(), showing("a"))
 	for deadline := time.Now().Add(3 * e.h.TTL); time.Now().Before(deadline); {
 		other := e.open()

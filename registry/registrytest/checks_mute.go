@@ -18,8 +18,8 @@ var muteChecks = []check{
 	{name: "a watch of a mute backend ends with its context", needs: mute | push, run: muteWatchEnds},
 }
 
-// muteCalls requires that each call to a mute backend ends with an error, within
-// a moment of the end of its context.
+// muteCalls requires that each call to a mute backend returns an error within
+// contextGrace of the end of its context.
 func muteCalls(e *env, begin func() (ctx context.Context, end context.CancelFunc, ends time.Duration)) {
 	r := e.open()
 	e.register(r, instance("api", "a"))
@@ -30,7 +30,7 @@ func muteCalls(e *env, begin func() (ctx context.Context, end context.CancelFunc
 			continue // which another check covers
 		}
 		ctx, end, ends := begin()
-		err := e.returns(ends+moment, name+" to a mute backend, its context ended,", everyCall(r, ctx)[name])
+		err := e.returns(ends+contextGrace, name+" to a mute backend, its context ended,", everyCall(r, ctx)[name])
 		end()
 		if err == nil {
 			e.Errorf("%s to a mute backend returned no error", name)
@@ -78,7 +78,7 @@ func muteCached(e *env) {
 func muteWatch(e *env) {
 	r := e.open()
 	e.register(r, instance("api", "a"))
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	f.until(e.seen(), showing("a"))
 	e.u.Mute()
 	f.until(e.seen(), func(s registry.Snapshot) error {
@@ -95,7 +95,7 @@ func muteWatch(e *env) {
 func muteWatchBegun(e *env) {
 	r := e.open()
 	e.u.Mute()
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	s, ok, _ := f.due(e.seen())
 	if !ok || s.Stale == nil || s.Instances == nil || len(s.Instances) != 0 {
 		e.Fatalf("the first state (one came: %t) is %+v, want Instances empty and not nil, and Stale set", ok, s)
@@ -104,11 +104,11 @@ func muteWatchBegun(e *env) {
 
 func muteWatchEnds(e *env) {
 	r := e.open()
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	f.until(e.seen(), showing())
 	e.u.Mute()
 	f.cancel()
-	if !f.ended(moment) {
-		e.Fatalf("a watch of a mute backend is still running %v after its context", moment)
+	if !f.ended(contextGrace) {
+		e.Fatalf("a watch of a mute backend is still running %v after its context", contextGrace)
 	}
 }

@@ -79,7 +79,7 @@ func refusedCache(e *env) {
 func refusedWatch(e *env) {
 	owner, r := e.open(), e.open()
 	e.register(owner, instance("api", "a"))
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	f.until(e.seen(), showing("a"))
 	accept := e.u.Refuse()
 	kept := func(s registry.Snapshot) {

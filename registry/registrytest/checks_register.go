@@ -129,9 +129,9 @@ func staysGone(e *env) {
 
 func deregisterUnknown(e *env) {
 	r := e.open()
-	e.deregister(r, "nobody")
+	e.deregister(r, "unknown")
 	e.register(r, instance("api", "a"))
-	e.deregister(r, "nobody")
+	e.deregister(r, "unknown")
 	e.deregister(r, "api")
 	e.lists(r, "api", "a")
 	e.deregister(r, "a")

@@ -7,7 +7,7 @@ import (
 )
 
 var sharedChecks = []check{
-	{name: "universes know nothing of each other", run: universesApart},
+	{name: "universes share nothing", run: universesApart},
 	{name: "every registry sees the same instances in the same order", needs: shared, run: peersAgree},
 	{name: "of two owners of one ID the newest wins", needs: shared, run: newestWins},
 	{name: "an earlier owner's Deregister leaves the newest alone", needs: shared, run: earlierLeavesAlone},
@@ -77,15 +77,15 @@ func newestWins(e *env) {
 }
 
 func earlierLeavesAlone(e *env) {
-	earlier, told, later := e.open(), e.open(), e.open()
-	e.register(told, at("api", "a", 1))
+	earlier, superseded, later := e.open(), e.open(), e.open()
+	e.register(superseded, at("api", "a", 1))
 	e.register(earlier, at("api", "a", 2))
 	e.register(later, at("api", "a", 3))
 	e.deregister(earlier, "a")
 	wins := ported(e, 3, later)
 	e.within(0, wins)
 	e.throughout(e.quiet(), wins) // after which the first owner knows
-	e.deregister(told, "a")
+	e.deregister(superseded, "a")
 	e.within(0, wins)
 	e.throughout(e.quiet(), wins)
 }

@@ -22,8 +22,8 @@ var watchChecks = []check{
 	{name: "a watch's revision moves with every change", needs: push, run: watchRevision},
 	{name: "a watch is not woken by other services", needs: push, run: watchOtherServices},
 	{name: "a watch is not woken by heartbeats and renewals", needs: push, run: watchRenewals},
-	{name: "a slow reader is handed the newest state", needs: push, run: watchSlow},
-	{name: "a slow reader slows nobody else", needs: push, run: watchSlowAlone},
+	{name: "a slow subscriber is given the newest state", needs: push, run: watchSlow},
+	{name: "a slow subscriber slows no other", needs: push, run: watchSlowAlone},
 	{name: "a break ends a watch", needs: push, run: watchBreak},
 	{name: "the end of its context ends a watch", needs: push, run: watchContext},
 	{name: "a watch with an ended context ends at once", needs: push, run: watchEndedContext},
@@ -38,7 +38,7 @@ var watchChecks = []check{
 func watchAtOnce(e *env) {
 	r := e.open()
 	e.register(r, instance("api", "a"), instance("api", "b"))
-	s := followService(e, r, "api").first()
+	s := subscribeService(e, r, "api").first()
 	if err := showing("a", "b")(s); err != nil {
 		e.Fatalf("the first state: %v", err)
 	}
@@ -52,21 +52,21 @@ func watchAtOnce(e *env) {
 
 func watchUnoffered(e *env) {
 	r := e.open()
-	f := followService(e, r, "nobody")
+	f := subscribeService(e, r, "unknown")
 	s := f.first()
 	if err := showing()(s); err != nil {
-		e.Fatalf("the first state of a service that nobody offers: %v", err)
+		e.Fatalf("the first state of a service without instances: %v", err)
 	}
-	if s.Service != "nobody" {
-		e.Errorf("Snapshot.Service is %q, want %q", s.Service, "nobody")
+	if s.Service != "unknown" {
+		e.Errorf("Snapshot.Service is %q, want %q", s.Service, "unknown")
 	}
-	e.register(r, instance("nobody", "a"))
+	e.register(r, instance("unknown", "a"))
 	f.until(e.seen(), showing("a"))
 }
 
 func watchChanges(e *env) {
 	r := e.open()
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	f.until(e.seen(), showing())
 	e.register(r, at("api", "a", 1))
 	f.until(e.seen(), showing("a"))
@@ -86,7 +86,7 @@ func watchChanges(e *env) {
 func watchMoves(e *env) {
 	r := e.open()
 	e.register(r, instance("old", "a"))
-	before, after := followService(e, r, "old"), followService(e, r, "new")
+	before, after := subscribeService(e, r, "old"), subscribeService(e, r, "new")
 	before.until(e.seen(), showing("a"))
 	after.until(e.seen(), showing())
 	e.register(r, instance("new", "a"))
@@ -97,7 +97,7 @@ func watchMoves(e *env) {
 func watchFields(e *env) {
 	r := e.open()
 	e.register(r, instance("api", "a"))
-	s := followService(e, r, "api").until(e.seen(), showing("a"))
+	s := subscribeService(e, r, "api").until(e.seen(), showing("a"))
 	if err := sameLists(s.Instances, e.discover(r, "api")); err != nil {
 		e.Fatalf("what the watch shows and Discover differ: %v", err)
 	}
@@ -108,7 +108,7 @@ func watchFields(e *env) {
 
 func watchOthers(e *env) {
 	r := e.open()
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	f.until(e.seen(), showing())
 	for _, status := range []registry.Status{
 		registry.StatusPassing, registry.StatusCritical, registry.StatusWarning, registry.StatusDraining,
@@ -130,7 +130,7 @@ func watchOthers(e *env) {
 
 func watchRevision(e *env) {
 	r := e.open()
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	seen := revisions{}
 	changed := func(state string, want ...string) {
 		e.Helper()
@@ -162,7 +162,7 @@ func (seen revisions) add(e *env, revision uint64, state string) {
 }
 
 // sentinel makes a change that the watch must show next.
-func sentinel(e *env, f *follower[registry.Snapshot], r registry.Registry, why string, want ...string) {
+func sentinel(e *env, f *subscriber[registry.Snapshot], r registry.Registry, why string, want ...string) {
 	e.Helper()
 	e.register(r, instance("api", "sentinel"))
 	s, ok, _ := f.due(e.seen())
@@ -177,7 +177,7 @@ func sentinel(e *env, f *follower[registry.Snapshot], r registry.Registry, why s
 func watchOtherServices(e *env) {
 	r := e.open()
 	e.register(r, instance("api", "a"))
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	before := f.until(e.seen(), showing("a"))
 	for i := range 20 {
 		for _, name := range []string{"ap", "apis", "api:a", "web"} {
@@ -196,7 +196,7 @@ func watchOtherServices(e *env) {
 func watchRenewals(e *env) {
 	r := e.open()
 	e.register(r, instance("api", "a"))
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	f.until(e.seen(), showing("a"))
 	for range 5 {
 		e.register(r, instance("api", "a"))
@@ -233,26 +233,26 @@ func onPort(port int) func(registry.Snapshot) error {
 
 func watchSlow(e *env) {
 	r := e.open()
-	slow := followService(e, r, "api")
+	slow := subscribeService(e, r, "api")
 	slow.first()
 	if err := burst(e, r); err != nil {
 		e.Fatal(err)
 	}
-	followService(e, r, "api").until(e.seen(), onPort(lastPort))
+	subscribeService(e, r, "api").until(e.seen(), onPort(lastPort))
 	reads := 0
 	slow.until(e.seen(), func(s registry.Snapshot) error { reads++; return onPort(lastPort)(s) })
 	if reads > 5 {
-		e.Fatalf("a slow reader was handed %d states before the newest: a backlog", reads-1)
+		e.Fatalf("a slow subscriber was given %d states before the newest: a backlog", reads-1)
 	}
 	slow.silent(e.quiet(), "though nothing changed since the newest state")
 }
 
 func watchSlowAlone(e *env) {
 	r := e.open()
-	slow, quick := followService(e, r, "api"), followService(e, r, "api")
+	slow, quick := subscribeService(e, r, "api"), subscribeService(e, r, "api")
 	slow.first()
 	quick.first()
-	if err := e.returns(patience, "Register beside a slow reader", func() error { return burst(e, r) }); err != nil {
+	if err := e.returns(waitLimit, "Register beside a slow subscriber", func() error { return burst(e, r) }); err != nil {
 		e.Fatal(err)
 	}
 	quick.until(e.seen(), onPort(lastPort))
@@ -260,51 +260,51 @@ func watchSlowAlone(e *env) {
 
 func watchBreak(e *env) {
 	r := e.open()
-	for _, f := range []*follower[registry.Snapshot]{followService(e, r, "api"), followService(e, r, "nobody")} {
+	for _, f := range []*subscriber[registry.Snapshot]{subscribeService(e, r, "api"), subscribeService(e, r, "unknown")} {
 		f.first()
 		f.stop()
-		if !f.ended(moment) {
-			e.Fatalf("the loop broke, and %v later the watch still runs", moment)
+		if !f.ended(contextGrace) {
+			e.Fatalf("the loop broke, and %v later the watch still runs", contextGrace)
 		}
 	}
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	f.first()
 	e.register(r, instance("api", "a"))
 	f.until(e.seen(), showing("a"))
 	f.stop()
-	if !f.ended(moment) {
-		e.Fatalf("the loop broke at a change, and %v later the watch still runs", moment)
+	if !f.ended(contextGrace) {
+		e.Fatalf("the loop broke at a change, and %v later the watch still runs", contextGrace)
 	}
 }
 
 func watchContext(e *env) {
 	r := e.open()
-	waiting, slow := followService(e, r, "api"), followService(e, r, "api")
+	waiting, slow := subscribeService(e, r, "api"), subscribeService(e, r, "api")
 	waiting.until(e.seen(), showing())
-	waiting.silent(poll, "though nothing changed") // it waits for a change now
+	waiting.silent(pollInterval, "though nothing changed") // it waits for a change now
 	slow.first()
 	waiting.cancel()
 	slow.cancel()
-	if !waiting.ended(moment) || !slow.ended(moment) {
-		e.Fatalf("a watch has not ended %v after its context", moment)
+	if !waiting.ended(contextGrace) || !slow.ended(contextGrace) {
+		e.Fatalf("a watch has not ended %v after its context", contextGrace)
 	}
 }
 
 func watchEndedContext(e *env) {
 	r := e.open()
-	f := follow(e, func(context.Context) iter.Seq[registry.Snapshot] {
+	f := subscribe(e, func(context.Context) iter.Seq[registry.Snapshot] {
 		ctx, cancel := context.WithCancel(e.Context())
 		cancel()
 		return r.(registry.Watcher).Watch(ctx, "api")
 	})
-	if !f.ended(moment) {
-		e.Fatalf("a watch whose context had ended before is still running after %v", moment)
+	if !f.ended(contextGrace) {
+		e.Fatalf("a watch whose context had ended before is still running after %v", contextGrace)
 	}
 }
 
 func watchLasts(e *env) {
 	r := e.open()
-	f := followService(e, r, "api")
+	f := subscribeService(e, r, "api")
 	f.until(e.seen(), showing())
 	for i := range 3 {
 		e.register(r, at("api", "a", i+1))
@@ -330,12 +330,12 @@ func watchBadName(e *env) {
 
 func watchMany(e *env) {
 	r := e.open()
-	many := make([]*follower[registry.Snapshot], 50)
+	many := make([]*subscriber[registry.Snapshot], 50)
 	for i := range many {
-		many[i] = followService(e, r, "api")
+		many[i] = subscribeService(e, r, "api")
 		many[i].until(e.seen(), showing())
 	}
-	many[0].stop() // one that leaves takes nobody along
+	many[0].stop() // its end must not end the others
 	e.register(r, instance("api", "a"))
 	for _, f := range many[1:] {
 		f.until(e.seen(), showing("a"))
@@ -348,9 +348,9 @@ func watchMany(e *env) {
 
 func watchOddNames(e *env) {
 	r := e.open()
-	watches := make([]*follower[registry.Snapshot], len(oddities))
+	watches := make([]*subscriber[registry.Snapshot], len(oddities))
 	for i, odd := range oddities {
-		watches[i] = followService(e, r, odd)
+		watches[i] = subscribeService(e, r, odd)
 		watches[i].until(e.seen(), showing())
 	}
 	for _, odd := range oddities {
@@ -360,7 +360,7 @@ func watchOddNames(e *env) {
 		watches[i].until(e.seen(), showing(odd))
 	}
 	for i, odd := range oddities {
-		watches[i].silent(poll, "by a service of a similar name as "+odd)
+		watches[i].silent(pollInterval, "by a service of a similar name as "+odd)
 	}
 }
 
@@ -371,7 +371,7 @@ func watchConverges(e *env) {
 	if e.h.Shared {
 		registries = append(registries, e.open())
 	}
-	f := followService(e, registries[0], "api")
+	f := subscribeService(e, registries[0], "api")
 	f.until(e.seen(), showing())
 	var wg sync.WaitGroup
 	for writer := range 4 {
@@ -399,7 +399,7 @@ func watchConverges(e *env) {
 	wrote := make(chan struct{})
 	go func() { wg.Wait(); close(wrote) }()
 	for writing := true; writing; { // read along while they write
-		_, _, ended := f.next(poll)
+		_, _, ended := f.next(pollInterval)
 		if ended {
 			e.Fatal("the watch ended by itself")
 		}
@@ -425,7 +425,7 @@ func watchConverges(e *env) {
 
 func watchPeers(e *env) {
 	writer, reader := e.open(), e.open()
-	f := followService(e, reader, "api")
+	f := subscribeService(e, reader, "api")
 	f.until(e.seen(), showing())
 	e.register(writer, at("api", "a", 1))
 	f.until(e.seen(), onPort(1))

@@ -5,10 +5,10 @@
 //
 // An implementation with the right four methods compiles, and programs rely on
 // more than that: that an unknown service is an empty list and an outage is an
-// error, that what they were handed is theirs, that a registration outlives the
-// context of its call, that the crashed go and the living stay. Run shows that
-// yours keeps those promises. Give it a way to open registries, and declare what
-// they can do:
+// error, that values are the caller's own, that a registration outlives the context
+// of its call, that instances of a crashed process go and those of a running one
+// stay. Run shows that yours keeps those promises. Give it a way to open registries,
+// and declare what they can do:
 //
 //	func TestConformance(t *testing.T) {
 //		registrytest.Run(t, registrytest.Harness{
@@ -25,18 +25,22 @@
 //	}
 //
 // Each subtest is named after the promise that it tests, so its name says what
-// broke. A power that the harness does not declare is tested to be absent where
-// that can be seen, and listed in one line of the log; a power that is there but
+// broke. A capability that the harness does not declare is tested to be absent
+// where that can be seen, and listed in one line of the log; one that is there but
 // not declared is a failure. Nothing is skipped.
 //
 // A harness in memory sets Bubble, and every check runs on the fake clock of
 // testing/synctest, which makes waiting free. On a real server a check waits by
-// looking again and again; with a TTL of 2 s the whole suite takes about 10 s. To
-// each bound it adds what it measured that the machine kept the test's process
-// from running, so that other work beside it fails nothing.
+// polling; with a TTL of 2 s the whole suite takes about 10 s. To each bound it adds
+// the time for which the machine kept the test's process from running, so that
+// load on the machine fails no check.
 //
 // # You wrote a program that uses one
 //
-// NewFlaky wraps any registry.Backend in one that is away, stale, slow or
-// superseded on command.
+// registry.NewLocalRegistry is the fake: a Backend with the same behavior and no
+// server. NewFlaky wraps any Backend in one that is unavailable, stale, slow or
+// superseded on command. For anything else write a decorator: a struct that embeds a
+// real Backend, usually a local one, and overrides the methods of interest. Join,
+// Serve, NewCachedRegistry and package balance call nothing but Backend's methods, so
+// a decorator works with all of them. One that embeds a nil Backend panics in Serve.
 package registrytest

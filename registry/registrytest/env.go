@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// patience bounds what must happen but has no promised time.
-	patience = 10 * time.Second
-	// closeTime is how long Close may last.
-	closeTime = 5 * time.Second
-	// moment is how long a call may last once its context has ended.
-	moment = time.Second
-	// poll is the time between two looks.
-	poll = 20 * time.Millisecond
+	// waitLimit bounds what must happen but has no promised time.
+	waitLimit = 10 * time.Second
+	// closeLimit is how long Close may take.
+	closeLimit = 5 * time.Second
+	// contextGrace is how long a call may take to return once its context has ended.
+	contextGrace = time.Second
+	// pollInterval is the time between two evaluations of a condition.
+	pollInterval = 20 * time.Millisecond
 )
 
 // env is what one check works with.
@@ -43,7 +43,7 @@ func newEnv(tb testing.TB, h Harness) *env {
 	return e
 }
 
-// open opens a registry and holds it against what the harness declares.
+// open opens a registry and compares its interfaces with what the harness declares.
 func (e *env) open() registry.Registry {
 	e.Helper()
 	r := e.u.Open(e.TB)
@@ -56,7 +56,7 @@ func (e *env) open() registry.Registry {
 		}
 	})
 	_, watches := r.(registry.Watcher)
-	if declared := e.h.powers()&push != 0; watches != declared {
+	if declared := e.h.capabilities()&push != 0; watches != declared {
 		e.Fatalf("%T implements registry.Watcher: %t; the harness declares Push: %t", r, watches, declared)
 	}
 	if _, full := r.(registry.Backend); full != e.h.Backend {
@@ -81,7 +81,7 @@ func (e *env) crash(r registry.Registry) {
 
 // call returns the context of one call.
 func (e *env) call() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(e.Context(), patience)
+	return context.WithTimeout(e.Context(), waitLimit)
 }
 
 func (e *env) register(r registry.Registry, services ...registry.ServiceInfo) {
@@ -119,7 +119,7 @@ func ask[T any](e *env, what string, read func(context.Context) (T, error)) T {
 		if !errors.Is(err, registry.ErrUnavailable) || ctx.Err() != nil {
 			e.Fatalf("%s: %v", what, err)
 		}
-		e.pause(poll)
+		e.pause(pollInterval)
 	}
 }
 
@@ -203,10 +203,10 @@ func (e *env) lag() time.Duration {
 // seen is the time after which a change must show in every watch.
 func (e *env) seen() time.Duration { return e.h.Heartbeat + time.Second }
 
-// gone is the time after which a crashed owner's instance must show nowhere.
+// gone is the time after which no registry may list a crashed owner's instance.
 func (e *env) gone() time.Duration { return e.h.TTL + time.Second }
 
-// quiet is long enough for what must not happen to happen: three heartbeats.
+// quiet is how long to wait for what must not happen: three heartbeats.
 func (e *env) quiet() time.Duration {
 	if e.h.Bubble {
 		return max(3*e.h.Heartbeat, time.Minute)
@@ -222,8 +222,8 @@ func (e *env) lifetimes(n int) time.Duration {
 	return time.Duration(n) * e.h.TTL
 }
 
-// within requires that cond becomes nil in time. A last look that begins after
-// the time is up decides.
+// within requires that cond becomes nil in time. The last evaluation begins
+// after the time is up.
 func (e *env) within(d time.Duration, cond func() error) {
 	e.Helper()
 	start := time.Now()
@@ -236,14 +236,14 @@ func (e *env) within(d time.Duration, cond func() error) {
 		if last {
 			e.Fatalf("after %v: %v", d, err)
 		}
-		e.pause(poll)
+		e.pause(pollInterval)
 	}
 }
 
 // throughout requires that cond stays nil all the time.
 func (e *env) throughout(d time.Duration, cond func() error) {
 	e.Helper()
-	every := max(poll, d/200)
+	every := max(pollInterval, d/200)
 	for start := time.Now(); ; e.pause(every) {
 		if err := cond(); err != nil {
 			e.Fatalf("after %v: %v", time.Since(start).Round(time.Millisecond), err)
@@ -254,7 +254,7 @@ func (e *env) throughout(d time.Duration, cond func() error) {
 	}
 }
 
-// returns requires that f ends in time and hands back what it returned.
+// returns requires that f returns in time, and returns its result.
 func (e *env) returns(d time.Duration, what string, f func() error) error {
 	e.Helper()
 	start := time.Now()

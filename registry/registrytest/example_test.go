@@ -27,7 +27,7 @@ func ExampleRun() {
 	_ = testConformance // is TestConformance(t *testing.T) in a test file
 }
 
-// What does a program do while the registry is away?
+// What does a program do while the registry is unavailable?
 func ExampleFlaky() {
 	ctx := context.Background()
 	flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
@@ -36,14 +36,14 @@ func ExampleFlaky() {
 		fmt.Println(err)
 	}
 
-	flaky.Away(errors.New("cable cut"))
+	flaky.Disconnect(errors.New("cable cut"))
 	_, err := flaky.Discover(ctx, "api")
-	fmt.Println("away:", errors.Is(err, registry.ErrUnavailable))
+	fmt.Println("disconnected:", errors.Is(err, registry.ErrUnavailable))
 
-	flaky.Back()
+	flaky.Reconnect()
 	list, err := flaky.Discover(ctx, "api")
-	fmt.Println("back:", len(list), err)
+	fmt.Println("reconnected:", len(list), err)
 	// Output:
-	// away: true
-	// back: 1 <nil>
+	// disconnected: true
+	// reconnected: 1 <nil>
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// inBubble runs a test on a Flaky around a LocalRegistry that offers api a.
+// inBubble runs a test on a Flaky around a LocalRegistry with the instance a of api.
 func inBubble(t *testing.T, test func(e *env, f *Flaky)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := flakyHarness()
@@ -35,24 +35,24 @@ func TestFlakyWithoutCommandsKeepsEveryPromise(t *testing.T) { Run(t, flakyHarne
 
 var errCable = errors.New("cable cut")
 
-func TestFlakyAwayFailsEveryCallUntilBack(t *testing.T) {
+func TestFlakyFailsEveryCallWhileDisconnected(t *testing.T) {
 	inBubble(t, func(e *env, f *Flaky) {
-		f.Away(errCable)
+		f.Disconnect(errCable)
 		for name, call := range everyCall(f, e.Context()) {
 			if err := call(); !errors.Is(err, registry.ErrUnavailable) || !errors.Is(err, errCable) {
-				e.Errorf("%s while away: %v", name, err)
+				e.Errorf("%s while disconnected: %v", name, err)
 			}
 		}
-		f.Back()
+		f.Reconnect()
 		e.lists(f, "api", "a")
 		for name, call := range everyCall(f, e.Context()) {
 			if err := call(); err != nil {
-				e.Errorf("%s after Back: %v", name, err)
+				e.Errorf("%s after Reconnect: %v", name, err)
 			}
 		}
-		f.Away(nil)
+		f.Disconnect(nil)
 		if _, err := f.Discover(e.Context(), "api"); !errors.Is(err, registry.ErrUnavailable) {
-			e.Errorf("Discover while away without a reason: %v", err)
+			e.Errorf("Discover while disconnected without a reason: %v", err)
 		}
 	})
 }
@@ -68,26 +68,26 @@ func staleWith(err error, want ...string) func(registry.Snapshot) error {
 	}
 }
 
-func TestFlakyAwayMakesWatchesStaleUntilBack(t *testing.T) {
+func TestFlakyMakesWatchesStaleWhileDisconnected(t *testing.T) {
 	inBubble(t, func(e *env, f *Flaky) {
-		w := followService(e, f, "api")
+		w := subscribeService(e, f, "api")
 		w.until(e.seen(), showing("a"))
-		f.Away(errCable)
+		f.Disconnect(errCable)
 		w.until(e.seen(), staleWith(errCable, "a"))
 		e.register(f.Backend, instance("api", "b")) // unseen
-		w.silent(e.quiet(), "while away")
-		f.Back()
+		w.silent(e.quiet(), "while disconnected")
+		f.Reconnect()
 		w.until(e.seen(), showing("a", "b"))
-		w.silent(e.quiet(), "after Back")
+		w.silent(e.quiet(), "after Reconnect")
 	})
 }
 
-func TestFlakyStaleLeavesCallsAlone(t *testing.T) {
+func TestFlakyCallsWorkWhileWatchesAreDisconnected(t *testing.T) {
 	inBubble(t, func(e *env, f *Flaky) {
-		w, c := followService(e, f, "api"), followCatalog(e, f)
+		w, c := subscribeService(e, f, "api"), subscribeCatalog(e, f)
 		w.until(e.seen(), showing("a"))
 		c.until(e.seen(), naming("api"))
-		f.Stale(errCable)
+		f.DisconnectWatches(errCable)
 		w.until(e.seen(), staleWith(errCable, "a"))
 		stale := c.first()
 		if !errors.Is(stale.Stale, errCable) || len(stale.Names) != 1 {
@@ -95,55 +95,55 @@ func TestFlakyStaleLeavesCallsAlone(t *testing.T) {
 		}
 		e.register(f, instance("web", "w"))
 		e.lists(f, "web", "w")
-		f.Back()
+		f.Reconnect()
 		w.until(e.seen(), showing("a"))
 		c.until(e.seen(), naming("api", "web"))
 	})
 }
 
-func TestFlakyWatchBegunWhileAwayIsEmptyAndStale(t *testing.T) {
+func TestFlakyWatchBegunWhileDisconnectedIsEmptyAndStale(t *testing.T) {
 	inBubble(t, func(e *env, f *Flaky) {
-		f.Away(errCable)
-		w := followService(e, f, "api")
+		f.Disconnect(errCable)
+		w := subscribeService(e, f, "api")
 		if err := staleWith(errCable)(w.first()); err != nil {
 			e.Fatal(err)
 		}
-		f.Back()
+		f.Reconnect()
 		w.until(e.seen(), showing("a"))
 	})
 }
 
-func TestFlakyReaderBetweenTakesMissesACommandThatIsOver(t *testing.T) {
+func TestFlakyWatchDoesNotShowADisconnectionThatIsOver(t *testing.T) {
 	inBubble(t, func(e *env, f *Flaky) {
-		w := followService(e, f, "api")
+		w := subscribeService(e, f, "api")
 		w.until(e.seen(), showing("a"))
-		f.Away(errCable)
-		f.Back()
-		w.silent(e.quiet(), "though all is as it was")
+		f.Disconnect(errCable)
+		f.Reconnect()
+		w.silent(e.quiet(), "though nothing changed")
 	})
 }
 
-func TestFlakyWatchesEndWhileAway(t *testing.T) {
+func TestFlakyWatchesEndWhileDisconnected(t *testing.T) {
 	inBubble(t, func(e *env, f *Flaky) {
-		byContext, byClose, byBreak := followService(e, f, "api"), followService(e, f, "api"), followService(e, f, "api")
-		f.Away(nil)
+		byContext, byClose, byBreak := subscribeService(e, f, "api"), subscribeService(e, f, "api"), subscribeService(e, f, "api")
+		f.Disconnect(nil)
 		byContext.first()
 		byClose.first()
 		byBreak.first()
 		byContext.cancel()
-		if !byContext.ended(moment) {
+		if !byContext.ended(contextGrace) {
 			e.Error("a watch outlives its context")
 		}
 		byBreak.stop()
-		if !byBreak.ended(moment) {
+		if !byBreak.ended(contextGrace) {
 			e.Error("a watch outlives its break")
 		}
-		badNames := followService(e, f, "")
-		if s := badNames.first(); !errors.Is(s.Stale, registry.ErrInvalidService) || !badNames.ended(moment) {
-			e.Errorf("a watch of a bad name while away yields %+v", s)
+		badNames := subscribeService(e, f, "")
+		if s := badNames.first(); !errors.Is(s.Stale, registry.ErrInvalidService) || !badNames.ended(contextGrace) {
+			e.Errorf("a watch of a bad name while disconnected yields %+v", s)
 		}
 		e.close(f)
-		if !byClose.ended(moment) {
+		if !byClose.ended(contextGrace) {
 			e.Error("a watch outlives Close")
 		}
 		if _, err := f.Discover(e.Context(), "api"); !errors.Is(err, registry.ErrClosed) {
@@ -152,9 +152,9 @@ func TestFlakyWatchesEndWhileAway(t *testing.T) {
 	})
 }
 
-func TestFlakySlowDelaysCallsAndObeysTheContext(t *testing.T) {
+func TestFlakyDelaysCallsWithinTheirContext(t *testing.T) {
 	inBubble(t, func(e *env, f *Flaky) {
-		f.Slow(3 * time.Second)
+		f.SetDelay(3 * time.Second)
 		start := time.Now()
 		e.lists(f, "api", "a")
 		if took := time.Since(start); took != 3*time.Second {
@@ -169,30 +169,30 @@ func TestFlakySlowDelaysCallsAndObeysTheContext(t *testing.T) {
 		if took := time.Since(start); took != time.Second {
 			e.Errorf("Discover with a deadline of 1s took %v", took)
 		}
-		f.Slow(0)
+		f.SetDelay(0)
 		start = time.Now()
 		e.lists(f, "api", "a")
 		if took := time.Since(start); took != 0 {
-			e.Errorf("Discover after Slow(0) took %v", took)
+			e.Errorf("Discover after SetDelay(0) took %v", took)
 		}
 	})
 }
 
-func TestFlakySupersedeTellsTheMembership(t *testing.T) {
+func TestFlakySupersedeEndsTheMembership(t *testing.T) {
 	inBubble(t, func(e *env, f *Flaky) {
 		m, err := registry.Join(e.Context(), f, instance("web", "w"))
 		if err != nil {
 			e.Fatal(err)
 		}
-		if f.Supersede("nobody") {
-			e.Error("Supersede of an ID that nobody joined with reports true")
+		if f.Supersede("unknown") {
+			e.Error("Supersede of an ID without a registration reports true")
 		}
 		if !f.Supersede("w") {
-			e.Fatal("Supersede reports that no membership has the ID")
+			e.Fatal("Supersede reports that no registration has the ID")
 		}
 		select {
 		case <-m.Lost():
-		case <-time.After(patience):
+		case <-time.After(waitLimit):
 			e.Fatal("Lost is not closed")
 		}
 		if !errors.Is(m.Err(), registry.ErrSuperseded) {
@@ -201,9 +201,9 @@ func TestFlakySupersedeTellsTheMembership(t *testing.T) {
 	})
 }
 
-func TestFlakyJoinGoesOnTryingWhileAway(t *testing.T) {
+func TestFlakyJoinRetriesWhileDisconnected(t *testing.T) {
 	inBubble(t, func(e *env, f *Flaky) {
-		f.Away(errCable)
+		f.Disconnect(errCable)
 		joined := make(chan error, 1)
 		go func() {
 			_, err := registry.Join(e.Context(), f, instance("web", "w"))
@@ -211,11 +211,11 @@ func TestFlakyJoinGoesOnTryingWhileAway(t *testing.T) {
 		}()
 		select {
 		case err := <-joined:
-			e.Fatalf("Join returned while away: %v", err)
+			e.Fatalf("Join returned while disconnected: %v", err)
 		case <-time.After(time.Minute):
 		}
-		f.Back()
-		if err := e.returns(patience, "Join", func() error { return <-joined }); err != nil {
+		f.Reconnect()
+		if err := e.returns(waitLimit, "Join", func() error { return <-joined }); err != nil {
 			e.Fatal(err)
 		}
 		e.lists(f, "web", "w")
@@ -227,15 +227,15 @@ func TestFlakyUnderACacheMakesItStale(t *testing.T) {
 		c := registry.NewCachedRegistry(f)
 		e.Cleanup(func() { _ = c.Close() })
 		e.lists(c, "api", "a")
-		f.Away(errCable)
+		f.Disconnect(errCable)
 		e.within(e.seen(), func() error { return staleWith(errCable, "a")(c.Lookup("api")) })
 		e.lists(c, "api", "a")
 		before := c.Lookup("api").AsOf
 		linger(time.Minute)
 		if after := c.Lookup("api").AsOf; !after.Equal(before) {
-			e.Errorf("AsOf moved from %v to %v while away", before, after)
+			e.Errorf("AsOf moved from %v to %v while disconnected", before, after)
 		}
-		f.Back()
+		f.Reconnect()
 		e.within(e.seen(), func() error { return showing("a")(c.Lookup("api")) })
 	})
 }

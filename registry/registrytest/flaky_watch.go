@@ -9,25 +9,25 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// flakyWatch passes a backend's watch on. While its Flaky is blind it holds the
-// last state that its reader knows and marks it stale.
+// flakyWatch forwards a backend's watch. While its Flaky is disconnected it keeps
+// the state that its subscriber was given last, marked stale.
 type flakyWatch[T any] struct {
-	f       *Flaky
-	states  func(context.Context) iter.Seq[T]
-	nothing T // the state of which nothing is known
-	stale   func(T) error
-	mark    func(T, error) T // the state, stale because of err
+	f         *Flaky
+	states    func(context.Context) iter.Seq[T]
+	unknown   T // the state before the first one
+	staleOf   func(T) error
+	withStale func(T, error) T // the state, stale because of err
 }
 
-// newest is the slot between the backend's watch and the reader.
-type newest[T any] struct {
+// latest is the slot between the backend's watch and the subscriber.
+type latest[T any] struct {
 	mu    sync.Mutex
 	state T
 	n     int           // how many states came
-	wake  chan struct{} // has room for one
+	wake  chan struct{} // semaphore of size 1
 }
 
-func (s *newest[T]) put(state T) {
+func (s *latest[T]) put(state T) {
 	s.mu.Lock()
 	s.state = state
 	s.n++
@@ -38,7 +38,7 @@ func (s *newest[T]) put(state T) {
 	}
 }
 
-func (s *newest[T]) get() (T, int) {
+func (s *latest[T]) get() (T, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state, s.n
@@ -47,7 +47,7 @@ func (s *newest[T]) get() (T, int) {
 func (w flakyWatch[T]) seq(ctx context.Context) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		slot := &newest[T]{wake: make(chan struct{}, 1)}
+		slot := &latest[T]{wake: make(chan struct{}, 1)}
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -60,41 +60,41 @@ func (w flakyWatch[T]) seq(ctx context.Context) iter.Seq[T] {
 	}
 }
 
-func (w flakyWatch[T]) run(ctx context.Context, slot *newest[T], ended <-chan struct{}, yield func(T) bool) {
+func (w flakyWatch[T]) run(ctx context.Context, slot *latest[T], ended <-chan struct{}, yield func(T) bool) {
 	select { // the first state, which the backend gives at once
 	case <-slot.wake:
 	case <-ended:
 	}
-	known, taken := w.nothing, 0 // what the reader knows and which state that is
-	var told *trouble            // why the reader believes it to be stale
+	shown, acknowledged := w.unknown, 0 // the state that the subscriber was given, and its number
+	var reported *outage                // why that was stale
 	for first := true; ; {
 		state, n := slot.get()
-		blind, command := w.f.blind()
-		if n > taken && w.final(state) { // a bad name or a closed registry
+		cause, changed := w.f.disconnection()
+		if n > acknowledged && w.final(state) { // a bad name or a closed registry
 			yield(state)
 			return
 		}
 		switch {
 		case ctx.Err() != nil:
 			return
-		case blind != nil && (first || blind != told):
-			told = blind
-			known = w.mark(known, blind.err)
-		case blind == nil && (n > taken || told != nil):
-			known, taken, told = state, n, nil
+		case cause != nil && (first || cause != reported):
+			reported = cause
+			shown = w.withStale(shown, cause.err)
+		case cause == nil && (n > acknowledged || reported != nil):
+			shown, acknowledged, reported = state, n, nil
 		default:
 			select {
 			case <-slot.wake:
-			case <-command:
+			case <-changed:
 			case <-ended:
-				if _, now := slot.get(); now == n { // nothing was left behind
+				if _, now := slot.get(); now == n { // there is no newer state
 					return
 				}
 			}
 			continue
 		}
 		first = false
-		if !yield(known) {
+		if !yield(shown) {
 			return
 		}
 	}
@@ -102,6 +102,6 @@ func (w flakyWatch[T]) run(ctx context.Context, slot *newest[T], ended <-chan st
 
 // final reports whether a watch ends with this state.
 func (w flakyWatch[T]) final(state T) bool {
-	err := w.stale(state)
+	err := w.staleOf(state)
 	return errors.Is(err, registry.ErrInvalidService) || errors.Is(err, registry.ErrClosed)
 }

@@ -73,11 +73,11 @@ type Universe struct {
 	Refuse func() (accept func())
 }
 
-// power is what a Harness may declare.
-type power uint8
+// capability is what a Harness may declare.
+type capability uint8
 
 const (
-	push power = 1 << iota
+	push capability = 1 << iota
 	backend
 	shared
 	expiry
@@ -87,15 +87,15 @@ const (
 )
 
 var powerNames = []struct {
-	power power
+	power capability
 	name  string
 }{{push, "push"}, {backend, "backend"}, {shared, "shared"}, {expiry, "expiry"}, {cached, "cached"}, {mute, "mute"}, {refuse, "refuse"}}
 
-func (h Harness) powers() power {
-	var p power
+func (h Harness) capabilities() capability {
+	var p capability
 	for _, d := range []struct {
 		declared bool
-		power    power
+		power    capability
 	}{{h.Push || h.Backend, push}, {h.Backend, backend}, {h.Shared, shared}, {h.Expiry, expiry}, {h.Cached, cached}, {h.Mute, mute}, {h.Refuse, refuse}} {
 		if d.declared {
 			p |= d.power
@@ -122,15 +122,15 @@ func (h Harness) validate() error {
 }
 
 // check is one promise and its test. It runs against harnesses that have all
-// powers of needs and none of lacks.
+// capabilities of needs and none of lacks.
 type check struct {
 	name  string
-	needs power
-	lacks power
+	needs capability
+	lacks capability
 	run   func(*env)
 }
 
-func (c check) applies(p power) bool { return p&c.needs == c.needs && p&c.lacks == 0 }
+func (c check) applies(p capability) bool { return p&c.needs == c.needs && p&c.lacks == 0 }
 
 func allChecks() []check {
 	var all []check
@@ -146,14 +146,14 @@ func allChecks() []check {
 // Run tests that the registries of h keep every promise of package registry,
 // one subtest for each promise, named after it. Up to eight run at a time,
 // whatever -parallel says, because most of them wait; Run returns when all have
-// ended. One line of the log says which powers the harness does not declare and
+// ended. One line of the log says which capabilities the harness does not declare and
 // how many checks that leaves out.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	if err := h.validate(); err != nil {
 		t.Fatalf("registrytest: %v", err)
 	}
-	p := h.powers()
+	p := h.capabilities()
 	t.Log(summary(p))
 	if !h.Bubble {
 		stall.Measure(t)
@@ -180,7 +180,7 @@ func Run(t *testing.T, h Harness) {
 }
 
 // summary lists what is declared and what that leaves out.
-func summary(p power) string {
+func summary(p capability) string {
 	var declared, absent []string
 	for _, n := range powerNames {
 		if p&n.power != 0 {

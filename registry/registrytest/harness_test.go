@@ -73,7 +73,7 @@ func TestHarnessIsValidated(t *testing.T) {
 }
 
 func TestSummaryListsWhatIsNotDeclared(t *testing.T) {
-	got := summary(localHarness("").powers())
+	got := summary(localHarness("").capabilities())
 	for _, want := range []string{"declared: push, backend;", "not declared: shared, expiry, cached, mute, refuse, which leaves out"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the summary %q lacks %q", got, want)

@@ -9,12 +9,12 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-var deafCatalog = breaks(func(o *over) {
+var deafCatalog = mutate(func(o *mutated) {
 	o.watchServices = func(ctx context.Context) iter.Seq[registry.Catalog] { return o.ref.WatchServices(deaf(ctx)) }
 })
 
-var catalogBites = []bite{
-	{"a catalog watch of a closed registry says so and ends", "no first state", breaks(func(o *over) {
+var catalogMutants = []mutant{
+	{"a catalog watch of a closed registry says so and ends", "no first state", mutate(func(o *mutated) {
 		o.watchServices = func(ctx context.Context) iter.Seq[registry.Catalog] {
 			if o.closed() {
 				return func(func(registry.Catalog) bool) {}
@@ -22,22 +22,22 @@ var catalogBites = []bite{
 			return o.ref.WatchServices(ctx)
 		}
 	})},
-	{"a catalog watch yields the names at once", "the names are", breaksCatalog(func(_ int, c *registry.Catalog) bool {
+	{"a catalog watch yields the names at once", "the names are", mutateCatalog(func(_ int, c *registry.Catalog) bool {
 		slices.Reverse(c.Names)
 		return true
 	})},
 	{"a catalog watch yields no names at once", "no first state",
-		breaksCatalog(func(_ int, c *registry.Catalog) bool { return len(c.Names) > 0 })},
-	{"a catalog watch yields no names at once", "the names are nil", breaksCatalog(func(_ int, c *registry.Catalog) bool {
+		mutateCatalog(func(_ int, c *registry.Catalog) bool { return len(c.Names) > 0 })},
+	{"a catalog watch yields no names at once", "the names are nil", mutateCatalog(func(_ int, c *registry.Catalog) bool {
 		c.Names = append([]string(nil), c.Names...)
 		return true
 	})},
 	{"a catalog watch yields the names after each change of the set", "does not show it",
-		breaksCatalog(func(n int, _ *registry.Catalog) bool { return n == 0 })},
-	{"a catalog watch is not woken by anything else", "the set of names did not change", has("catalog wakes")},
+		mutateCatalog(func(n int, _ *registry.Catalog) bool { return n == 0 })},
+	{"a catalog watch is not woken by anything else", "the set of names did not change", withFault("catalog wakes")},
 	{"a catalog's revision moves with every change", "stands for",
-		breaksCatalog(func(_ int, c *registry.Catalog) bool { c.Revision = 7; return true })},
-	{"a break ends a catalog watch", "the loop broke", breaks(func(o *over) {
+		mutateCatalog(func(_ int, c *registry.Catalog) bool { c.Revision = 7; return true })},
+	{"a break ends a catalog watch", "the loop broke", mutate(func(o *mutated) {
 		o.watchServices = func(ctx context.Context) iter.Seq[registry.Catalog] {
 			return func(yield func(registry.Catalog) bool) {
 				for c := range o.ref.WatchServices(ctx) {
@@ -50,7 +50,7 @@ var catalogBites = []bite{
 		}
 	})},
 	{"the end of its context or Close ends a catalog watch", "after its context", deafCatalog},
-	{"the end of its context or Close ends a catalog watch", "after Close", breaks(func(o *over) {
+	{"the end of its context or Close ends a catalog watch", "after Close", mutate(func(o *mutated) {
 		o.watchServices = func(ctx context.Context) iter.Seq[registry.Catalog] {
 			return func(yield func(registry.Catalog) bool) {
 				for c := range o.ref.WatchServices(ctx) {
@@ -65,11 +65,11 @@ var catalogBites = []bite{
 			}
 		}
 	})},
-	{"a catalog watch drops a crashed service within its TTL", "does not show it", has("never expires")},
+	{"a catalog watch drops a crashed service within its TTL", "does not show it", withFault("never expires")},
 }
 
 func editsSnapshot(edit func(*registry.Snapshot)) func() Harness {
-	return breaks(func(o *over) {
+	return mutate(func(o *mutated) {
 		o.snapshot = func(ctx context.Context, name string) (registry.Snapshot, error) {
 			s, err := o.ref.Snapshot(ctx, name)
 			edit(&s)
@@ -79,7 +79,7 @@ func editsSnapshot(edit func(*registry.Snapshot)) func() Harness {
 }
 
 func editsInstances(edit func([]registry.Instance) []registry.Instance) func() Harness {
-	return breaks(func(o *over) {
+	return mutate(func(o *mutated) {
 		o.instances = func(ctx context.Context, name string) ([]registry.Instance, error) {
 			all, err := o.ref.Instances(ctx, name)
 			return edit(all), err
@@ -87,7 +87,7 @@ func editsInstances(edit func([]registry.Instance) []registry.Instance) func() H
 	})
 }
 
-var backendBites = []bite{
+var backendMutants = []mutant{
 	{"Snapshot shows what Discover shows and the others", "the others are", editsSnapshot(func(s *registry.Snapshot) { s.Others = nil })},
 	{"Snapshot shows what Discover shows and the others", "AsOf is", editsSnapshot(func(s *registry.Snapshot) { s.AsOf = time.Time{} })},
 	{"Snapshot shows what Discover shows and the others", "Instances and Discover differ",
@@ -98,8 +98,8 @@ var backendBites = []bite{
 		editsSnapshot(func(s *registry.Snapshot) { s.Stale = registry.ErrNotReady })},
 	{"Snapshot's revision moves with every change and only then", "stands for",
 		editsSnapshot(func(s *registry.Snapshot) { s.Revision = 1 })},
-	{"Snapshot's revision moves with every change and only then", "nothing changed", has("heartbeats wake")},
-	{"a snapshot handed out does not change", "a snapshot of Snapshot changed", breaks(func(o *over) {
+	{"Snapshot's revision moves with every change and only then", "nothing changed", withFault("heartbeats wake")},
+	{"a snapshot handed out does not change", "a snapshot of Snapshot changed", mutate(func(o *mutated) {
 		buffer := make([]registry.ServiceInfo, 10)
 		o.snapshot = func(ctx context.Context, name string) (registry.Snapshot, error) {
 			s, err := o.ref.Snapshot(ctx, name)
@@ -111,7 +111,7 @@ var backendBites = []bite{
 			return slices.Clone(s.Instances), err
 		}
 	})},
-	{"a snapshot handed out does not change", "a snapshot of Watch changed", breaks(func(o *over) {
+	{"a snapshot handed out does not change", "a snapshot of Watch changed", mutate(func(o *mutated) {
 		var shown []registry.ServiceInfo
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			return edited(o.ref.Watch(ctx, name), func(_ int, s *registry.Snapshot) bool { shown = s.Instances; return true })
@@ -137,7 +137,7 @@ var backendBites = []bite{
 			return kept
 		})()
 	}},
-	{"an instance's revision moves with its changes only", "did not change, yet", has("beats move instances")},
+	{"an instance's revision moves with its changes only", "did not change, yet", withFault("beats move instances")},
 	{"an instance's revision moves with its changes only", "was replaced, yet",
 		editsInstances(func(all []registry.Instance) []registry.Instance {
 			for i := range all {
@@ -145,7 +145,7 @@ var backendBites = []bite{
 			}
 			return all
 		})},
-	{"Services lists the names with a live instance, sorted", "Services are", breaks(func(o *over) {
+	{"Services lists the names with a live instance, sorted", "Services are", mutate(func(o *mutated) {
 		o.services = func(ctx context.Context) ([]string, error) {
 			names, err := o.ref.Services(ctx)
 			slices.Reverse(names)
@@ -165,5 +165,5 @@ var backendBites = []bite{
 		}
 		return all
 	})},
-	{"Instances and Services forget a crashed instance", "Instances of a dead service", has("never expires")},
+	{"Instances and Services forget a crashed instance", "Instances of a dead service", withFault("never expires")},
 }

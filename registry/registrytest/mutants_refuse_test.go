@@ -10,16 +10,16 @@ import (
 
 // Backends that take an expiry for evidence though no write was accepted since,
 // or fail in other ways while writes are refused.
-var refuseBites = []bite{
+var refuseMutants = []mutant{
 	{"while writes are refused Register fails with ErrUnavailable", "want an ErrUnavailable",
-		onRegister(func(o *over, ctx context.Context, s registry.ServiceInfo) error {
+		onRegister(func(o *mutated, ctx context.Context, s registry.ServiceInfo) error {
 			if err := o.ref.Register(ctx, s); !errors.Is(err, registry.ErrUnavailable) {
 				return err
 			}
 			return nil
 		})},
-	{"while writes are refused Discover reports no absence", "reports an absence: []", has("expires unproven")},
-	{"while writes are refused Discover reports no absence", "want an ErrUnavailable", breaks(func(o *over) {
+	{"while writes are refused Discover reports no absence", "reports an absence: []", withFault("expires unproven")},
+	{"while writes are refused Discover reports no absence", "want an ErrUnavailable", mutate(func(o *mutated) {
 		o.discover = func(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
 			list, err := o.ref.Discover(ctx, name)
 			if errors.Is(err, registry.ErrUnavailable) {
@@ -33,9 +33,9 @@ var refuseBites = []bite{
 		h.Cached = true
 		return h
 	}},
-	{"while writes are refused a watch keeps the last state and goes stale", "lost what it knew", has("expires unproven")},
+	{"while writes are refused a watch keeps the last state and goes stale", "lost what it knew", withFault("expires unproven")},
 	{"while writes are refused a watch keeps the last state and goes stale", "does not show it", skipsStale},
-	{"an instance that died while writes were refused goes once they are accepted", `Discover("api") = [dies lives]`, has("never expires")},
+	{"an instance that died while writes were refused goes once they are accepted", `Discover("api") = [dies lives]`, withFault("never expires")},
 	{"a registry that only reads opens while writes are refused", "open: writes are refused", func() Harness {
 		h := refHarness("")
 		h.New = func(testing.TB) Universe {

@@ -18,17 +18,17 @@ func deaf(ctx context.Context) context.Context {
 }
 
 var (
-	deafWatch = breaks(func(o *over) {
+	deafWatch = mutate(func(o *mutated) {
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			return o.ref.Watch(deaf(ctx), name)
 		}
 	})
-	skipsFirst = breaksWatch(func(_ *over, n int, _ *registry.Snapshot) bool { return n > 0 })
-	skipsEmpty = breaksWatch(func(_ *over, _ int, s *registry.Snapshot) bool { return len(s.Instances) > 0 })
-	skipsStale = breaksWatch(func(_ *over, _ int, s *registry.Snapshot) bool { return s.Stale == nil })
-	hidesZero  = breaksWatch(func(_ *over, n int, s *registry.Snapshot) bool { return n == 0 || len(s.Instances) > 0 })
-	freezes    = breaksWatch(func(_ *over, n int, _ *registry.Snapshot) bool { return n == 0 })
-	grows      = breaks(func(o *over) { // a removal does not show
+	skipsFirst = mutateWatch(func(_ *mutated, n int, _ *registry.Snapshot) bool { return n > 0 })
+	skipsEmpty = mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool { return len(s.Instances) > 0 })
+	skipsStale = mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool { return s.Stale == nil })
+	hidesZero  = mutateWatch(func(_ *mutated, n int, s *registry.Snapshot) bool { return n == 0 || len(s.Instances) > 0 })
+	freezes    = mutateWatch(func(_ *mutated, n int, _ *registry.Snapshot) bool { return n == 0 })
+	grows      = mutate(func(o *mutated) { // a removal does not show
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			most := -1
 			return edited(o.ref.Watch(ctx, name), func(_ int, s *registry.Snapshot) bool {
@@ -40,8 +40,8 @@ var (
 	})
 )
 
-var watchBites = []bite{
-	{"Close ends every watch", "has not ended after Close", breaks(func(o *over) {
+var watchMutants = []mutant{
+	{"Close ends every watch", "has not ended after Close", mutate(func(o *mutated) {
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			return func(yield func(registry.Snapshot) bool) {
 				for s := range o.ref.Watch(ctx, name) {
@@ -53,7 +53,7 @@ var watchBites = []bite{
 			}
 		}
 	})},
-	{"a watch of a closed registry says so and ends", "no first state", breaks(func(o *over) {
+	{"a watch of a closed registry says so and ends", "no first state", mutate(func(o *mutated) {
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			if o.closed() {
 				return func(func(registry.Snapshot) bool) {}
@@ -62,7 +62,7 @@ var watchBites = []bite{
 		}
 	})},
 	{"a watch drops a crashed instance within its TTL", "does not show it", grows},
-	{"a watch drops a crashed instance within its TTL", "woken after the last change", breaks(func(o *over) {
+	{"a watch drops a crashed instance within its TTL", "woken after the last change", mutate(func(o *mutated) {
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			return func(yield func(registry.Snapshot) bool) {
 				for s := range o.ref.Watch(ctx, name) {
@@ -75,15 +75,15 @@ var watchBites = []bite{
 			}
 		}
 	})},
-	{"a watch keeps a running owner's instance", "of a running owner", has("no heartbeat")},
+	{"a watch keeps a running owner's instance", "of a running owner", withFault("no heartbeat")},
 	{"a watch yields the current state at once", "no first state", skipsFirst},
-	{"a watch yields the current state at once", "Service is", breaksWatch(func(_ *over, _ int, s *registry.Snapshot) bool {
+	{"a watch yields the current state at once", "Service is", mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool {
 		s.Service = ""
 		return true
 	})},
 	{"a watch yields the state of an unoffered service at once", "no first state", skipsEmpty},
 	{"a watch yields the state of an unoffered service at once", "Instances is nil",
-		breaksWatch(func(_ *over, _ int, s *registry.Snapshot) bool {
+		mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool {
 			if len(s.Instances) == 0 {
 				s.Instances = nil
 			}
@@ -92,23 +92,23 @@ var watchBites = []bite{
 	{"a watch yields the state after each change", "does not show it", freezes},
 	{"a watch yields the state after each change", "does not show it", hidesZero},
 	{"a watch sees an instance move to another name", "does not show it", grows},
-	{"a watch carries every field", "differ", breaksWatch(func(_ *over, _ int, s *registry.Snapshot) bool {
+	{"a watch carries every field", "differ", mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool {
 		for i := range s.Instances {
 			s.Instances[i].Metadata = nil
 		}
 		return true
 	})},
-	{"a watch tells apart those to call and the others", "the others are", breaksWatch(func(_ *over, _ int, s *registry.Snapshot) bool {
+	{"a watch tells apart those to call and the others", "the others are", mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool {
 		s.Others = nil
 		return true
 	})},
-	{"a watch's revision moves with every change", "stands for", breaksWatch(func(_ *over, _ int, s *registry.Snapshot) bool {
+	{"a watch's revision moves with every change", "stands for", mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool {
 		s.Revision = 1
 		return true
 	})},
-	{"a watch is not woken by other services", "woken by other services", has("wakes others")},
-	{"a watch is not woken by heartbeats and renewals", "woken by heartbeats", has("heartbeats wake")},
-	{"a slow reader is handed the newest state", "a backlog", breaks(func(o *over) {
+	{"a watch is not woken by other services", "woken by other services", withFault("wakes others")},
+	{"a watch is not woken by heartbeats and renewals", "woken by heartbeats", withFault("heartbeats wake")},
+	{"a slow subscriber is given the newest state", "a backlog", mutate(func(o *mutated) {
 		o.register = func(ctx context.Context, s registry.ServiceInfo) error {
 			defer linger(time.Millisecond)
 			return o.ref.Register(ctx, s)
@@ -117,7 +117,7 @@ var watchBites = []bite{
 			return func(yield func(registry.Snapshot) bool) { queued(o.ref.Watch(ctx, name), yield) }
 		}
 	})},
-	{"a slow reader slows nobody else", "Register beside a slow reader has not returned", breaks(func(o *over) {
+	{"a slow subscriber slows no other", "Register beside a slow subscriber has not returned", mutate(func(o *mutated) {
 		var readers atomic.Int32
 		o.register = func(ctx context.Context, s registry.ServiceInfo) error {
 			for readers.Load() > 0 {
@@ -138,7 +138,7 @@ var watchBites = []bite{
 			}
 		}
 	})},
-	{"a break ends a watch", "the loop broke", breaks(func(o *over) {
+	{"a break ends a watch", "the loop broke", mutate(func(o *mutated) {
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			return func(yield func(registry.Snapshot) bool) {
 				for s := range o.ref.Watch(ctx, name) {
@@ -152,7 +152,7 @@ var watchBites = []bite{
 	})},
 	{"the end of its context ends a watch", "has not ended", deafWatch},
 	{"a watch with an ended context ends at once", "whose context had ended before", deafWatch},
-	{"a watch does not end by itself", "ended by itself", breaks(func(o *over) {
+	{"a watch does not end by itself", "ended by itself", mutate(func(o *mutated) {
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			return func(yield func(registry.Snapshot) bool) {
 				n := 0
@@ -164,7 +164,7 @@ var watchBites = []bite{
 			}
 		}
 	})},
-	{"a watch of a bad name yields one stale state and ends", "does not match", breaks(func(o *over) {
+	{"a watch of a bad name yields one stale state and ends", "does not match", mutate(func(o *mutated) {
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			if named(name) != nil {
 				name = "fallback"
@@ -172,7 +172,7 @@ var watchBites = []bite{
 			return o.ref.Watch(ctx, name)
 		}
 	})},
-	{"many watches of one service all see each change", "does not show it", breaks(func(o *over) {
+	{"many watches of one service all see each change", "does not show it", mutate(func(o *mutated) {
 		watches := 0
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			watches++
@@ -182,8 +182,8 @@ var watchBites = []bite{
 			return o.ref.Watch(ctx, name)
 		}
 	})},
-	{"watches never mix odd names", "does not show it", has("mixes case")},
-	{"a watch converges to Discover", "does not show it", breaks(func(o *over) {
+	{"watches never mix odd names", "does not show it", withFault("mixes case")},
+	{"a watch converges to Discover", "does not show it", mutate(func(o *mutated) {
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			first := map[string]int{}
 			return edited(o.ref.Watch(ctx, name), func(_ int, s *registry.Snapshot) bool {
@@ -197,7 +197,7 @@ var watchBites = []bite{
 			})
 		}
 	})},
-	{"a watch sees what other registries change", "does not show it", breaks(func(o *over) {
+	{"a watch sees what other registries change", "does not show it", mutate(func(o *mutated) {
 		var own atomic.Bool
 		o.register = func(ctx context.Context, s registry.ServiceInfo) error {
 			own.Store(true)
@@ -209,7 +209,7 @@ var watchBites = []bite{
 	})},
 
 	{"a watch of a mute backend keeps the last state and goes stale", "lost what it knew",
-		breaksWatch(func(_ *over, _ int, s *registry.Snapshot) bool {
+		mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool {
 			if s.Stale != nil {
 				s.Instances = []registry.ServiceInfo{}
 			}

@@ -10,9 +10,9 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// follower reads a watch one state at a time: the loop asks for the next state
+// subscriber ranges over a watch one state at a time: the loop asks for the next state
 // only when next is called. One goroutine may use it.
-type follower[T any] struct {
+type subscriber[T any] struct {
 	e        *env
 	cancel   context.CancelFunc // ends the watch's context
 	states   chan T
@@ -20,12 +20,12 @@ type follower[T any] struct {
 	leave    chan struct{} // closed: the loop breaks
 	done     chan struct{} // closed: the loop has ended
 	panicked any           // set before done is closed
-	held     bool          // the loop waits for more
+	waiting  bool          // the loop waits for more
 }
 
-func follow[T any](e *env, watch func(context.Context) iter.Seq[T]) *follower[T] {
+func subscribe[T any](e *env, watch func(context.Context) iter.Seq[T]) *subscriber[T] {
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &follower[T]{
+	f := &subscriber[T]{
 		e: e, cancel: cancel,
 		states: make(chan T), more: make(chan struct{}), leave: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -33,18 +33,18 @@ func follow[T any](e *env, watch func(context.Context) iter.Seq[T]) *follower[T]
 	e.Cleanup(func() {
 		cancel()
 		f.stop()
-		if !f.ended(patience) {
-			e.Errorf("a watch whose context has ended is still running after %v", patience)
+		if !f.ended(waitLimit) {
+			e.Errorf("a watch whose context has ended is still running after %v", waitLimit)
 		}
 	})
 	return f
 }
 
-func followService(e *env, r registry.Registry, name string) *follower[registry.Snapshot] {
-	return follow(e, func(ctx context.Context) iter.Seq[registry.Snapshot] { return r.(registry.Watcher).Watch(ctx, name) })
+func subscribeService(e *env, r registry.Registry, name string) *subscriber[registry.Snapshot] {
+	return subscribe(e, func(ctx context.Context) iter.Seq[registry.Snapshot] { return r.(registry.Watcher).Watch(ctx, name) })
 }
 
-func (f *follower[T]) loop(states iter.Seq[T]) {
+func (f *subscriber[T]) loop(states iter.Seq[T]) {
 	defer close(f.done)
 	defer func() { f.panicked = recover() }()
 	for s := range states {
@@ -62,7 +62,7 @@ func (f *follower[T]) loop(states iter.Seq[T]) {
 }
 
 // stop makes the loop break out.
-func (f *follower[T]) stop() {
+func (f *subscriber[T]) stop() {
 	select {
 	case <-f.leave:
 	default:
@@ -72,10 +72,10 @@ func (f *follower[T]) stop() {
 
 // next asks for the next state and waits for it at most d. Without one it says
 // whether the watch has ended.
-func (f *follower[T]) next(d time.Duration) (state T, ok, ended bool) {
+func (f *subscriber[T]) next(d time.Duration) (state T, ok, ended bool) {
 	f.e.Helper()
-	if f.held {
-		f.held = false
+	if f.waiting {
+		f.waiting = false
 		select {
 		case <-f.leave: // the loop breaks instead
 		default:
@@ -86,7 +86,7 @@ func (f *follower[T]) next(d time.Duration) (state T, ok, ended bool) {
 	defer timer.Stop()
 	select {
 	case state = <-f.states:
-		f.held = true
+		f.waiting = true
 		return state, true, false
 	case <-f.done:
 		if f.panicked != nil {
@@ -99,7 +99,7 @@ func (f *follower[T]) next(d time.Duration) (state T, ok, ended bool) {
 }
 
 // due is next for a state that has to come: the machine's stall is added to d.
-func (f *follower[T]) due(d time.Duration) (state T, ok, ended bool) {
+func (f *subscriber[T]) due(d time.Duration) (state T, ok, ended bool) {
 	f.e.Helper()
 	start := time.Now()
 	for left := d; ; {
@@ -111,7 +111,7 @@ func (f *follower[T]) due(d time.Duration) (state T, ok, ended bool) {
 }
 
 // first returns the state that the watch yields at once.
-func (f *follower[T]) first() T {
+func (f *subscriber[T]) first() T {
 	f.e.Helper()
 	s, ok, ended := f.due(f.e.seen())
 	if !ok {
@@ -120,8 +120,8 @@ func (f *follower[T]) first() T {
 	return s
 }
 
-// until reads on until a state satisfies cond.
-func (f *follower[T]) until(d time.Duration, cond func(T) error) T {
+// until skips states until one satisfies cond.
+func (f *subscriber[T]) until(d time.Duration, cond func(T) error) T {
 	f.e.Helper()
 	start := time.Now()
 	err := fmt.Errorf("no state came")
@@ -139,9 +139,9 @@ func (f *follower[T]) until(d time.Duration, cond func(T) error) T {
 	}
 }
 
-// silent requires that no state comes. A machine that stands may make a watch
-// stale: what comes then proves nothing, and the time begins again.
-func (f *follower[T]) silent(d time.Duration, why string) {
+// silent requires that no state comes. A stalled machine may make a watch stale:
+// a state that comes then proves nothing, and the wait starts again.
+func (f *subscriber[T]) silent(d time.Duration, why string) {
 	f.e.Helper()
 	for tries := 1; ; tries++ {
 		start := time.Now()
@@ -158,8 +158,8 @@ func (f *follower[T]) silent(d time.Duration, why string) {
 	}
 }
 
-// ended reads whatever still comes and reports whether the watch ends in time.
-func (f *follower[T]) ended(d time.Duration) bool {
+// ended skips all further states and reports whether the watch ends in time.
+func (f *subscriber[T]) ended(d time.Duration) bool {
 	f.e.Helper()
 	start := time.Now()
 	for {

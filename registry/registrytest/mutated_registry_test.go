@@ -8,8 +8,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// over is a ref of which some methods are replaced.
-type over struct {
+// mutated is a ref of which some methods are replaced.
+type mutated struct {
 	*ref
 	n             int // which of its universe's registries it is
 	register      func(context.Context, registry.ServiceInfo) error
@@ -23,42 +23,44 @@ type over struct {
 	close         func() error
 }
 
-func newOver(r *ref, n int) *over {
-	return &over{
+func newMutated(r *ref, n int) *mutated {
+	return &mutated{
 		ref: r, n: n, register: r.Register, deregister: r.Deregister, discover: r.Discover, snapshot: r.Snapshot,
 		instances: r.Instances, services: r.Services, watch: r.Watch, watchServices: r.WatchServices, close: r.Close,
 	}
 }
 
-func (o *over) Register(ctx context.Context, s registry.ServiceInfo) error { return o.register(ctx, s) }
-func (o *over) Deregister(ctx context.Context, id string) error            { return o.deregister(ctx, id) }
-func (o *over) Discover(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
+func (o *mutated) Register(ctx context.Context, s registry.ServiceInfo) error {
+	return o.register(ctx, s)
+}
+func (o *mutated) Deregister(ctx context.Context, id string) error { return o.deregister(ctx, id) }
+func (o *mutated) Discover(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
 	return o.discover(ctx, name)
 }
-func (o *over) Snapshot(ctx context.Context, name string) (registry.Snapshot, error) {
+func (o *mutated) Snapshot(ctx context.Context, name string) (registry.Snapshot, error) {
 	return o.snapshot(ctx, name)
 }
-func (o *over) Instances(ctx context.Context, name string) ([]registry.Instance, error) {
+func (o *mutated) Instances(ctx context.Context, name string) ([]registry.Instance, error) {
 	return o.instances(ctx, name)
 }
-func (o *over) Services(ctx context.Context) ([]string, error) { return o.services(ctx) }
-func (o *over) Watch(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
+func (o *mutated) Services(ctx context.Context) ([]string, error) { return o.services(ctx) }
+func (o *mutated) Watch(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 	return o.watch(ctx, name)
 }
-func (o *over) WatchServices(ctx context.Context) iter.Seq[registry.Catalog] {
+func (o *mutated) WatchServices(ctx context.Context) iter.Seq[registry.Catalog] {
 	return o.watchServices(ctx)
 }
-func (o *over) Close() error { return o.close() }
+func (o *mutated) Close() error { return o.close() }
 
-// breaks is refHarness with registries that spoil changes.
-func breaks(spoil func(*over)) func() Harness {
+// mutate is refHarness with registries that spoil changes.
+func mutate(spoil func(*mutated)) func() Harness {
 	return func() Harness {
 		h := refHarness("")
 		h.New = func(testing.TB) Universe {
 			w, n := newWorld(testTTL, testBeat, ""), 0
 			u := w.universe()
 			u.Open = func(testing.TB) registry.Registry {
-				o := newOver(w.open(), n)
+				o := newMutated(w.open(), n)
 				n++
 				spoil(o)
 				return o
@@ -69,22 +71,22 @@ func breaks(spoil func(*over)) func() Harness {
 	}
 }
 
-// has is refHarness with a fault of the reference's own.
-func has(fault string) func() Harness { return func() Harness { return refHarness(fault) } }
+// withFault is refHarness with a fault of the reference's own.
+func withFault(fault string) func() Harness { return func() Harness { return refHarness(fault) } }
 
-// breaksWatch spoils each state of a service's watch: edit returns false to
+// mutateWatch edits each state of a service's watch: edit returns false to
 // leave the state out.
-func breaksWatch(edit func(o *over, n int, s *registry.Snapshot) bool) func() Harness {
-	return breaks(func(o *over) {
+func mutateWatch(edit func(o *mutated, n int, s *registry.Snapshot) bool) func() Harness {
+	return mutate(func(o *mutated) {
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			return edited(o.ref.Watch(ctx, name), func(n int, s *registry.Snapshot) bool { return edit(o, n, s) })
 		}
 	})
 }
 
-// breaksCatalog is breaksWatch for the catalog.
-func breaksCatalog(edit func(n int, c *registry.Catalog) bool) func() Harness {
-	return breaks(func(o *over) {
+// mutateCatalog is mutateWatch for the catalog.
+func mutateCatalog(edit func(n int, c *registry.Catalog) bool) func() Harness {
+	return mutate(func(o *mutated) {
 		o.watchServices = func(ctx context.Context) iter.Seq[registry.Catalog] { return edited(o.ref.WatchServices(ctx), edit) }
 	})
 }
@@ -101,9 +103,9 @@ func edited[T any](states iter.Seq[T], edit func(int, *T) bool) iter.Seq[T] {
 	}
 }
 
-// breaksDiscover spoils each list that Discover returns.
-func breaksDiscover(edit func(o *over, name string, list []registry.ServiceInfo) []registry.ServiceInfo) func() Harness {
-	return breaks(func(o *over) {
+// mutateDiscover edits each list that Discover returns.
+func mutateDiscover(edit func(o *mutated, name string, list []registry.ServiceInfo) []registry.ServiceInfo) func() Harness {
+	return mutate(func(o *mutated) {
 		o.discover = func(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
 			list, err := o.ref.Discover(ctx, name)
 			if err != nil {

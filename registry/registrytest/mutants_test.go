@@ -11,41 +11,41 @@ import (
 	"time"
 )
 
-// bite is a broken backend and the check that must notice.
-type bite struct {
+// mutant is a broken backend and the check that must catch it.
+type mutant struct {
 	check   string
-	want    string         // in a failure's text; where it may show at either of two places, both, joined by " or "
+	want    string         // part of a failure's text, or two alternatives joined by " or "
 	harness func() Harness // called inside the bubble
 }
 
-func (b bite) wants(failure string) bool {
-	return slices.ContainsFunc(strings.Split(b.want, " or "), func(want string) bool { return strings.Contains(failure, want) })
+func (m mutant) wants(failure string) bool {
+	return slices.ContainsFunc(strings.Split(m.want, " or "), func(want string) bool { return strings.Contains(failure, want) })
 }
 
-// TestEveryCheckBites runs each check against backends that break its promise.
-func TestEveryCheckBites(t *testing.T) {
-	bites := slices.Concat(callBites, watchBites, catalogBites, backendBites, refuseBites)
+// TestEachCheckCatchesItsMutants runs each check against backends that break its promise.
+func TestEachCheckCatchesItsMutants(t *testing.T) {
+	mutants := slices.Concat(callMutants, watchMutants, catalogMutants, backendMutants, refuseMutants)
 	for _, c := range allChecks() {
 		t.Run(c.name, func(t *testing.T) {
-			bitten := 0
-			for _, b := range bites {
-				if b.check != c.name {
+			tried := 0
+			for _, m := range mutants {
+				if m.check != c.name {
 					continue
 				}
-				bitten++
-				failures := judge(t, c, b.harness)
-				if !slices.ContainsFunc(failures, func(f string) bool { return b.wants(f) }) {
-					t.Errorf("a backend that must fail with %q failed with %q", b.want, failures)
+				tried++
+				failures := judge(t, c, m.harness)
+				if !slices.ContainsFunc(failures, func(f string) bool { return m.wants(f) }) {
+					t.Errorf("a mutant that must fail with %q failed with %q", m.want, failures)
 				}
 			}
-			if bitten == 0 {
-				t.Error("no broken backend shows that this check bites")
+			if tried == 0 {
+				t.Error("no mutant shows that this check can fail")
 			}
 		})
 	}
-	for _, b := range bites {
-		if !slices.ContainsFunc(allChecks(), func(c check) bool { return c.name == b.check }) {
-			t.Errorf("no check is named %q", b.check)
+	for _, m := range mutants {
+		if !slices.ContainsFunc(allChecks(), func(c check) bool { return c.name == m.check }) {
+			t.Errorf("no check is named %q", m.check)
 		}
 	}
 }
@@ -54,7 +54,7 @@ func TestEveryCheckBites(t *testing.T) {
 func judge(t *testing.T, c check, harness func() Harness) (failures []string) {
 	synctest.Test(t, func(t *testing.T) {
 		h := harness()
-		if !c.applies(h.powers()) {
+		if !c.applies(h.capabilities()) {
 			t.Fatal("the check does not apply to this harness")
 		}
 		rec := &recorder{TB: t}
@@ -65,7 +65,7 @@ func judge(t *testing.T, c check, harness func() Harness) (failures []string) {
 			rec.do(last)
 		}
 		failures = rec.failures
-		linger(time.Hour) // by when every delay of a broken backend is over
+		linger(time.Hour) // longer than any delay of a mutant
 	})
 	return failures
 }
