@@ -26,7 +26,7 @@ func TestServeEndedWhileItJoinsLeavesNothing(t *testing.T) {
 	line := faultnet.New(t, server.Addr())
 	line.Delay(faultnet.ToServer, 5*time.Millisecond)
 	line.Delay(faultnet.ToClient, 5*time.Millisecond)
-	backend, reader := member(t, server, through(line.Addr()), longLease), member(t, server, longLease)
+	backend, reader := openShort(t, server, throughAddr(line.Addr()), longLease), openShort(t, server, longLease)
 	for round := range 30 {
 		ctx, cancel := context.WithCancel(t.Context())
 		timer := time.AfterFunc(time.Duration(round)*time.Millisecond, cancel)
@@ -45,14 +45,14 @@ func TestServeEndedWhileItJoinsLeavesNothing(t *testing.T) {
 
 // Promise 10: what a Register call leaves whose context ended is removed in the
 // background, and Close waits for that. A chosen ID of another owner is spared.
-func TestRegisterGivenUpLeavesNothing(t *testing.T) {
+func TestAbandonedRegisterLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for name, hold := range map[string]faultnet.Direction{"request": faultnet.ToServer, "reply": faultnet.ToClient} {
 		t.Run(name+" held up", func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
-			caller, owner, reader := member(t, server, through(line.Addr()), longLease), member(t, server, longLease), member(t, server, longLease)
+			caller, owner, reader := openShort(t, server, throughAddr(line.Addr()), longLease), openShort(t, server, longLease), openShort(t, server, longLease)
 			register(t, caller, "web", "warm")
 			register(t, owner, "api", "theirs")
 			line.Hold(hold)
@@ -61,7 +61,7 @@ func TestRegisterGivenUpLeavesNothing(t *testing.T) {
 				ids = append(ids, "theirs") // it never takes effect, so theirs must stay
 			}
 			for _, id := range ids {
-				_, err := registry.Join(soon(t, 50*time.Millisecond), caller, service("api", id))
+				_, err := registry.Join(contextFor(t, 50*time.Millisecond), caller, service("api", id))
 				if !errors.Is(err, context.DeadlineExceeded) {
 					t.Fatalf("join %s on a held line: %v", id, err)
 				}
@@ -76,15 +76,15 @@ func TestRegisterGivenUpLeavesNothing(t *testing.T) {
 }
 
 // A registration of the same ID right after one that was given up stands.
-func TestRegisterAfterOneGivenUpStands(t *testing.T) {
+func TestRegisterAfterAnAbandonedOneStays(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
-	caller, reader := member(t, server, through(line.Addr()), longLease), member(t, server, longLease)
+	caller, reader := openShort(t, server, throughAddr(line.Addr()), longLease), openShort(t, server, longLease)
 	register(t, caller, "web", "warm")
 	for round := range 10 {
 		line.Delay(faultnet.ToClient, 40*time.Millisecond)
-		if err := caller.Register(soon(t, 20*time.Millisecond), service("api", "x")); !errors.Is(err, context.DeadlineExceeded) {
+		if err := caller.Register(contextFor(t, 20*time.Millisecond), service("api", "x")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("round %d: register on a slow line: %v", round, err)
 		}
 		line.Heal()

@@ -14,30 +14,30 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// moved is an address that leads to another server from some moment on: the
+// movedAddress is an address that leads to another server from some moment on: the
 // promoted replica. The connections to the old server stay open.
-type moved struct {
+type movedAddress struct {
 	old, promoted       *redistest.Server
 	oldAdmin            *redis.Client
 	readers, owners     *faultnet.Proxy
 	reader, owner, peer *registry.RedisRegistry
 }
 
-// newMoved starts a primary with a replica, an owner of "x" in "web", and a reader.
-func newMoved(t *testing.T) *moved {
+// newMovedAddress starts a primary with a replica, an owner of "x" in "web", and a reader.
+func newMovedAddress(t *testing.T) *movedAddress {
 	t.Helper()
-	m := &moved{old: redistest.Start(t), promoted: redistest.Start(t)}
+	m := &movedAddress{old: redistest.Start(t), promoted: redistest.Start(t)}
 	m.oldAdmin = m.old.Client(t)
 	replicate(t, m.promoted.Client(t), m.old.Addr())
 	m.readers, m.owners = faultnet.New(t, m.old.Addr()), faultnet.New(t, m.old.Addr())
-	m.owner = member(t, m.old, through(m.owners.Addr()))
-	m.reader = member(t, m.old, through(m.readers.Addr()))
+	m.owner = openShort(t, m.old, throughAddr(m.owners.Addr()))
+	m.reader = openShort(t, m.old, throughAddr(m.readers.Addr()))
 	register(t, m.owner, "web", "x")
 	return m
 }
 
 // move promotes the replica and has both addresses lead to it. Only the owner's connections end.
-func (m *moved) move(t *testing.T) {
+func (m *movedAddress) move(t *testing.T) {
 	t.Helper()
 	admin := m.promoted.Client(t)
 	if err := admin.Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
@@ -46,7 +46,7 @@ func (m *moved) move(t *testing.T) {
 	m.readers.Retarget(m.promoted.Addr())
 	m.owners.Retarget(m.promoted.Addr())
 	m.owners.Cut()
-	m.peer = member(t, m.promoted)
+	m.peer = openShort(t, m.promoted)
 	register(t, m.peer, "web", "y")
 }
 
@@ -75,27 +75,27 @@ func replicate(t *testing.T, admin *redis.Client, primary string) {
 // Promise 12: during a failover a process may talk to the old primary until that is demoted.
 func TestDiscoverLeavesADemotedServer(t *testing.T) {
 	t.Parallel()
-	m := newMoved(t)
+	m := newMovedAddress(t)
 	within(t, time.Now(), slack, "the reader sees the instance", discovers(m.reader, "web", "x"))
 	m.move(t)
 	if err := m.oldAdmin.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err(); err != nil {
 		t.Fatalf("demote: %v", err)
 	}
-	took := within(t, time.Now(), shortBeat+slack, "both are in Discover", discovers(m.reader, "web", "x", "y"))
+	took := within(t, time.Now(), shortHeartbeat+slack, "both are in Discover", discovers(m.reader, "web", "x", "y"))
 	figure(t, "single address, old primary demoted: Discover right", took)
 }
 
 // The same where the service was never there on the old server.
 func TestDiscoverOfAnUnknownServiceLeavesADemotedServer(t *testing.T) {
 	t.Parallel()
-	m := newMoved(t)
+	m := newMovedAddress(t)
 	within(t, time.Now(), slack, "nothing is there yet", discovers(m.reader, "api"))
 	m.move(t)
 	register(t, m.peer, "api", "z")
 	if err := m.oldAdmin.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err(); err != nil {
 		t.Fatalf("demote: %v", err)
 	}
-	within(t, time.Now(), shortBeat+slack, "the instance is in Discover", discovers(m.reader, "api", "z"))
+	within(t, time.Now(), shortHeartbeat+slack, "the instance is in Discover", discovers(m.reader, "api", "z"))
 }
 
 // The old primary is cut off from the others but not demoted, so it accepts
@@ -105,10 +105,10 @@ func TestDiscoverOfAnUnknownServiceLeavesADemotedServer(t *testing.T) {
 // Promise 8: a watch never dies silently.
 func TestWatchLeavesAServerThatWasCutOff(t *testing.T) {
 	t.Parallel()
-	m := newMoved(t)
+	m := newMovedAddress(t)
 	seen := watch(t, m.reader, "web")
 	m.move(t)
-	took := within(t, time.Now(), shortTTL+shortBeat+slack, "the watch shows both", seen.shows("x", "y"))
+	took := within(t, time.Now(), shortTTL+shortHeartbeat+slack, "the watch shows both", seen.shows("x", "y"))
 	figure(t, "single address, old primary cut off: watch right, TTL included", took)
 	throughout(t, time.Now().Add(2*shortTTL), "the watch goes on showing both", seen.shows("x", "y"))
 }
@@ -117,22 +117,22 @@ func TestWatchLeavesAServerThatWasCutOff(t *testing.T) {
 // operating guide recommends: no lease there ends for sure.
 func TestWatchLeavesACutOffServerThatRefusesWrites(t *testing.T) {
 	t.Parallel()
-	m := newMoved(t)
+	m := newMovedAddress(t)
 	m.old.ConfigSet("min-replicas-to-write", "1")
 	m.old.ConfigSet("min-replicas-max-lag", "1")
 	seen := watch(t, m.reader, "web")
 	began := time.Now()
 	m.move(t)
 	// Until a lease ends the reader cannot know; meanwhile some of its connections may be new.
-	time.Sleep(shortTTL + shortBeat)
+	time.Sleep(shortTTL + shortHeartbeat)
 	took := within(t, time.Now(), slack, "the watch shows both", func() error {
 		if list, err := discover(m.reader, "web"); err != nil || len(list) != 2 {
-			return fmt.Errorf("Discover shows %s, %w", stamped(list), err)
+			return fmt.Errorf("Discover shows %s, %w", describeInstances(list), err)
 		}
 		return seen.shows("x", "y")()
 	})
 	figure(t, "single address, old primary refuses writes: watch right, after TTL and heartbeat", took)
 	time.Sleep(slack - took)
 	throughout(t, time.Now().Add(2*shortTTL), "the watch goes on showing both", seen.shows("x", "y"))
-	seen.kept(t, began, "x")
+	seen.requireKept(t, began, "x")
 }

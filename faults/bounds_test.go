@@ -37,9 +37,9 @@ func within(t testing.TB, since time.Time, bound time.Duration, what string, che
 	}
 }
 
-// inTime fails the test, which goes on, when now is later after since than the
+// checkBound fails the test, which goes on, when now is later after since than the
 // bound and the machine's stall meanwhile. It returns how long after since it is.
-func inTime(t testing.TB, since time.Time, bound time.Duration, what string) time.Duration {
+func checkBound(t testing.TB, since time.Time, bound time.Duration, what string) time.Duration {
 	t.Helper()
 	took := time.Since(since)
 	if stalled := stall.Between(t, since, since.Add(took)); took > bound+stalled {
@@ -67,10 +67,10 @@ func elapse(t testing.TB, d time.Duration) {
 	}
 }
 
-// answered makes a call that has to succeed. One that the backend did not answer
+// retryStalled makes a call that has to succeed. One that the backend did not answer
 // while the machine stood for a quarter of a heartbeat, which is the time that a
 // request has, proves nothing and is made again.
-func answered(t testing.TB, beat time.Duration, call func() error) error {
+func retryStalled(t testing.TB, beat time.Duration, call func() error) error {
 	for tries := 1; ; tries++ {
 		at := time.Now()
 		err := call()
@@ -81,9 +81,9 @@ func answered(t testing.TB, beat time.Duration, call func() error) error {
 	}
 }
 
-// stood reports whether, of the time d before a moment, the machine kept the test
+// wasStalled reports whether, of the time d before a moment, the machine kept the test
 // from running for half or more.
-func stood(t testing.TB, d time.Duration, before time.Time) bool {
+func wasStalled(t testing.TB, d time.Duration, before time.Time) bool {
 	return stall.Between(t, before.Add(-d), before) >= d/2
 }
 
@@ -104,7 +104,7 @@ func receive[T any](t testing.TB, from <-chan T, what string) T {
 func throughout(t testing.TB, until time.Time, what string, check func() error) {
 	t.Helper()
 	for time.Now().Before(until) {
-		if err := answered(t, shortBeat, check); err != nil {
+		if err := retryStalled(t, shortHeartbeat, check); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -117,19 +117,19 @@ func figure(t testing.TB, what string, d time.Duration) {
 	t.Logf("figure: %s %d ms", what, round(d).Milliseconds())
 }
 
-// worst keeps the largest of several measurements.
-type worst struct {
+// maximum keeps the largest of several measurements.
+type maximum struct {
 	mu sync.Mutex
 	d  time.Duration
 }
 
-func (w *worst) add(d time.Duration) {
+func (w *maximum) add(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.d = max(w.d, d)
 }
 
-func (w *worst) get() time.Duration {
+func (w *maximum) get() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.d

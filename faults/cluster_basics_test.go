@@ -19,7 +19,7 @@ import (
 func TestClusterBasics(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0)
-	cfg := clustered(t, c)
+	cfg := clusterConfig(t, c)
 	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 
 	t.Run("register, watch, deregister", func(t *testing.T) {
@@ -32,9 +32,9 @@ func TestClusterBasics(t *testing.T) {
 			want := present(t, reader, name)
 			inOrder(t, want, name+"-2")
 			w.await(t, at, backBy, "both", is(want))
-			goesOn(t, b, reader, w, want)
+			requireWorking(t, b, reader, w, want)
 			register(t, a, name, name+"-1")
-			if err := lists(reader, name, want)(); err != nil {
+			if err := discoversExactly(reader, name, want)(); err != nil {
 				t.Errorf("after a renewal: %v", err)
 			}
 		}
@@ -90,12 +90,12 @@ func TestClusterBasics(t *testing.T) {
 			w := watch(t, reader, "web")
 			at := time.Now()
 			must(t, reader.Deregister(t.Context(), m.ID()))
-			if err := gone(b, "web", m.ID())(); err != nil {
+			if err := isGone(b, "web", m.ID())(); err != nil {
 				t.Error(err)
 			}
 			w.await(t, at, backBy, "it is gone", lacking(m.ID()))
 			lostWithin(t, m, at, backBy, registry.ErrDeregistered, "Cluster: owner told of an operator's Deregister")
-			throughout(t, time.Now().Add(shortTTL), "it stays gone", gone(b, "web", m.ID()))
+			throughout(t, time.Now().Add(shortTTL), "it stays gone", isGone(b, "web", m.ID()))
 		}
 	})
 
@@ -105,7 +105,7 @@ func TestClusterBasics(t *testing.T) {
 		later := join(t, b, "mail", "contested")
 		lostWithin(t, earlier, at, backBy, registry.ErrSuperseded, "Cluster: earlier owner told")
 		throughout(t, time.Now().Add(shortTTL), "the later keeps it", func() error {
-			if err := gone(reader, "web", "contested")(); err != nil {
+			if err := isGone(reader, "web", "contested")(); err != nil {
 				return err
 			}
 			return discovers(reader, "mail", "contested")()
@@ -120,11 +120,11 @@ func TestClusterBasics(t *testing.T) {
 			cfg.Namespace = namespace
 			r := open(t, cfg)
 			oddNamesApart(t, r, i)
-			oddNamesStand(t, r, i, oddNames)
+			checkOddNames(t, r, i, oddNames)
 			for _, id := range oddNames[:5] {
 				must(t, r.Deregister(t.Context(), id))
 			}
-			oddNamesStand(t, r, i, oddNames[:len(oddNames)-5])
+			checkOddNames(t, r, i, oddNames[:len(oddNames)-5])
 		}
 	})
 }
@@ -164,22 +164,22 @@ func lookOn(t testing.TB, r registry.Registry, id string, names ...string) func(
 	}
 }
 
-// catalogs records WatchServices.
-type catalogs struct {
+// catalogLog records WatchServices.
+type catalogLog struct {
 	mu   sync.Mutex
 	last registry.Catalog
 	all  []registry.Catalog
 }
 
 // latest returns the newest state.
-func (c *catalogs) latest() registry.Catalog {
+func (c *catalogLog) latest() registry.Catalog {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last
 }
 
-// kept fails the test if a state lacks the name, from the first that has it on.
-func (c *catalogs) kept(t testing.TB, name string) {
+// requireKept fails the test if a state lacks the name, from the first that has it on.
+func (c *catalogLog) requireKept(t testing.TB, name string) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,8 +193,8 @@ func (c *catalogs) kept(t testing.TB, name string) {
 	}
 }
 
-func watchNames(t testing.TB, b registry.Backend) *catalogs {
-	c := &catalogs{}
+func watchNames(t testing.TB, b registry.Backend) *catalogLog {
+	c := &catalogLog{}
 	ctx := t.Context()
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -209,7 +209,7 @@ func watchNames(t testing.TB, b registry.Backend) *catalogs {
 }
 
 // namesAre fails unless Services and the watch of them agree on these names.
-func namesAre(b registry.Backend, watched *catalogs, want ...string) func() error {
+func namesAre(b registry.Backend, watched *catalogLog, want ...string) func() error {
 	return func() error {
 		names, err := b.Services(context.Background())
 		watched.mu.Lock()

@@ -12,9 +12,9 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// clustered is a registry's configuration on a Cluster.
-func clustered(t testing.TB, c *redistest.Cluster) registry.RedisRegistryConfig {
-	cfg := config(t, c.Nodes[0], shortTTL, shortBeat)
+// clusterConfig is a registry's configuration on a Cluster.
+func clusterConfig(t testing.TB, c *redistest.Cluster) registry.RedisRegistryConfig {
+	cfg := config(t, c.Nodes[0], shortTTL, shortHeartbeat)
 	cfg.RedisAddr, cfg.Addrs = "", c.Addrs()
 	return cfg
 }
@@ -27,7 +27,7 @@ func clustered(t testing.TB, c *redistest.Cluster) registry.RedisRegistryConfig 
 func TestRunsWhereAClusterLosesPrimaries(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 3, 3)
-	cfg := clustered(t, c)
+	cfg := clusterConfig(t, c)
 	// The two are to be served by different primaries, as each has one replica only.
 	for base := cfg.Namespace; c.NodeOf("rollcall:"+cfg.Namespace+":names") == c.NodeOf(keyOf(cfg, "web", "h")); {
 		base += "x"
@@ -36,7 +36,7 @@ func TestRunsWhereAClusterLosesPrimaries(t *testing.T) {
 	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 	names := []string{"web", "db", "mail", "shop"}
 	want := make(map[string][]registry.ServiceInfo)
-	watches := make(map[string]*sights)
+	watches := make(map[string]*watchLog)
 	keys := []string{"rollcall:" + cfg.Namespace + ":names"}
 	for _, name := range names {
 		register(t, a, name, name+"-a")
@@ -48,12 +48,12 @@ func TestRunsWhereAClusterLosesPrimaries(t *testing.T) {
 	for _, lost := range []string{keyOf(cfg, "web", "h"), keys[0]} {
 		began := time.Now()
 		c.KillPrimaryOf(lost)
-		answers(t, c, keys...)
+		awaitCluster(t, c, keys...)
 		at := time.Now()
 		t.Logf("all slots answer after %s", at.Sub(began).Round(time.Millisecond))
 		var took, seen time.Duration
 		for _, name := range names {
-			took = max(took, within(t, at, backBy, "all are back", lists(reader, name, want[name])))
+			took = max(took, within(t, at, backBy, "all are back", discoversExactly(reader, name, want[name])))
 		}
 		for _, name := range names {
 			seen = max(seen, watches[name].await(t, at, 2*backBy, "a current state", is(want[name])))
@@ -61,22 +61,22 @@ func TestRunsWhereAClusterLosesPrimaries(t *testing.T) {
 		figure(t, "Cluster: all back after a primary was lost", took)
 		figure(t, "Cluster: watches current after a primary was lost", seen)
 		within(t, at, backBy, "the catalog is back", func() error {
-			got, err := reader.Services(soon(t, slack))
+			got, err := reader.Services(contextFor(t, slack))
 			if err == nil && !slices.Equal(got, slices.Sorted(slices.Values(names))) {
 				err = fmt.Errorf("services are %q", got)
 			}
 			return err
 		})
 		for _, name := range names {
-			goesOn(t, a, reader, watches[name], want[name])
-			watches[name].kept(t, began, name+"-a", name+"-b")
+			requireWorking(t, a, reader, watches[name], want[name])
+			watches[name].requireKept(t, began, name+"-a", name+"-b")
 		}
 		c.WaitOK()
 	}
 }
 
-// answers waits until the keys' slots take writes again.
-func answers(t testing.TB, c *redistest.Cluster, keys ...string) {
+// awaitCluster waits until the keys' slots take writes again.
+func awaitCluster(t testing.TB, c *redistest.Cluster, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
 		within(t, time.Now(), 30*time.Second, "the Cluster serves "+key, func() error {

@@ -21,7 +21,7 @@ import (
 func TestClusterOneIDUnderTwoNamesAtOnce(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0)
-	cfg := clustered(t, c)
+	cfg := clusterConfig(t, c)
 	one, other, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 	const rounds = 60
 	for kind, second := range map[string]*registry.RedisRegistry{"processes": other, "calls": one} {

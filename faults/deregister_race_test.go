@@ -23,7 +23,7 @@ import (
 // short a heartbeat takes a delay of only 50 ms, promises nothing and is no round.
 //
 // Not in parallel: its own work is most of what two cores can do.
-func TestFinalThoughHeartbeatsAndHealingRace(t *testing.T) {
+func TestFinalWhileHeartbeatsAndReregistrationRace(t *testing.T) {
 	const rounds, workers = 1000, 8
 	server := redistest.Start(t)
 	cfg := config(t, server, 300*time.Millisecond, 10*time.Millisecond)

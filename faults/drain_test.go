@@ -17,15 +17,15 @@ import (
 // startWatcher starts a process that watches a service.
 func startWatcher(t testing.TB, s *redistest.Server, name string) *owner {
 	t.Helper()
-	o := startOwner(t, ownerConfig(config(t, s, shortTTL, shortBeat)))
-	o.tell("watch", name)
+	o := startOwner(t, ownerConfig(config(t, s, shortTTL, shortHeartbeat)))
+	o.send("watch", name)
 	o.await("done", "watch "+name, 10*time.Second)
 	return o
 }
 
-// holdUp watches a service and does not take what follows the first state
+// blockWatch watches a service and does not take what follows the first state
 // until release is called.
-func holdUp(t testing.TB, w registry.Watcher, name string) (release func()) {
+func blockWatch(t testing.TB, w registry.Watcher, name string) (release func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	first, let, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -52,15 +52,15 @@ func holdUp(t testing.TB, w registry.Watcher, name string) (release func()) {
 	return release
 }
 
-// drains runs Drain and returns its result.
-func drains(ctx context.Context, b registry.Backend, id string) <-chan error {
+// startDrain runs Drain and returns its result.
+func startDrain(ctx context.Context, b registry.Backend, id string) <-chan error {
 	result := make(chan error, 1)
 	go func() { result <- b.Drain(ctx, id) }()
 	return result
 }
 
-// stands fails unless an instance has a status and, by it, is called or not.
-func stands(b registry.Backend, name, id string, want registry.Status) func() error {
+// hasStatus fails unless an instance has a status and, by it, is called or not.
+func hasStatus(b registry.Backend, name, id string, want registry.Status) func() error {
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -86,12 +86,12 @@ func stands(b registry.Backend, name, id string, want registry.Status) func() er
 	}
 }
 
-// nextBeat waits until a lease was renewed after now.
-func nextBeat(t testing.TB, b registry.Backend, name, id string) {
+// awaitHeartbeat waits until a lease was renewed after now.
+func awaitHeartbeat(t testing.TB, b registry.Backend, name, id string) {
 	t.Helper()
-	was := ends(t, b, name)[id]
-	within(t, time.Now(), shortBeat+slack, "a heartbeat", func() error {
-		if is := ends(t, b, name)[id]; !is.After(was) {
+	was := leaseEnds(t, b, name)[id]
+	within(t, time.Now(), shortHeartbeat+slack, "a heartbeat", func() error {
+		if is := leaseEnds(t, b, name)[id]; !is.After(was) {
 			return errors.New("none was seen")
 		}
 		return nil
@@ -105,16 +105,16 @@ func nextBeat(t testing.TB, b registry.Backend, name, id string) {
 func TestProbePassesDuringADrain(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
-	operator, prober, slow := member(t, server), member(t, server), member(t, server)
-	release := holdUp(t, slow, "web")
-	result := drains(soon(t, 20*time.Second), operator, "leaver")
-	within(t, time.Now(), slack, "it drains", stands(prober, "web", "leaver", registry.StatusDraining))
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "leaver"}))
+	operator, prober, slow := openShort(t, server), openShort(t, server), openShort(t, server)
+	release := blockWatch(t, slow, "web")
+	result := startDrain(contextFor(t, 20*time.Second), operator, "leaver")
+	within(t, time.Now(), slack, "it drains", hasStatus(prober, "web", "leaver", registry.StatusDraining))
 	for _, status := range []registry.Status{registry.StatusPassing, registry.StatusCritical, registry.StatusPassing} {
 		must(t, prober.SetStatus(t.Context(), "leaver", status, "probed"))
-		must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
+		must(t, hasStatus(operator, "web", "leaver", registry.StatusDraining)())
 	}
-	throughout(t, time.Now().Add(2*shortBeat), "it goes on draining", stands(operator, "web", "leaver", registry.StatusDraining))
+	throughout(t, time.Now().Add(2*shortHeartbeat), "it goes on draining", hasStatus(operator, "web", "leaver", registry.StatusDraining))
 	select {
 	case err := <-result:
 		t.Fatalf("the drain ended with %v although a watcher had not taken it", err)
@@ -125,9 +125,9 @@ func TestProbePassesDuringADrain(t *testing.T) {
 	must(t, receive(t, result, "the drain to end"))
 	figure(t, "drain: ends after the last watcher took it", time.Since(at))
 	must(t, prober.SetStatus(t.Context(), "leaver", registry.StatusPassing, "well"))
-	must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
+	must(t, hasStatus(operator, "web", "leaver", registry.StatusDraining)())
 	must(t, operator.Undrain(t.Context(), "leaver"))
-	must(t, stands(prober, "web", "leaver", registry.StatusPassing)())
+	must(t, hasStatus(prober, "web", "leaver", registry.StatusPassing)())
 	all, err := prober.Instances(t.Context(), "web")
 	if err != nil || len(all) != 1 || all[0].Note != "well" {
 		t.Errorf("after the drain the instance is %+v, %v; want its probe's note", all, err)
@@ -142,10 +142,10 @@ func TestProbePassesDuringADrain(t *testing.T) {
 func TestOperatorDrainsBeforeAMemoryLoss(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
-	operator, reader := member(t, server), member(t, server)
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "leaver"}))
+	operator, reader := openShort(t, server), openShort(t, server)
 	web := watch(t, reader, "web")
-	must(t, operator.Drain(soon(t, 5*time.Second), "leaver"))
+	must(t, operator.Drain(contextFor(t, 5*time.Second), "leaver"))
 	flush(t, server)
 	at := time.Now()
 	kept := true
@@ -167,16 +167,16 @@ func TestOperatorDrainsBeforeAMemoryLoss(t *testing.T) {
 		}
 		return nil
 	})
-	throughout(t, time.Now().Add(2*shortBeat), "it stays so", stands(operator, "web", "leaver", status))
+	throughout(t, time.Now().Add(2*shortHeartbeat), "it stays so", hasStatus(operator, "web", "leaver", status))
 
-	must(t, operator.Drain(soon(t, 5*time.Second), "leaver"))
-	nextBeat(t, operator, "web", "leaver")
+	must(t, operator.Drain(contextFor(t, 5*time.Second), "leaver"))
+	awaitHeartbeat(t, operator, "web", "leaver")
 	flush(t, server)
 	at = time.Now()
-	took := within(t, at, backBy, "it is back and drains", stands(operator, "web", "leaver", registry.StatusDraining))
+	took := within(t, at, backBy, "it is back and drains", hasStatus(operator, "web", "leaver", registry.StatusDraining))
 	figure(t, "drain: back after a memory loss, still draining", took)
-	throughout(t, time.Now().Add(2*shortBeat), "it goes on draining", stands(reader, "web", "leaver", registry.StatusDraining))
-	web.never(t, at, "leaver")
+	throughout(t, time.Now().Add(2*shortHeartbeat), "it goes on draining", hasStatus(reader, "web", "leaver", registry.StatusDraining))
+	web.requireNever(t, at, "leaver")
 	must(t, operator.Undrain(t.Context(), "leaver"))
 	web.await(t, time.Now(), backBy, "undrained", with("leaver"))
 }
@@ -187,16 +187,16 @@ func TestOperatorDrainsBeforeAMemoryLoss(t *testing.T) {
 func TestMemoryLossWhileADrainWaits(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
-	operator, slow := member(t, server), member(t, server)
-	release := holdUp(t, slow, "web")
-	result := drains(soon(t, 20*time.Second), operator, "leaver")
-	within(t, time.Now(), slack, "it drains", stands(slow, "web", "leaver", registry.StatusDraining))
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "leaver"}))
+	operator, slow := openShort(t, server), openShort(t, server)
+	release := blockWatch(t, slow, "web")
+	result := startDrain(contextFor(t, 20*time.Second), operator, "leaver")
+	within(t, time.Now(), slack, "it drains", hasStatus(slow, "web", "leaver", registry.StatusDraining))
 	flush(t, server)
-	within(t, time.Now(), backBy+slack, "it drains again", stands(slow, "web", "leaver", registry.StatusDraining))
+	within(t, time.Now(), backBy+slack, "it drains again", hasStatus(slow, "web", "leaver", registry.StatusDraining))
 	release()
 	must(t, receive(t, result, "the drain to end"))
-	must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
+	must(t, hasStatus(operator, "web", "leaver", registry.StatusDraining)())
 }
 
 // A process that watches is killed while a drain waits for it.
@@ -205,12 +205,12 @@ func TestMemoryLossWhileADrainWaits(t *testing.T) {
 func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	operator := member(t, server)
+	operator := openShort(t, server)
 	register(t, operator, "web", "leaver")
 	w := startWatcher(t, server, "web")
 	w.signal(syscall.SIGSTOP)
-	result := drains(soon(t, 20*time.Second), operator, "leaver")
-	within(t, time.Now(), slack, "it drains", stands(operator, "web", "leaver", registry.StatusDraining))
+	result := startDrain(contextFor(t, 20*time.Second), operator, "leaver")
+	within(t, time.Now(), slack, "it drains", hasStatus(operator, "web", "leaver", registry.StatusDraining))
 	select {
 	case err := <-result:
 		t.Fatalf("the drain ended with %v although a watcher had not taken it", err)
@@ -219,7 +219,7 @@ func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 	w.kill()
 	at := time.Now()
 	must(t, receive(t, result, "the drain to end"))
-	took := inTime(t, at, goneBy, "the drain ends after the watcher has died")
+	took := checkBound(t, at, goneBy, "the drain ends after the watcher has died")
 	figure(t, "drain: ends after a watcher was killed, beyond its TTL", max(0, took-shortTTL))
 }
 
@@ -230,14 +230,14 @@ func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	operator := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Namespace = "frozen" })
+	operator := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Namespace = "frozen" })
 	register(t, operator, "web", "leaver")
 	var watchers []*owner
 	for range 3 {
-		cfg := config(t, server, 20*time.Second, shortBeat)
+		cfg := config(t, server, 20*time.Second, shortHeartbeat)
 		cfg.Namespace = "frozen"
 		w := startOwner(t, ownerConfig(cfg))
-		w.tell("watch", "web")
+		w.send("watch", "web")
 		w.await("done", "watch web", 10*time.Second)
 		watchers = append(watchers, w)
 	}
@@ -246,8 +246,8 @@ func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 	const limit = time.Second
 	for tries := 1; ; tries++ {
 		begun := time.Now()
-		err := operator.Drain(soon(t, limit), "leaver")
-		inTime(t, begun, limit+slack, "the drain ends with its context")
+		err := operator.Drain(contextFor(t, limit), "leaver")
+		checkBound(t, begun, limit+slack, "the drain ends with its context")
 		if errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), ": 2 ") {
 			break
 		}
@@ -255,38 +255,38 @@ func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 			t.Fatalf("the drain's error is %v, want the context's that tells of 2 processes", err)
 		}
 	}
-	must(t, stands(operator, "web", "leaver", registry.StatusDraining)())
-	result := drains(soon(t, 15*time.Second), operator, "leaver")
+	must(t, hasStatus(operator, "web", "leaver", registry.StatusDraining)())
+	result := startDrain(contextFor(t, 15*time.Second), operator, "leaver")
 	watchers[0].signal(syscall.SIGCONT)
 	watchers[1].signal(syscall.SIGCONT)
 	at := time.Now()
 	must(t, receive(t, result, "the drain to end"))
-	figure(t, "drain: ends after frozen watchers ran on", inTime(t, at, backBy, "the drain ends after the watchers run on"))
+	figure(t, "drain: ends after frozen watchers ran on", checkBound(t, at, backBy, "the drain ends after the watchers run on"))
 }
 
 // Nobody watches the service, or nobody does any more, or only others are watched.
 //
 // Drain returns at once.
-func TestDrainOfAServiceNobodyWatches(t *testing.T) {
+func TestDrainOfAnUnwatchedService(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	owner, operator := member(t, server), member(t, server)
+	owner, operator := openShort(t, server), openShort(t, server)
 	register(t, owner, "web", "a", "b", "c")
 	register(t, owner, "other", "d")
 	watch(t, operator, "other")
-	var slowest worst
+	var slowest maximum
 	drain := func(id string) {
 		t.Helper()
 		begun := time.Now()
-		must(t, operator.Drain(soon(t, 5*time.Second), id))
-		slowest.add(inTime(t, begun, slack, "a drain that no process has to be informed of"))
+		must(t, operator.Drain(contextFor(t, 5*time.Second), id))
+		slowest.add(checkBound(t, begun, slack, "a drain that no process has to be informed of"))
 	}
 	drain("a")
 	for range operator.Watch(t.Context(), "web") {
 		break
 	}
 	drain("b")
-	ended := member(t, server)
+	ended := openShort(t, server)
 	watch(t, ended, "web")
 	must(t, ended.Close())
 	drain("c")
@@ -304,29 +304,29 @@ func TestDrainOfAServiceNobodyWatches(t *testing.T) {
 func TestUndrain(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "stayer"}))
-	operator, other, slow := member(t, server), member(t, server), member(t, server)
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "stayer"}))
+	operator, other, slow := openShort(t, server), openShort(t, server), openShort(t, server)
 	web := watch(t, other, "web")
-	must(t, operator.Drain(soon(t, 5*time.Second), "stayer"))
+	must(t, operator.Drain(contextFor(t, 5*time.Second), "stayer"))
 	at := time.Now()
 	if with("stayer")(web.last()) {
 		t.Error("the drain ended before a watch had taken it")
 	}
 	must(t, other.Undrain(t.Context(), "stayer"))
 	web.await(t, at, backBy, "undrained", with("stayer"))
-	nextBeat(t, operator, "web", "stayer")
-	must(t, stands(operator, "web", "stayer", registry.StatusPassing)())
+	awaitHeartbeat(t, operator, "web", "stayer")
+	must(t, hasStatus(operator, "web", "stayer", registry.StatusPassing)())
 
-	release := holdUp(t, slow, "web")
-	result := drains(soon(t, 20*time.Second), operator, "stayer")
-	within(t, time.Now(), slack, "it drains", stands(other, "web", "stayer", registry.StatusDraining))
+	release := blockWatch(t, slow, "web")
+	result := startDrain(contextFor(t, 20*time.Second), operator, "stayer")
+	within(t, time.Now(), slack, "it drains", hasStatus(other, "web", "stayer", registry.StatusDraining))
 	must(t, other.Undrain(t.Context(), "stayer"))
-	throughout(t, time.Now().Add(2*time.Second+slack/2), "no drain undoes it", stands(other, "web", "stayer", registry.StatusPassing))
+	throughout(t, time.Now().Add(2*time.Second+slack/2), "no drain undoes it", hasStatus(other, "web", "stayer", registry.StatusPassing))
 	release()
 	if err := receive(t, result, "the drain to end"); err == nil {
 		t.Error("the drain that was undone ended well")
 	}
-	must(t, stands(other, "web", "stayer", registry.StatusPassing)())
+	must(t, hasStatus(other, "web", "stayer", registry.StatusPassing)())
 }
 
 // Redis restarts empty while a drain waits for a loop that is slow.
@@ -335,16 +335,16 @@ func TestUndrain(t *testing.T) {
 func TestRestartEmptyWhileADrainWaits(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "leaver"}))
-	operator, slow := member(t, server), member(t, server)
+	startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "leaver"}))
+	operator, slow := openShort(t, server), openShort(t, server)
 	register(t, operator, "web", "stayer")
-	release := holdUp(t, slow, "web")
-	result := drains(soon(t, 30*time.Second), operator, "leaver")
-	within(t, time.Now(), slack, "it drains", stands(operator, "web", "leaver", registry.StatusDraining))
+	release := blockWatch(t, slow, "web")
+	result := startDrain(contextFor(t, 30*time.Second), operator, "leaver")
+	within(t, time.Now(), slack, "it drains", hasStatus(operator, "web", "leaver", registry.StatusDraining))
 	for range 3 {
 		server.Restart()
-		within(t, time.Now(), backBy+slack, "it drains again", stands(operator, "web", "leaver", registry.StatusDraining))
-		throughout(t, time.Now().Add(2*shortBeat), "the drain waits", func() error {
+		within(t, time.Now(), backBy+slack, "it drains again", hasStatus(operator, "web", "leaver", registry.StatusDraining))
+		throughout(t, time.Now().Add(2*shortHeartbeat), "the drain waits", func() error {
 			select {
 			case err := <-result:
 				return fmt.Errorf("it ended with %v although a loop has not acknowledged", err)
@@ -363,7 +363,7 @@ func TestRestartEmptyWhileADrainWaits(t *testing.T) {
 func TestDrainAfterAWatcherClosed(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	operator := member(t, server)
+	operator := openShort(t, server)
 	for round := range 10 {
 		id := fmt.Sprint("leaver-", round)
 		register(t, operator, "web", id)
@@ -386,7 +386,7 @@ func TestDrainAfterAWatcherClosed(t *testing.T) {
 		}
 		must(t, watcher.Close())
 		begun := time.Now()
-		must(t, operator.Drain(soon(t, 20*time.Second), id))
-		inTime(t, begun, slack, "a drain after the only watcher closed")
+		must(t, operator.Drain(contextFor(t, 20*time.Second), id))
+		checkBound(t, begun, slack, "a drain after the only watcher closed")
 	}
 }

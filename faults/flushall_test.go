@@ -14,7 +14,7 @@ import (
 func TestNoFalseEmptyAfterFlushAll(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	a, b, reader := member(t, server), member(t, server), member(t, server)
+	a, b, reader := openShort(t, server), openShort(t, server), openShort(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
 	register(t, b, "db", "b2")
@@ -25,12 +25,12 @@ func TestNoFalseEmptyAfterFlushAll(t *testing.T) {
 	for range 3 {
 		flush(t, server)
 		at := time.Now()
-		took := within(t, at, backBy, "web in Discover", lists(reader, "web", want))
-		took = max(took, within(t, at, backBy, "db in Discover", lists(reader, "db", wantDB)))
+		took := within(t, at, backBy, "web in Discover", discoversExactly(reader, "web", want))
+		took = max(took, within(t, at, backBy, "db in Discover", discoversExactly(reader, "db", wantDB)))
 		figure(t, "FLUSHALL: all back", took)
 		web.await(t, at, 2*backBy, "a current state", is(want))
 	}
-	web.kept(t, began, "a1", "a2", "b1")
+	web.requireKept(t, began, "a1", "a2", "b1")
 	names, err := reader.Services(t.Context())
 	if err != nil || len(names) != 2 {
 		t.Fatalf("services: %q, %v", names, err)
@@ -44,9 +44,9 @@ func TestNoFalseEmptyAfterFlushAll(t *testing.T) {
 func TestFlushAllWhenOwnersDie(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	a, reader := member(t, server), member(t, server)
+	a, reader := openShort(t, server), openShort(t, server)
 	register(t, a, "web", "a1")
-	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "d1"}, [2]string{"lonely", "d2"}))
+	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "d1"}, [2]string{"lonely", "d2"}))
 	web, lonely := watch(t, reader, "web"), watch(t, reader, "lonely")
 	web.await(t, time.Now(), backBy, "the start", with("a1", "d1"))
 	lonely.await(t, time.Now(), backBy, "the start", with("d2"))
@@ -56,11 +56,11 @@ func TestFlushAllWhenOwnersDie(t *testing.T) {
 	doomed.kill()
 	flush(t, server)
 	at := time.Now()
-	figure(t, "FLUSHALL: living back", within(t, at, backBy, "the living in Discover", lists(reader, "web", want)))
-	figure(t, "FLUSHALL: dead of a living service gone", web.await(t, at, heldFor, "the dead one's end", is(want)))
-	figure(t, "FLUSHALL: true zero seen", lonely.await(t, at, heldFor, "a true zero",
+	figure(t, "FLUSHALL: living back", within(t, at, backBy, "the living in Discover", discoversExactly(reader, "web", want)))
+	figure(t, "FLUSHALL: dead of a living service gone", web.await(t, at, retainedFor, "the dead one's end", is(want)))
+	figure(t, "FLUSHALL: true zero seen", lonely.await(t, at, retainedFor, "a true zero",
 		func(s registry.Snapshot) bool { return s.Stale == nil && len(s.Instances) == 0 }))
-	web.kept(t, began, "a1")
+	web.requireKept(t, began, "a1")
 }
 
 func flush(t testing.TB, s *redistest.Server) {

@@ -41,12 +41,12 @@ func TestNothingLeaks(t *testing.T) {
 			restarted := goleak.IgnoreAnyFunction("github.com/rollcall-sd/rollcall/internal/redistest.startProcess.func1")
 			backend := live(t, server, line.Addr())
 			fault(t, server, line)
-			time.Sleep(shortBeat + 100*time.Millisecond) // beats, checks and tries to reconnect
+			time.Sleep(shortHeartbeat + 100*time.Millisecond) // beats, checks and tries to reconnect
 			began := time.Now()
 			if err := backend.Close(); err != nil {
 				t.Errorf("close: %v", err)
 			}
-			figure(t, "Close "+name, inTime(t, began, 5*time.Second, "Close"))
+			figure(t, "Close "+name, checkBound(t, began, 5*time.Second, "Close"))
 			line.Close() // its own goroutines
 			if err := goleak.Find(before, restarted); err != nil {
 				t.Errorf("goroutines: %v", err)
@@ -65,12 +65,12 @@ func TestNothingLeaks(t *testing.T) {
 // A client that was handed in stays open and keeps nothing of the registry.
 //
 // Promise 10.
-func TestNothingLeaksIntoAClientHandedIn(t *testing.T) {
+func TestNothingLeaksIntoACallersClient(t *testing.T) {
 	server := redistest.Start(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	defer client.Close()
 	before := goleak.IgnoreCurrent()
-	r := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.RedisAddr, cfg.Client = "", client })
+	r := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.RedisAddr, cfg.Client = "", client })
 	register(t, r, "web", "a1")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -97,7 +97,7 @@ func TestNothingLeaksIntoAClientHandedIn(t *testing.T) {
 func TestWatchGivesItsSubscriptionBack(t *testing.T) {
 	server := redistest.Start(t)
 	admin := server.Client(t)
-	r := member(t, server)
+	r := openShort(t, server)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{}, 20)
 	for n := range 20 {
@@ -127,8 +127,8 @@ func TestWatchGivesItsSubscriptionBack(t *testing.T) {
 // live returns a backend in full use, which the caller closes.
 func live(t *testing.T, server *redistest.Server, addr string) registry.Backend {
 	t.Helper()
-	cfg := config(t, server, shortTTL, shortBeat)
-	through(addr)(&cfg)
+	cfg := config(t, server, shortTTL, shortHeartbeat)
+	throughAddr(addr)(&cfg)
 	r, err := registry.NewRedisRegistry(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -11,10 +11,10 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// ends returns when the leases in a service end, by Redis's clock.
-func ends(t testing.TB, b registry.Backend, name string) map[string]time.Time {
+// leaseEnds returns when the leases in a service end, by Redis's clock.
+func leaseEnds(t testing.TB, b registry.Backend, name string) map[string]time.Time {
 	t.Helper()
-	all, err := b.Instances(soon(t, slack), name)
+	all, err := b.Instances(contextFor(t, slack), name)
 	if err != nil {
 		t.Fatalf("instances of %q: %v", name, err)
 	}
@@ -25,8 +25,8 @@ func ends(t testing.TB, b registry.Backend, name string) map[string]time.Time {
 	return out
 }
 
-// gone fails while Discover shows an ID.
-func gone(r registry.Registry, name, id string) func() error {
+// isGone fails while Discover shows an ID.
+func isGone(r registry.Registry, name, id string) func() error {
 	return func() error {
 		all, err := discover(r, name)
 		if err == nil && slices.Contains(idsOf(all), id) {
@@ -42,8 +42,8 @@ func keyOf(cfg registry.RedisRegistryConfig, name, kind string) string {
 	return "rollcall:" + cfg.Namespace + ":{" + name + "}:" + kind
 }
 
-// forever returns the keys that have no time to live.
-func forever(t testing.TB, c *redis.Client) []string {
+// keysWithoutTTL returns the keys that have no time to live.
+func keysWithoutTTL(t testing.TB, c *redis.Client) []string {
 	t.Helper()
 	keys, err := c.Keys(t.Context(), "*").Result()
 	if err != nil {
@@ -93,11 +93,11 @@ func inOrder(t testing.TB, list []registry.ServiceInfo, id string) registry.Serv
 	t.Helper()
 	for i := 1; i < len(list); i++ {
 		if !list[i-1].RegisteredAt.Before(list[i].RegisteredAt) {
-			t.Fatalf("not in the order of unique times: %s", stamped(list))
+			t.Fatalf("not in the order of unique times: %s", describeInstances(list))
 		}
 	}
 	if len(list) == 0 || list[len(list)-1].ID != id {
-		t.Fatalf("%q was registered last, but the order is %s", id, stamped(list))
+		t.Fatalf("%q was registered last, but the order is %s", id, describeInstances(list))
 	}
 	return list[len(list)-1]
 }

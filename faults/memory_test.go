@@ -22,7 +22,7 @@ func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	admin := server.Client(t)
-	owner, reader := member(t, server), member(t, server)
+	owner, reader := openShort(t, server), openShort(t, server)
 	register(t, owner, "web", "a1", "a2", "leaves")
 	all := present(t, reader, "web")
 	seen := watch(t, reader, "web")
@@ -39,12 +39,12 @@ func TestOutOfMemory(t *testing.T) {
 		if !errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), "OOM") || !strings.Contains(err.Error(), "maxmemory") {
 			t.Fatalf("register on a server out of memory: %v", err)
 		}
-		must(t, answered(t, shortBeat, lists(reader, "web", all)))
+		must(t, retryStalled(t, shortHeartbeat, discoversExactly(reader, "web", all)))
 		time.Sleep(50 * time.Millisecond)
 	}
 	for _, s := range seen.since(began) {
 		if !is(all)(s.snap) {
-			t.Fatalf("the watch noticed:\n%s", seen.tell(began))
+			t.Fatalf("the watch noticed:\n%s", seen.describe(began))
 		}
 	}
 	if err := owner.Deregister(t.Context(), "leaves"); err != nil {
@@ -58,7 +58,7 @@ func TestOutOfMemory(t *testing.T) {
 	register(t, owner, "web", "late")
 	figure(t, "out of memory: register works again", time.Since(freed))
 	seen.await(t, freed, backBy, "a registration", with("a1", "a2", "late"))
-	seen.kept(t, began, "a1", "a2")
+	seen.requireKept(t, began, "a1", "a2")
 }
 
 // Redis loses everything while it is out of memory, and gets memory again.
@@ -67,7 +67,7 @@ func TestOutOfMemory(t *testing.T) {
 func TestFlushedAndOutOfMemory(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	owner, reader := member(t, server), member(t, server)
+	owner, reader := openShort(t, server), openShort(t, server)
 	register(t, owner, "web", "a1", "a2")
 	want := present(t, reader, "web")
 	seen := watch(t, reader, "web")
@@ -77,10 +77,10 @@ func TestFlushedAndOutOfMemory(t *testing.T) {
 	flush(t, server)
 	flushed := time.Now()
 	seen.await(t, flushed, backBy, "staleness", isStale)
-	time.Sleep(time.Until(flushed.Add(heldFor - 500*time.Millisecond)))
+	time.Sleep(time.Until(flushed.Add(retainedFor - 500*time.Millisecond)))
 	server.ConfigSet("maxmemory", "0")
 	freed := time.Now()
-	figure(t, "flushed and out of memory: back", within(t, freed, backBy, "all in Discover", lists(reader, "web", want)))
+	figure(t, "flushed and out of memory: back", within(t, freed, backBy, "all in Discover", discoversExactly(reader, "web", want)))
 	seen.await(t, freed, backBy, "a current state", is(want))
 }
 
@@ -95,7 +95,7 @@ func TestAtomicThoughOneKeyOfTwoIsEvicted(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			admin := server.Client(t)
-			owner, other, reader := member(t, server), member(t, server), member(t, server)
+			owner, other, reader := openShort(t, server), openShort(t, server), openShort(t, server)
 			register(t, owner, "web", "a1", "a2")
 			register(t, other, "web", "b1")
 			want := present(t, reader, "web")
@@ -111,12 +111,12 @@ func TestAtomicThoughOneKeyOfTwoIsEvicted(t *testing.T) {
 					t.Fatalf("evicting %s: %d, %v", keys[0], n, err)
 				}
 				at := time.Now()
-				fresh := member(t, server) // one that knows nothing yet
-				figure(t, "one key evicted: back", within(t, at, backBy, "all in a new reader's Discover", lists(fresh, "web", want)))
-				within(t, at, backBy, "all in Discover", lists(reader, "web", want))
+				fresh := openShort(t, server) // one that knows nothing yet
+				figure(t, "one key evicted: back", within(t, at, backBy, "all in a new reader's Discover", discoversExactly(fresh, "web", want)))
+				within(t, at, backBy, "all in Discover", discoversExactly(reader, "web", want))
 				seen.await(t, at, 2*backBy, "a current state", is(want))
 			}
-			seen.kept(t, began, "a1", "a2", "b1")
+			seen.requireKept(t, began, "a1", "a2", "b1")
 		})
 	}
 }
@@ -131,11 +131,11 @@ func TestEviction(t *testing.T) {
 	server := redistest.Start(t, redistest.WithMaxMemory(64<<20, "volatile-ttl"))
 	admin := server.Client(t)
 	var said logs
-	owner := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
+	owner := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
 	if got := said.lines("level=WARN", "maxmemory-policy", "volatile-ttl", "noeviction"); len(got) != 1 {
 		t.Fatalf("warnings of the policy: %q", got)
 	}
-	reader := member(t, server)
+	reader := openShort(t, server)
 	register(t, owner, "web", "a1", "a2")
 	want := present(t, reader, "web")
 	seen := watch(t, reader, "web")
@@ -149,10 +149,10 @@ func TestEviction(t *testing.T) {
 		if evictions(t, admin) == evicted {
 			t.Fatal("nothing was evicted")
 		}
-		figure(t, "evicted: back", within(t, at, backBy, "all in Discover", lists(reader, "web", want)))
+		figure(t, "evicted: back", within(t, at, backBy, "all in Discover", discoversExactly(reader, "web", want)))
 		seen.await(t, at, 2*backBy, "a current state", is(want))
 	}
-	seen.kept(t, began, "a1", "a2")
+	seen.requireKept(t, began, "a1", "a2")
 }
 
 // Under noeviction nothing is warned of, nor when the server may not be asked.
@@ -160,7 +160,7 @@ func TestNoWarningOfNoeviction(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithMaxMemory(64<<20, "noeviction"))
 	var said logs
-	member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
+	openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
 	if got := said.lines("level="); len(got) != 0 {
 		t.Fatalf("said of a healthy server: %q", got)
 	}
@@ -168,7 +168,7 @@ func TestNoWarningOfNoeviction(t *testing.T) {
 	if err := server.Client(t).Do(t.Context(), "ACL", "SETUSER", "default", "-info").Err(); err != nil {
 		t.Fatal(err)
 	}
-	member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
+	openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
 	if got := said.lines("level="); len(got) != 0 {
 		t.Fatalf("said of a server that may not be asked: %q", got)
 	}

@@ -19,8 +19,8 @@ func TestOperatorDeregistersByID(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	said := &logs{}
-	a := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
-	operator := member(t, server)
+	a := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
+	operator := openShort(t, server)
 	web := watch(t, operator, "web")
 	for _, id := range []string{"chosen", ""} {
 		m, err := registry.Join(t.Context(), a, service("web", id))
@@ -33,14 +33,14 @@ func TestOperatorDeregistersByID(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := time.Now()
-		must(t, answered(t, shortBeat, discovers(a, "web", "other")))
+		must(t, retryStalled(t, shortHeartbeat, discovers(a, "web", "other")))
 		web.await(t, at, backBy, "it is gone from the watch", lacking(m.ID()))
-		lostWithin(t, m, at, shortBeat+slack, registry.ErrDeregistered, "promise 4: owner told of an operator's Deregister")
+		lostWithin(t, m, at, shortHeartbeat+slack, registry.ErrDeregistered, "promise 4: owner told of an operator's Deregister")
 		flush(t, server)
 		at = time.Now()
 		within(t, at, backBy, "the other one is back", discovers(a, "web", "other"))
-		throughout(t, at.Add(shortTTL+slack), "it stays gone", gone(operator, "web", m.ID()))
-		web.never(t, at, m.ID())
+		throughout(t, at.Add(shortTTL+slack), "it stays gone", isGone(operator, "web", m.ID()))
+		web.requireNever(t, at, m.ID())
 		if lines := said.lines("deregistered by another", m.ID()); len(lines) != 1 {
 			t.Errorf("the log has %d lines on it: %q", len(lines), lines)
 		}

@@ -30,7 +30,7 @@ type ownerTask struct {
 	Addr      string
 	Namespace string
 	TTL       time.Duration
-	Beat      time.Duration
+	Heartbeat time.Duration
 	Clock     time.Duration // by how much its wall clock is wrong
 	Services  [][2]string   // name and ID
 }
@@ -57,7 +57,7 @@ type owner struct {
 
 // ownerConfig takes an owner's task from a registry's configuration.
 func ownerConfig(cfg registry.RedisRegistryConfig, services ...[2]string) ownerTask {
-	return ownerTask{Addr: cfg.RedisAddr, Namespace: cfg.Namespace, TTL: cfg.TTL, Beat: cfg.HeartbeatInterval, Services: services}
+	return ownerTask{Addr: cfg.RedisAddr, Namespace: cfg.Namespace, TTL: cfg.TTL, Heartbeat: cfg.HeartbeatInterval, Services: services}
 }
 
 // startOwner starts an owner and waits until all is registered. The kernel
@@ -117,8 +117,8 @@ func (o *owner) read(out io.Reader) {
 	}
 }
 
-// said returns the first line of an event, if there is one.
-func (o *owner) said(event, id string) (ownerLine, bool) {
+// find returns the first line of an event, if there is one.
+func (o *owner) find(event, id string) (ownerLine, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, line := range o.lines {
@@ -135,7 +135,7 @@ func (o *owner) await(event, id string, limit time.Duration) ownerLine {
 	var line ownerLine
 	within(o.t, time.Now(), limit, "owner says "+event, func() error {
 		var ok bool
-		if line, ok = o.said(event, id); ok {
+		if line, ok = o.find(event, id); ok {
 			return nil
 		}
 		select {
@@ -148,8 +148,8 @@ func (o *owner) await(event, id string, limit time.Duration) ownerLine {
 	return line
 }
 
-// tell sends a line: "register name id", "deregister id", "discover name" or "watch name".
-func (o *owner) tell(words ...string) {
+// send sends a line: "register name id", "deregister id", "discover name" or "watch name".
+func (o *owner) send(words ...string) {
 	o.t.Helper()
 	if _, err := fmt.Fprintln(o.stdin, strings.Join(words, "\t")); err != nil {
 		o.t.Fatalf("telling an owner: %v", err)
@@ -173,8 +173,8 @@ func (o *owner) kill() {
 	}
 }
 
-// beOwner is the owner's side.
-func beOwner() {
+// runOwner is the owner's side.
+func runOwner() {
 	var task ownerTask
 	if err := json.Unmarshal([]byte(os.Getenv(ownerEnv)), &task); err != nil {
 		fmt.Fprintln(os.Stderr, "owner:", err)
@@ -191,7 +191,7 @@ func beOwner() {
 	}
 	ctx := context.Background()
 	r, err := registry.NewRedisRegistry(ctx, registry.RedisRegistryConfig{
-		RedisAddr: task.Addr, Namespace: task.Namespace, TTL: task.TTL, HeartbeatInterval: task.Beat,
+		RedisAddr: task.Addr, Namespace: task.Namespace, TTL: task.TTL, HeartbeatInterval: task.Heartbeat,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ func TestRedisRestartedFromItsAppendOnlyFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t, redistest.WithAppendOnly())
-			a, b, doomed, reader := member(t, server), member(t, server), member(t, server), member(t, server)
+			a, b, doomed, reader := openShort(t, server), openShort(t, server), openShort(t, server), openShort(t, server)
 			register(t, a, "web", "a1", "left")
 			register(t, b, "web", "b1")
 			if err := a.Deregister(t.Context(), "left"); err != nil {
@@ -43,10 +43,10 @@ func TestRedisRestartedFromItsAppendOnlyFile(t *testing.T) {
 				return same(without(present(t, reader, "web"), "d1"), want)
 			}))
 			// Its lease may have been renewed right before the kill.
-			limit := max(heldFor, killed.Add(goneBy).Sub(back))
+			limit := max(retainedFor, killed.Add(goneBy).Sub(back))
 			figure(t, "restart from AOF "+name+": the dead gone", web.await(t, back, limit, "the dead one's end", is(want)))
-			within(t, back, limit, "Discover without the dead", lists(reader, "web", want))
-			web.kept(t, killed, "a1", "b1")
+			within(t, back, limit, "Discover without the dead", discoversExactly(reader, "web", want))
+			web.requireKept(t, killed, "a1", "b1")
 		})
 	}
 }

@@ -20,8 +20,8 @@ import (
 func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	a, b, doomed, reader := member(t, server), member(t, server), member(t, server), member(t, server)
-	cache := registry.NewCachedRegistry(member(t, server))
+	a, b, doomed, reader := openShort(t, server), openShort(t, server), openShort(t, server), openShort(t, server)
+	cache := registry.NewCachedRegistry(openShort(t, server))
 	t.Cleanup(func() { cache.Close() })
 
 	register(t, a, "web", "a1", "a2")
@@ -53,13 +53,13 @@ func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 		list, err := reader.Discover(ctx, "web")
 		cancel()
 		if err == nil {
-			t.Fatalf("Discover without a server answered %s", stamped(list))
+			t.Fatalf("Discover without a server answered %s", describeInstances(list))
 		}
 		if !errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("Discover without a server: %v", err)
 		}
 		if got, err := cache.Discover(t.Context(), "web"); err != nil || same(got, all) != nil {
-			t.Fatalf("cached Discover without a server: %s, %v", stamped(got), err)
+			t.Fatalf("cached Discover without a server: %s, %v", describeInstances(got), err)
 		}
 		if cache.Lookup("web").Stale == nil {
 			if away := time.Since(killed); away > backBy+stall.Since(t, killed) {
@@ -71,9 +71,9 @@ func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 
 	server.Restart()
 	back := time.Now()
-	figure(t, "restart empty: all back", within(t, back, backBy, "Discover in full", lists(reader, "web", want)))
-	figure(t, "restart empty: watch current without the dead", web.await(t, back, heldFor, "the dead one's end", is(want)))
-	web.kept(t, killed, "a1", "a2", "b1")
-	within(t, back, heldFor+backBy, "the cache's list", lists(cache, "web", want))
-	within(t, back, heldFor+backBy, "the other watch is current", blind.shows())
+	figure(t, "restart empty: all back", within(t, back, backBy, "Discover in full", discoversExactly(reader, "web", want)))
+	figure(t, "restart empty: watch current without the dead", web.await(t, back, retainedFor, "the dead one's end", is(want)))
+	web.requireKept(t, killed, "a1", "a2", "b1")
+	within(t, back, retainedFor+backBy, "the cache's list", discoversExactly(cache, "web", want))
+	within(t, back, retainedFor+backBy, "the other watch is current", blind.shows())
 }

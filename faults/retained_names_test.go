@@ -39,7 +39,7 @@ func TestNameGoesWithItsLastInstance(t *testing.T) {
 			})
 			figure(t, "FLUSHALL, last owner dead: name gone, TTL "+lease.ttl.String(), took)
 			within(t, lost, bound+slack/2, "the instance is gone", seen.shows())
-			names.kept(t, "api")
+			names.requireKept(t, "api")
 		})
 	}
 }

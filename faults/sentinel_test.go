@@ -9,16 +9,16 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// guarded is a registry's configuration on Sentinels.
-func guarded(t testing.TB, g *redistest.Sentinels) registry.RedisRegistryConfig {
-	cfg := config(t, g.Primary(), shortTTL, shortBeat)
+// sentinelConfig is a registry's configuration on Sentinels.
+func sentinelConfig(t testing.TB, g *redistest.Sentinels) registry.RedisRegistryConfig {
+	cfg := config(t, g.Primary(), shortTTL, shortHeartbeat)
 	cfg.RedisAddr, cfg.Addrs, cfg.MasterName = "", g.SentinelAddrs(), g.MasterName()
 	return cfg
 }
 
 // watched are three instances of "web" that two registries offer: a, and another.
 // A third watches.
-func watched(t testing.TB, cfg registry.RedisRegistryConfig) (a, reader *registry.RedisRegistry, web *sights, want []registry.ServiceInfo) {
+func watched(t testing.TB, cfg registry.RedisRegistryConfig) (a, reader *registry.RedisRegistry, web *watchLog, want []registry.ServiceInfo) {
 	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
@@ -35,17 +35,17 @@ func watched(t testing.TB, cfg registry.RedisRegistryConfig) (a, reader *registr
 func TestRunsWhereSentinelFailsOver(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartSentinels(t)
-	cfg := guarded(t, g)
+	cfg := sentinelConfig(t, g)
 	a, reader, web, want := watched(t, cfg)
 
 	began := time.Now()
 	old := g.Primary()
 	old.Kill()
-	at := failedOver(t, g, old, began)
-	figure(t, "Sentinel: all back after the primary was killed", within(t, at, backBy, "all are back", lists(reader, "web", want)))
+	at := awaitFailover(t, g, old, began)
+	figure(t, "Sentinel: all back after the primary was killed", within(t, at, backBy, "all are back", discoversExactly(reader, "web", want)))
 	figure(t, "Sentinel: watch current after the primary was killed", web.await(t, at, 2*backBy, "a current state", is(want)))
-	goesOn(t, a, reader, web, want)
-	web.kept(t, began, "a1", "a2", "b1")
+	requireWorking(t, a, reader, web, want)
+	web.requireKept(t, began, "a1", "a2", "b1")
 }
 
 // The primary is frozen until another has taken its place, and thawed: for some
@@ -55,15 +55,15 @@ func TestRunsWhereSentinelFailsOver(t *testing.T) {
 func TestSentinelFailoverPrimaryFrozen(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartSentinels(t)
-	cfg := guarded(t, g)
+	cfg := sentinelConfig(t, g)
 	a, reader, web, want := watched(t, cfg)
 
 	began := time.Now()
 	old := g.Primary()
 	side := old.Client(t)
 	old.Freeze()
-	at := failedOver(t, g, old, began)
-	figure(t, "Sentinel: all back after the primary froze", within(t, at, backBy, "all are back", lists(reader, "web", want)))
+	at := awaitFailover(t, g, old, began)
+	figure(t, "Sentinel: all back after the primary froze", within(t, at, backBy, "all are back", discoversExactly(reader, "web", want)))
 	figure(t, "Sentinel: watch current after the primary froze", web.await(t, at, 2*backBy, "a current state", is(want)))
 
 	old.Thaw()
@@ -72,7 +72,7 @@ func TestSentinelFailoverPrimaryFrozen(t *testing.T) {
 	var last int64
 	samples := 0
 	within(t, thawed, 30*time.Second, "the old primary is demoted", func() error {
-		if err := lists(reader, "web", want)(); err != nil {
+		if err := discoversExactly(reader, "web", want)(); err != nil {
 			t.Fatalf("while the old primary was back: %v", err)
 		}
 		pipe := side.TxPipeline()
@@ -100,12 +100,12 @@ func TestSentinelFailoverPrimaryFrozen(t *testing.T) {
 	}
 	t.Logf("the old primary took itself for one for %s, %d samples", time.Since(thawed).Round(time.Millisecond), samples)
 	g.WaitDemoted(old)
-	goesOn(t, a, reader, web, want)
-	web.kept(t, began, "a1", "a2", "b1")
+	requireWorking(t, a, reader, web, want)
+	web.requireKept(t, began, "a1", "a2", "b1")
 }
 
-// failedOver waits until another primary answers and returns when that was.
-func failedOver(t testing.TB, g *redistest.Sentinels, old *redistest.Server, began time.Time) time.Time {
+// awaitFailover waits until another primary answers and returns when that was.
+func awaitFailover(t testing.TB, g *redistest.Sentinels, old *redistest.Server, began time.Time) time.Time {
 	t.Helper()
 	g.WaitFailover(old)
 	at := time.Now()
@@ -113,17 +113,17 @@ func failedOver(t testing.TB, g *redistest.Sentinels, old *redistest.Server, beg
 	return at
 }
 
-// goesOn shows that registering, deregistering and watching work.
-func goesOn(t testing.TB, owner, reader registry.Registry, w *sights, want []registry.ServiceInfo) {
+// requireWorking shows that registering, deregistering and watching work.
+func requireWorking(t testing.TB, owner, reader registry.Registry, w *watchLog, want []registry.ServiceInfo) {
 	t.Helper()
 	at := time.Now()
-	must(t, owner.Register(soon(t, 5*time.Second), service(w.service, "newcomer")))
+	must(t, owner.Register(contextFor(t, 5*time.Second), service(w.service, "newcomer")))
 	if err := includes(present(t, reader, w.service), "newcomer"); err != nil {
 		t.Fatal(err)
 	}
 	w.await(t, at, time.Since(at)+backBy, "a registration", with("newcomer"))
 	at = time.Now()
-	must(t, owner.Deregister(soon(t, 5*time.Second), "newcomer"))
-	must(t, answered(t, shortBeat, lists(reader, w.service, want)))
+	must(t, owner.Deregister(contextFor(t, 5*time.Second), "newcomer"))
+	must(t, retryStalled(t, shortHeartbeat, discoversExactly(reader, w.service, want)))
 	w.await(t, at, time.Since(at)+backBy, "a deregistration", is(want))
 }

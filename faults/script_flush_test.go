@@ -13,7 +13,7 @@ import (
 func TestScriptFlush(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	a, reader := member(t, server), member(t, server)
+	a, reader := openShort(t, server), openShort(t, server)
 	admin := server.Client(t)
 	register(t, a, "web", "a1", "a2")
 	want := present(t, reader, "web")
@@ -27,15 +27,15 @@ func TestScriptFlush(t *testing.T) {
 		}
 		if i%5 == 0 {
 			register(t, a, "other", "o")
-			must(t, answered(t, shortBeat, discovers(reader, "other", "o")))
+			must(t, retryStalled(t, shortHeartbeat, discovers(reader, "other", "o")))
 			if err := a.Deregister(t.Context(), "o"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		must(t, answered(t, shortBeat, lists(reader, "web", want)))
+		must(t, retryStalled(t, shortHeartbeat, discoversExactly(reader, "web", want)))
 		time.Sleep(20 * time.Millisecond)
 	}
 	if seen := web.since(began); len(seen) != 1 {
-		t.Fatalf("the watch was woken:\n%s", web.tell(began))
+		t.Fatalf("the watch was woken:\n%s", web.describe(began))
 	}
 }

@@ -19,14 +19,14 @@ func TestNewestOwnerWins(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	said := &logs{}
-	a := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
-	reader := member(t, server)
+	a := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
+	reader := openShort(t, server)
 	earlier := join(t, a, "web", "x")
 	web := watch(t, reader, "web")
 	first := registered(t, reader, "web", "x")
 
-	later := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "x"}))
-	ready, _ := later.said("ready", "")
+	later := startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "x"}))
+	ready, _ := later.find("ready", "")
 	lostWithin(t, earlier, ready.Wall, backBy, registry.ErrSuperseded, "promise 5: earlier owner told")
 	if lines := said.lines("superseded by a newer owner", "x"); len(lines) != 1 {
 		t.Errorf("the log has %d lines on it: %q", len(lines), lines)
@@ -35,8 +35,8 @@ func TestNewestOwnerWins(t *testing.T) {
 	if !second.RegisteredAt.After(first.RegisteredAt) {
 		t.Errorf("the later owner's RegisteredAt is %s, the earlier's %s", second.RegisteredAt, first.RegisteredAt)
 	}
-	throughout(t, time.Now().Add(2*shortTTL), "the later keeps it", lists(reader, "web", []registry.ServiceInfo{second}))
-	if line, told := later.said("lost", "x"); told {
+	throughout(t, time.Now().Add(2*shortTTL), "the later keeps it", discoversExactly(reader, "web", []registry.ServiceInfo{second}))
+	if line, told := later.find("lost", "x"); told {
 		t.Fatalf("the later one was told that it lost: %s", line.Error)
 	}
 
@@ -46,7 +46,7 @@ func TestNewestOwnerWins(t *testing.T) {
 	web.await(t, at, goneBy, "the later leaves the watch", isZero)
 	at = time.Now()
 	throughout(t, at.Add(2*shortTTL), "the earlier does not flip it back", discovers(reader, "web"))
-	web.never(t, at, "x")
+	web.requireNever(t, at, "x")
 }
 
 // Redis loses its memory before the earlier owner was told.
@@ -78,19 +78,19 @@ func TestNewestOwnerWinsThroughMemoryLoss(t *testing.T) {
 			flush(t, server)
 			at := time.Now()
 			figure(t, "promise 5: newest owner has it after a memory loss",
-				within(t, at, beat+slack, "it is back", lists(reader, "web", []registry.ServiceInfo{want})))
+				within(t, at, beat+slack, "it is back", discoversExactly(reader, "web", []registry.ServiceInfo{want})))
 			if dies {
 				throughout(t, at.Add(2*beat+slack), "the earlier keeps it", func() error {
 					notLost(t, earlier)
 					if time.Since(at) < beat+slack {
 						return nil
 					}
-					return lists(reader, "web", []registry.ServiceInfo{want})()
+					return discoversExactly(reader, "web", []registry.ServiceInfo{want})()
 				})
 				return
 			}
 			lostWithin(t, earlier, at, 2*beat+slack, registry.ErrSuperseded, "promise 5: earlier owner told after a memory loss")
-			throughout(t, time.Now().Add(2*beat), "the later keeps it", lists(reader, "web", []registry.ServiceInfo{want}))
+			throughout(t, time.Now().Add(2*beat), "the later keeps it", discoversExactly(reader, "web", []registry.ServiceInfo{want}))
 			notLost(t, later)
 		})
 	}
@@ -103,7 +103,7 @@ func TestNewestOwnerWinsThroughMemoryLoss(t *testing.T) {
 func TestStalledOwnerWasSuperseded(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	cfg := config(t, server, shortTTL, shortBeat)
+	cfg := config(t, server, shortTTL, shortHeartbeat)
 	reader := open(t, cfg)
 	web := watch(t, reader, "web")
 	earlier := startOwner(t, ownerConfig(cfg, [2]string{"web", "x"}, [2]string{"web", "y"}))
@@ -129,15 +129,15 @@ func TestStalledOwnerWasSuperseded(t *testing.T) {
 		}
 		return discovers(reader, "db")()
 	})
-	web.never(t, at, "x")
-	web.never(t, at, "y")
+	web.requireNever(t, at, "x")
+	web.requireNever(t, at, "y")
 }
 
 // One registry registers an ID again and again, with other data each time, from
 // several goroutines, while Redis loses its memory.
 //
 // Promise 5: nobody is superseded by himself.
-func TestNobodyIsSupersededByHimself(t *testing.T) {
+func TestNoRegistryIsSupersededByItself(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	cfg := config(t, server, shortTTL, 50*time.Millisecond)
@@ -193,7 +193,7 @@ func TestNobodyIsSupersededByHimself(t *testing.T) {
 
 func join(t testing.TB, b registry.Backend, name, id string) *registry.Membership {
 	t.Helper()
-	m, err := registry.Join(soon(t, 5*time.Second), b, service(name, id))
+	m, err := registry.Join(contextFor(t, 5*time.Second), b, service(name, id))
 	if err != nil {
 		t.Fatalf("join %q as %q: %v", name, id, err)
 	}

@@ -23,7 +23,7 @@ import (
 func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, 0)
-	cfg := clustered(t, cluster)
+	cfg := clusterConfig(t, cluster)
 	owner, reader, looker := open(t, cfg), open(t, cfg), open(t, cfg)
 	key := func(name string) string { return "rollcall:" + cfg.Namespace + ":{" + name + "}:h" }
 	node := cluster.NodeOf(key("web"))
@@ -44,10 +44,10 @@ func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 	node.ConfigSet("min-replicas-to-write", "1")
 	for until := began.Add(3 * shortTTL); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		for _, r := range []*registry.RedisRegistry{reader, looker} {
-			if list, err := r.Discover(soon(t, slack), "web"); err == nil && len(list) != 2 || err != nil && !errors.Is(err, registry.ErrUnavailable) {
-				t.Fatalf("Discover on the node that refuses writes: %s, %v", stamped(list), err)
+			if list, err := r.Discover(contextFor(t, slack), "web"); err == nil && len(list) != 2 || err != nil && !errors.Is(err, registry.ErrUnavailable) {
+				t.Fatalf("Discover on the node that refuses writes: %s, %v", describeInstances(list), err)
 			}
-			if list, err := r.Services(soon(t, slack)); err == nil && len(list) != 2 {
+			if list, err := r.Services(contextFor(t, slack)); err == nil && len(list) != 2 {
 				t.Fatalf("Services shows %q", list)
 			}
 		}
@@ -62,12 +62,12 @@ func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 	within(t, time.Now(), backBy, "a change on another node", steady.shows("b1", "b2"))
 	node.ConfigSet("min-replicas-to-write", "0")
 	ended := time.Now()
-	figure(t, "writes refused (a node of a Cluster): all back", within(t, ended, backBy, "all in Discover", lists(reader, "web", want)))
+	figure(t, "writes refused (a node of a Cluster): all back", within(t, ended, backBy, "all in Discover", discoversExactly(reader, "web", want)))
 	seen.await(t, ended, backBy, "a current state", is(want))
 	within(t, ended, backBy+slack, "the list of services", namesAre(reader, names, all...))
-	seen.kept(t, began, "a1", "a2")
-	names.kept(t, "web")
-	names.kept(t, other)
+	seen.requireKept(t, began, "a1", "a2")
+	names.requireKept(t, "web")
+	names.requireKept(t, other)
 }
 
 // Redis restarts empty and without its replica: it refuses the registrations of
@@ -75,7 +75,7 @@ func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 func TestRefusedWritesAfterALoss(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	owner, reader := member(t, server), member(t, server)
+	owner, reader := openShort(t, server), openShort(t, server)
 	register(t, owner, "web", "a1", "a2")
 	want := present(t, reader, "web")
 	seen := watch(t, reader, "web")
@@ -88,9 +88,9 @@ func TestRefusedWritesAfterALoss(t *testing.T) {
 	}
 	server.ConfigSet("min-replicas-to-write", "0")
 	ended := time.Now()
-	figure(t, "writes refused after FLUSHALL: all back", within(t, ended, backBy, "all in Discover", lists(reader, "web", want)))
+	figure(t, "writes refused after FLUSHALL: all back", within(t, ended, backBy, "all in Discover", discoversExactly(reader, "web", want)))
 	seen.await(t, ended, backBy, "a current state", is(want))
-	seen.kept(t, began, "a1", "a2")
+	seen.requireKept(t, began, "a1", "a2")
 }
 
 // An owner dies while writes are refused: it is gone within the greater of its
@@ -98,7 +98,7 @@ func TestRefusedWritesAfterALoss(t *testing.T) {
 func TestRefusedWritesAndADeadOwner(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	doomed, owner, reader := member(t, server), member(t, server), member(t, server)
+	doomed, owner, reader := openShort(t, server), openShort(t, server), openShort(t, server)
 	register(t, doomed, "web", "dies")
 	register(t, owner, "web", "lives")
 	seen := watch(t, reader, "web")
@@ -106,12 +106,12 @@ func TestRefusedWritesAndADeadOwner(t *testing.T) {
 	server.ConfigSet("min-replicas-to-write", "1")
 	doomed.Close()
 	time.Sleep(2 * shortTTL)
-	seen.kept(t, began, "dies", "lives")
+	seen.requireKept(t, began, "dies", "lives")
 	server.ConfigSet("min-replicas-to-write", "0")
 	ended := time.Now()
-	figure(t, "writes refused, owner died: gone from Discover", within(t, ended, heldFor, "it is gone from Discover", discovers(reader, "web", "lives")))
-	figure(t, "writes refused, owner died: gone from a watch", within(t, ended, heldFor+slack/2, "it is gone from the watch", seen.shows("lives")))
-	seen.kept(t, began, "lives")
+	figure(t, "writes refused, owner died: gone from Discover", within(t, ended, retainedFor, "it is gone from Discover", discovers(reader, "web", "lives")))
+	figure(t, "writes refused, owner died: gone from a watch", within(t, ended, retainedFor+slack/2, "it is gone from the watch", seen.shows("lives")))
+	seen.requireKept(t, began, "lives")
 }
 
 // A user who never had the right to write reads and watches. It sees a crash when
@@ -120,17 +120,17 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
 		"+hget +hmget +hgetall +zscore +zrange +zrangebyscore +zrevrangebyscore +time +subscribe +unsubscribe +ping"))
-	owner, steady := member(t, server), member(t, server)
+	owner, steady := openShort(t, server), openShort(t, server)
 	register(t, owner, "web", "x")
 	register(t, owner, "api", "y")
 	register(t, steady, "api", "z")
-	reader := member(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Username, cfg.Password = "app", "secret" })
+	reader := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Username, cfg.Password = "app", "secret" })
 	seen, names := watch(t, reader, "web"), watchNames(t, reader)
 	within(t, time.Now(), backBy, "all that is registered", func() error {
 		return errors.Join(seen.shows("x")(), discovers(reader, "api", "y", "z")(), namesAre(reader, names, "api", "web")())
 	})
 	// A call that has nothing to write shows no right to.
-	if err := reader.Deregister(soon(t, slack), "unknown"); err != nil {
+	if err := reader.Deregister(contextFor(t, slack), "unknown"); err != nil {
 		t.Errorf("Deregister of what does not exist: %v", err)
 	}
 	time.Sleep(2 * shortTTL)
@@ -143,7 +143,7 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	figure(t, "no right to write: crash of the last instance seen", within(t, died, 2*shortTTL+slack, "x is gone", func() error {
 		return errors.Join(discovers(reader, "web")(), seen.shows()())
 	}))
-	if err := reader.Register(soon(t, slack), service("web", "mine")); !errors.Is(err, registry.ErrUnavailable) {
+	if err := reader.Register(contextFor(t, slack), service("web", "mine")); !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("Register without the right: %v", err)
 	}
 }
@@ -160,7 +160,7 @@ func TestRefusedWritesStopNoTraffic(t *testing.T) {
 	serving := make(chan struct{})
 	go func() { defer close(serving); _ = backend.Serve(listener) }()
 	t.Cleanup(func() { _ = backend.Close(); <-serving })
-	owner, reader := member(t, server), member(t, server)
+	owner, reader := openShort(t, server), openShort(t, server)
 	if err := owner.Register(t.Context(), registry.ServiceInfo{ID: "x", Name: "web", Address: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port}); err != nil {
 		t.Fatal(err)
 	}

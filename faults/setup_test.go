@@ -46,7 +46,7 @@ func service(name, id string) registry.ServiceInfo {
 func register(t testing.TB, r registry.Registry, name string, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		err := answered(t, shortBeat, func() error { return r.Register(context.Background(), service(name, id)) })
+		err := retryStalled(t, shortHeartbeat, func() error { return r.Register(context.Background(), service(name, id)) })
 		if err != nil {
 			t.Fatalf("register %q in %q: %v", id, name, err)
 		}
@@ -108,32 +108,32 @@ func brief(ids []string) string {
 	return fmt.Sprintf("%q", ids)
 }
 
-// sight is a snapshot that a watch was handed, and when.
-type sight struct {
+// observation is a snapshot that a watch was handed, and when.
+type observation struct {
 	at   time.Time
 	snap registry.Snapshot
 }
 
-// sights records a watch that runs in the background.
-type sights struct {
+// watchLog records a watch that runs in the background.
+type watchLog struct {
 	service string
 	mu      sync.Mutex
-	all     []sight
+	all     []observation
 	ended   bool
 }
 
 // watch watches a service until the test ends. It returns when the first
 // snapshot is there.
-func watch(t testing.TB, w registry.Watcher, name string) *sights {
+func watch(t testing.TB, w registry.Watcher, name string) *watchLog {
 	t.Helper()
-	s := &sights{service: name}
+	s := &watchLog{service: name}
 	ctx, cancel := context.WithCancel(context.Background())
 	first, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		for snap := range w.Watch(ctx, name) {
 			s.mu.Lock()
-			s.all = append(s.all, sight{time.Now(), snap})
+			s.all = append(s.all, observation{time.Now(), snap})
 			if len(s.all) == 1 {
 				close(first)
 			}
@@ -154,7 +154,7 @@ func watch(t testing.TB, w registry.Watcher, name string) *sights {
 }
 
 // last returns the newest snapshot.
-func (s *sights) last() registry.Snapshot {
+func (s *watchLog) last() registry.Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.all) == 0 {
@@ -164,7 +164,7 @@ func (s *sights) last() registry.Snapshot {
 }
 
 // since returns what was seen from a moment on, and what stood at that moment.
-func (s *sights) since(from time.Time) []sight {
+func (s *watchLog) since(from time.Time) []observation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := 0
@@ -177,7 +177,7 @@ func (s *sights) since(from time.Time) []sight {
 }
 
 // shows fails unless the newest snapshot is current and has exactly these ids.
-func (s *sights) shows(ids ...string) func() error {
+func (s *watchLog) shows(ids ...string) func() error {
 	want := slices.Sorted(slices.Values(ids))
 	return func() error {
 		s.mu.Lock()
@@ -196,17 +196,17 @@ func (s *sights) shows(ids ...string) func() error {
 	}
 }
 
-// kept fails the test if any snapshot since a moment lacks one of the ids:
+// requireKept fails the test if any snapshot since a moment lacks one of the ids:
 // nothing may be dropped without evidence. That an owner did not come back in
 // time is evidence, and on a machine that stood for half of the time that it had,
 // the machine's doing.
-func (s *sights) kept(t testing.TB, from time.Time, ids ...string) {
+func (s *watchLog) requireKept(t testing.TB, from time.Time, ids ...string) {
 	t.Helper()
 	for _, seen := range s.since(from) {
 		have := idsOf(seen.snap.Instances)
 		for _, id := range ids {
 			if _, ok := slices.BinarySearch(have, id); !ok {
-				if seen.at.Sub(from) >= heldFor && stood(t, heldFor, seen.at) {
+				if seen.at.Sub(from) >= retainedFor && wasStalled(t, retainedFor, seen.at) {
 					break
 				}
 				t.Fatalf("false empty: the watch of %q lacked %q %s after the fault began: %s, stale: %v", s.service, id,
@@ -216,8 +216,8 @@ func (s *sights) kept(t testing.TB, from time.Time, ids ...string) {
 	}
 }
 
-// never fails the test if any snapshot after a moment has the id.
-func (s *sights) never(t testing.TB, from time.Time, id string) {
+// requireNever fails the test if any snapshot after a moment has the id.
+func (s *watchLog) requireNever(t testing.TB, from time.Time, id string) {
 	t.Helper()
 	for _, seen := range s.since(from) {
 		if seen.at.After(from) && slices.Contains(idsOf(seen.snap.Instances), id) {

@@ -32,8 +32,8 @@ func TestFewRoundTripsOfACall(t *testing.T) {
 			line := faultnet.New(t, server.Addr())
 			// So that all of a pipeline has passed the line before the first reply.
 			line.Delay(faultnet.ToServer, 20*time.Millisecond)
-			writer := member(t, server, quiet)
-			warm(t, writer)
+			writer := openShort(t, server, quiet)
+			warmUp(t, writer)
 			registerMany(t, writer, "web", instances)
 
 			trips := func(what string, most int, call func() error) {
@@ -49,7 +49,7 @@ func TestFewRoundTripsOfACall(t *testing.T) {
 				}
 			}
 			var r *registry.RedisRegistry
-			trips("open, handshake included", 2, func() error { r = member(t, server, through(line.Addr()), quiet); return nil })
+			trips("open, handshake included", 2, func() error { r = openShort(t, server, throughAddr(line.Addr()), quiet); return nil })
 			find := func(want int) func() error {
 				return func() error {
 					list, err := r.Discover(t.Context(), "web")
@@ -94,14 +94,14 @@ func TestFewRoundTripsOfACall(t *testing.T) {
 func TestRoundTripsOfAHeartbeat(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	warm(t, member(t, server, quiet))
+	warmUp(t, openShort(t, server, quiet))
 	line := faultnet.New(t, server.Addr())
 	type beatOf struct {
 		instances int
 		err       error
 	}
 	beats := make(chan beatOf, 100)
-	r := member(t, server, through(line.Addr()), func(cfg *registry.RedisRegistryConfig) {
+	r := openShort(t, server, throughAddr(line.Addr()), func(cfg *registry.RedisRegistryConfig) {
 		cfg.TTL, cfg.HeartbeatInterval = 20*time.Second, time.Second
 		cfg.Observer = &registry.Observer{Heartbeat: func(n int, _ time.Duration, err error) { beats <- beatOf{n, err} }}
 	})
@@ -153,11 +153,11 @@ func TestCommandsOfAnIdleMinute(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			// So that the watched service exists.
-			steady := member(t, server, quiet)
-			warm(t, steady)
+			steady := openShort(t, server, quiet)
+			warmUp(t, steady)
 			register(t, steady, "web", "steady")
 			line := faultnet.New(t, server.Addr())
-			r := member(t, server, through(line.Addr()), func(cfg *registry.RedisRegistryConfig) {
+			r := openShort(t, server, throughAddr(line.Addr()), func(cfg *registry.RedisRegistryConfig) {
 				cfg.TTL, cfg.HeartbeatInterval = 4*shorter, shorter
 			})
 			use.start(t, r)
@@ -188,8 +188,8 @@ func TestCommandsOfAnIdleMinute(t *testing.T) {
 	}
 }
 
-// warm makes the server know every script.
-func warm(t *testing.T, r *registry.RedisRegistry) {
+// warmUp makes the server know every script.
+func warmUp(t *testing.T, r *registry.RedisRegistry) {
 	t.Helper()
 	register(t, r, "warm", "w1", "w2")
 	for range 2 {

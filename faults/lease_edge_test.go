@@ -143,9 +143,9 @@ func TestReadsAtTheEdgeOfTheLease(t *testing.T) {
 		}
 		all.Go(func() {
 			for round := 0; ctx.Err() == nil; round++ {
-				pause(ctx, edgeBeat+rand.N(edgeTTL))
+				pauseUnlessDone(ctx, edgeBeat+rand.N(edgeTTL))
 				line.Hold(faultnet.ToServer)
-				pause(ctx, edgeTTL-edgeBeat+rand.N(2*edgeBeat))
+				pauseUnlessDone(ctx, edgeTTL-edgeBeat+rand.N(2*edgeBeat))
 				line.Heal()
 				if round%4 != 3 {
 					continue
@@ -198,7 +198,7 @@ func TestReadsAtTheEdgeOfTheLease(t *testing.T) {
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) {
+func pauseUnlessDone(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-ctx.Done():

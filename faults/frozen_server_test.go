@@ -17,14 +17,14 @@ import (
 func TestRedisFrozenPastTheTTL(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	a, b, reader := member(t, server), member(t, server), member(t, server)
+	a, b, reader := openShort(t, server), openShort(t, server), openShort(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
-	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "d1"}, [2]string{"lonely", "d2"}))
+	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "d1"}, [2]string{"lonely", "d2"}))
 	all := present(t, reader, "web")
 	want := without(all, "d1")
 	// A watch in an owner's process, and one in a process that only reads.
-	watches := []*sights{watch(t, reader, "web"), watch(t, a, "web")}
+	watches := []*watchLog{watch(t, reader, "web"), watch(t, a, "web")}
 	lonely := watch(t, reader, "lonely")
 	for _, w := range watches {
 		w.await(t, time.Now(), backBy, "the start", is(all))
@@ -40,15 +40,15 @@ func TestRedisFrozenPastTheTTL(t *testing.T) {
 	time.Sleep(time.Until(began.Add(shortTTL + time.Second)))
 	server.Thaw()
 	thawed := time.Now()
-	figure(t, "freeze: all back", within(t, thawed, backBy, "the living in Discover", lists(reader, "web", want)))
+	figure(t, "freeze: all back", within(t, thawed, backBy, "the living in Discover", discoversExactly(reader, "web", want)))
 	for _, w := range watches {
-		figure(t, "freeze: the dead gone", w.await(t, thawed, heldFor, "the dead one's end", is(want)))
+		figure(t, "freeze: the dead gone", w.await(t, thawed, retainedFor, "the dead one's end", is(want)))
 	}
-	figure(t, "freeze: true zero seen", lonely.await(t, thawed, heldFor, "a true zero",
+	figure(t, "freeze: true zero seen", lonely.await(t, thawed, retainedFor, "a true zero",
 		func(s registry.Snapshot) bool { return s.Stale == nil && len(s.Instances) == 0 }))
-	time.Sleep(2 * shortBeat)
+	time.Sleep(2 * shortHeartbeat)
 	for _, w := range watches {
-		w.kept(t, began, "a1", "a2", "b1")
+		w.requireKept(t, began, "a1", "a2", "b1")
 	}
 }
 
@@ -59,7 +59,7 @@ func TestRedisFrozenPastTheTTL(t *testing.T) {
 func TestRedisFrozenAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	a, reader := member(t, server), member(t, server)
+	a, reader := openShort(t, server), openShort(t, server)
 	register(t, a, "web", "a1", "a2")
 	want := present(t, reader, "web")
 	web := watch(t, reader, "web")
@@ -72,7 +72,7 @@ func TestRedisFrozenAgainAndAgain(t *testing.T) {
 		time.Sleep(150 * time.Millisecond)
 	}
 	thawed := time.Now()
-	figure(t, "freeze again and again: all back", within(t, thawed, backBy, "all in Discover", lists(reader, "web", want)))
+	figure(t, "freeze again and again: all back", within(t, thawed, backBy, "all in Discover", discoversExactly(reader, "web", want)))
 	web.await(t, thawed, backBy, "a current state", is(want))
-	web.kept(t, began, "a1", "a2")
+	web.requireKept(t, began, "a1", "a2")
 }

@@ -36,14 +36,14 @@ func TestLineDelays(t *testing.T) {
 		}
 		id := fmt.Sprint("o", n)
 		register(t, owner, "other", id)
-		if err := answered(t, beat, func() error { return owner.Deregister(t.Context(), id) }); err != nil {
+		if err := retryStalled(t, beat, func() error { return owner.Deregister(t.Context(), id) }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	seen.kept(t, began, "a1")
+	seen.requireKept(t, began, "a1")
 	for _, s := range seen.since(began) {
-		if s.snap.Stale != nil && !stood(t, beat, s.at) {
-			t.Fatalf("stale on a line that works:\n%s", seen.tell(began))
+		if s.snap.Stale != nil && !wasStalled(t, beat, s.at) {
+			t.Fatalf("stale on a line that works:\n%s", seen.describe(began))
 		}
 	}
 }
@@ -59,8 +59,8 @@ func TestLineDrops(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
-			owner, reader := member(t, server, through(line.Addr())), member(t, server, through(line.Addr()))
-			direct := member(t, server)
+			owner, reader := openShort(t, server, throughAddr(line.Addr())), openShort(t, server, throughAddr(line.Addr()))
+			direct := openShort(t, server)
 			m, err := registry.Join(t.Context(), owner, service("web", "a1"))
 			if err != nil {
 				t.Fatal(err)
@@ -71,23 +71,23 @@ func TestLineDrops(t *testing.T) {
 
 			began := time.Now()
 			line.Drop(dir)
-			err = owner.Register(soon(t, 250*time.Millisecond), service("other", "o"))
+			err = owner.Register(contextFor(t, 250*time.Millisecond), service("other", "o"))
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("register on a line that loses %s: %v", name, err)
 			}
-			list, err := reader.Discover(soon(t, 250*time.Millisecond), "web")
+			list, err := reader.Discover(contextFor(t, 250*time.Millisecond), "web")
 			if err == nil {
-				t.Fatalf("discover on a line that loses %s: %s", name, stamped(list))
+				t.Fatalf("discover on a line that loses %s: %s", name, describeInstances(list))
 			}
 			figure(t, "line loses "+name+": stale shown", seen.await(t, began, backBy, "staleness", isStale))
 			time.Sleep(time.Until(began.Add(shortTTL + 500*time.Millisecond)))
 			line.Heal()
 			healed := time.Now()
-			figure(t, "line loses "+name+": back", within(t, healed, backBy, "all in Discover", lists(direct, "web", want)))
+			figure(t, "line loses "+name+": back", within(t, healed, backBy, "all in Discover", discoversExactly(direct, "web", want)))
 			figure(t, "line loses "+name+": watch current", seen.await(t, healed, 2*backBy, "a current state", is(want)))
 			register(t, owner, "other", "o")
-			must(t, answered(t, shortBeat, discovers(direct, "other", "o")))
-			seen.kept(t, began, "a1")
+			must(t, retryStalled(t, shortHeartbeat, discovers(direct, "other", "o")))
+			seen.requireKept(t, began, "a1")
 			select {
 			case <-m.Lost():
 				t.Fatalf("lost to nobody: %v", m.Err())
@@ -105,14 +105,14 @@ func TestLineEndsInTheMiddleOfAReply(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
-	writer := member(t, server)
+	writer := openShort(t, server)
 	for n := range 20 {
 		register(t, writer, "web", fmt.Sprint("a", n))
 	}
 	want := present(t, writer, "web")
-	steady := member(t, server, through(line.Addr()))
+	steady := openShort(t, server, throughAddr(line.Addr()))
 	for _, after := range []int{0, 1, 2, 7, 30, 150, 1000, 4000} {
-		owner := member(t, server, through(line.Addr()))
+		owner := openShort(t, server, throughAddr(line.Addr()))
 		line.CutReplyAfter(after)
 		if got, err := owner.Discover(t.Context(), "web"); err != nil || same(got, want) != nil {
 			t.Fatalf("discover, reply cut after %d bytes: %v, %v", after, err, same(got, want))
@@ -126,12 +126,12 @@ func TestLineEndsInTheMiddleOfAReply(t *testing.T) {
 		if err != nil {
 			t.Fatalf("register, reply cut after %d bytes: %v", after, err)
 		}
-		must(t, answered(t, shortBeat, discovers(writer, "other", "o")))
+		must(t, retryStalled(t, shortHeartbeat, discovers(writer, "other", "o")))
 		line.CutReplyAfter(after)
 		if err := m.Leave(t.Context()); err != nil {
 			t.Fatalf("deregister, reply cut after %d bytes: %v", after, err)
 		}
-		must(t, answered(t, shortBeat, discovers(writer, "other")))
+		must(t, retryStalled(t, shortHeartbeat, discovers(writer, "other")))
 		if m.Err() != nil {
 			t.Fatalf("lost to nobody: %v", m.Err())
 		}

@@ -19,10 +19,10 @@ func TestBadRecords(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	keys := server.Client(t)
-	a := member(t, server)
+	a := openShort(t, server)
 	register(t, a, "web", "good-1", "good-2")
-	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "dies"}))
-	cfg := config(t, server, shortTTL, shortBeat)
+	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "dies"}))
+	cfg := config(t, server, shortTTL, shortHeartbeat)
 	now := time.Now().UnixMicro()
 	header := fmt.Sprintf(`[1,%d,"abcdefghij",3,30000,400,0,`, now)
 	bad := map[string]string{
@@ -45,13 +45,13 @@ func TestBadRecords(t *testing.T) {
 		must(t, keys.ZAdd(t.Context(), keyOf(cfg, "web", "z"), z(id, now+lease)).Err())
 	}
 
-	said, counted := &logs{}, &tally{}
+	said, counted := &logs{}, &counter{}
 	cfg.Logger = said.logger()
 	cfg.Observer = &registry.Observer{BadRecord: func(service, id string) { counted.add(service + "/" + id) }}
 	reader := open(t, cfg)
 	want := present(t, reader, "web")
 	if err := includes(want, "good-1", "good-2", "dies"); err != nil || len(want) != 3 {
-		t.Fatalf("Discover shows %s: %v", stamped(want), err)
+		t.Fatalf("Discover shows %s: %v", describeInstances(want), err)
 	}
 	web := watch(t, reader, "web")
 	web.await(t, time.Now(), backBy, "the start", is(want))
@@ -66,7 +66,7 @@ func TestBadRecords(t *testing.T) {
 	throughout(t, at.Add(2*shortTTL), "heartbeats go on", func() error {
 		return includes(present(t, reader, "web"), "good-1", "good-2")
 	})
-	web.kept(t, began, "good-1", "good-2")
+	web.requireKept(t, began, "good-1", "good-2")
 	if left := idsOf(present(t, reader, "web")); len(left) != 2 {
 		t.Fatalf("Discover shows %q", left)
 	}
@@ -97,9 +97,9 @@ func TestKeysOfWrongType(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	keys := server.Client(t)
-	cfg := config(t, server, shortTTL, shortBeat)
+	cfg := config(t, server, shortTTL, shortHeartbeat)
 	a := open(t, cfg)
-	said, counted := &logs{}, &tally{}
+	said, counted := &logs{}, &counter{}
 	cfg.Logger = said.logger()
 	cfg.Observer = &registry.Observer{BadRecord: func(service, id string) { counted.add(service + "/" + id) }}
 	reader := open(t, cfg)
@@ -120,14 +120,14 @@ func TestKeysOfWrongType(t *testing.T) {
 	for _, key := range odd {
 		must(t, keys.Set(t.Context(), key, "odd", 0).Err())
 	}
-	throughout(t, began.Add(2*shortTTL), "the other service goes on", lists(reader, "web", want))
+	throughout(t, began.Add(2*shortTTL), "the other service goes on", discoversExactly(reader, "web", want))
 	register(t, a, "web", "w3")
 	within(t, time.Now(), slack, "registering goes on", discovers(reader, "web", "w1", "w2", "w3"))
 	must(t, a.Deregister(t.Context(), "w3"))
-	within(t, time.Now(), slack, "deregistering goes on", lists(reader, "web", want))
+	within(t, time.Now(), slack, "deregistering goes on", discoversExactly(reader, "web", want))
 	for _, name := range []string{"hash", "set"} {
 		if all, err := discover(reader, name); err == nil {
-			t.Errorf("Discover(%q) shows %s and no error", name, stamped(all))
+			t.Errorf("Discover(%q) shows %s and no error", name, describeInstances(all))
 		}
 	}
 	if names, err := reader.Services(t.Context()); err == nil {
@@ -153,8 +153,8 @@ func TestKeysOfWrongType(t *testing.T) {
 
 	must(t, keys.Del(t.Context(), odd...).Err())
 	at := time.Now()
-	within(t, at, backBy, "its service is back", lists(reader, "hash", wantHash))
-	within(t, at, backBy, "its service is back", lists(reader, "set", wantSet))
+	within(t, at, backBy, "its service is back", discoversExactly(reader, "hash", wantHash))
+	within(t, at, backBy, "its service is back", discoversExactly(reader, "set", wantSet))
 	within(t, at, backBy, "the catalog is back", func() error {
 		names, err := reader.Services(t.Context())
 		if err == nil && strings.Join(names, " ") != "hash set web" {
@@ -163,17 +163,17 @@ func TestKeysOfWrongType(t *testing.T) {
 		return err
 	})
 	hash.await(t, at, 2*backBy, "a current state", is(wantHash))
-	hash.kept(t, began, "h1")
-	web.kept(t, began, "w1", "w2")
+	hash.requireKept(t, began, "h1")
+	web.requireKept(t, began, "w1", "w2")
 }
 
-// tally counts by name.
-type tally struct {
+// counter counts by name.
+type counter struct {
 	mu sync.Mutex
 	n  map[string]int
 }
 
-func (c *tally) add(name string) {
+func (c *counter) add(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.n == nil {
@@ -182,7 +182,7 @@ func (c *tally) add(name string) {
 	c.n[name]++
 }
 
-func (c *tally) get(name string) int {
+func (c *counter) get(name string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n[name]

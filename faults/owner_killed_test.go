@@ -14,15 +14,15 @@ import (
 //
 // Promise 2, gone after a crash: each with its own TTL, from Discover and from
 // every watch; and in the end nothing of them is left in Redis.
-func TestGoneAfterACrashThoughNobodyWrites(t *testing.T) {
+func TestGoneAfterACrashWithoutWrites(t *testing.T) {
 	t.Parallel()
 	const longTTL = 4 * time.Second
 	server := redistest.Start(t, redistest.WithFakeTime())
 	keys := server.Client(t)
-	cfg := config(t, server, shortTTL, shortBeat)
+	cfg := config(t, server, shortTTL, shortHeartbeat)
 	long := cfg
 	long.TTL = longTTL
-	one, other := member(t, server), member(t, server)
+	one, other := openShort(t, server), openShort(t, server)
 	short := startOwner(t, ownerConfig(cfg, [2]string{"web", "short"}))
 	patient := startOwner(t, ownerConfig(long, [2]string{"web", "long"}))
 	first, second := watch(t, one, "web"), watch(t, other, "web")
@@ -33,12 +33,12 @@ func TestGoneAfterACrashThoughNobodyWrites(t *testing.T) {
 	patient.kill()
 	killed := time.Now()
 	check := func() error {
-		if left := forever(t, keys); len(left) > 0 {
+		if left := keysWithoutTTL(t, keys); len(left) > 0 {
 			return fmt.Errorf("keys without a time to live: %q", left)
 		}
 		return nil
 	}
-	end := ends(t, one, "web")
+	end := leaseEnds(t, one, "web")
 	for _, gonner := range []struct {
 		id  string
 		ttl time.Duration
@@ -49,22 +49,22 @@ func TestGoneAfterACrashThoughNobodyWrites(t *testing.T) {
 			if err := check(); err != nil {
 				t.Fatal(err)
 			}
-			return gone(one, "web", gonner.id)()
+			return isGone(one, "web", gonner.id)()
 		})
 		if took < gonner.ttl {
 			t.Errorf("%q was gone %s after its last heartbeat, before its TTL of %s", gonner.id, took, gonner.ttl)
 		}
-		took = max(took, within(t, last, limit, gonner.id+" leaves Discover elsewhere", gone(other, "web", gonner.id)))
+		took = max(took, within(t, last, limit, gonner.id+" leaves Discover elsewhere", isGone(other, "web", gonner.id)))
 		figure(t, "promise 2: killed owner gone from Discover after the last heartbeat, beyond its TTL", took-gonner.ttl)
 		took = max(first.await(t, last, limit, gonner.id+" leaves a watch", lacking(gonner.id)),
 			second.await(t, last, limit, gonner.id+" leaves another watch", lacking(gonner.id)))
 		figure(t, "promise 2: killed owner gone from every watch after the last heartbeat, beyond its TTL", took-gonner.ttl)
 	}
 	// The watch of the short one's end kept the other until its own.
-	for _, w := range []*sights{first, second} {
+	for _, w := range []*watchLog{first, second} {
 		for _, seen := range w.since(killed) {
 			if seen.at.Before(end["long"]) && lacking("long")(seen.snap) {
-				t.Errorf("the watch dropped %q before its lease ended:\n%s", "long", w.tell(killed))
+				t.Errorf("the watch dropped %q before its lease ended:\n%s", "long", w.describe(killed))
 			}
 		}
 	}

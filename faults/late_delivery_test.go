@@ -12,8 +12,8 @@ import (
 )
 
 // ways in which a caller gives up on a call.
-var givesUp = map[string]func(t *testing.T) context.Context{
-	"by deadline": func(t *testing.T) context.Context { return soon(t, 150*time.Millisecond) },
+var callerEndings = map[string]func(t *testing.T) context.Context{
+	"by deadline": func(t *testing.T) context.Context { return contextFor(t, 150*time.Millisecond) },
 	"by hand": func(t *testing.T) context.Context {
 		ctx, cancel := context.WithCancel(t.Context())
 		timer := time.AfterFunc(150*time.Millisecond, cancel)
@@ -28,12 +28,12 @@ var givesUp = map[string]func(t *testing.T) context.Context{
 // Promise 5: a registration whose caller gave up long ago supersedes nobody.
 func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 	t.Parallel()
-	for name, give := range givesUp {
+	for name, give := range callerEndings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
-			gone, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
+			gone, owner, reader := openShort(t, server, throughAddr(line.Addr())), openShort(t, server), openShort(t, server)
 			register(t, gone, "web", "warm") // so that connection and scripts are there
 
 			line.Hold(faultnet.ToServer)
@@ -48,9 +48,9 @@ func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := registered(t, reader, "web", "x")
-			time.Sleep(2 * shortBeat) // longer than any request of the library's waits
+			time.Sleep(2 * shortHeartbeat) // longer than any request of the library's waits
 			line.Heal()
-			throughout(t, time.Now().Add(shortTTL+shortBeat), "the owner's registration stands", func() error {
+			throughout(t, time.Now().Add(shortTTL+shortHeartbeat), "the owner's registration stands", func() error {
 				list, err := discover(reader, "web")
 				if err != nil {
 					return err
@@ -70,14 +70,14 @@ func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 // Promise 5: the newest owner wins.
 func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
 	t.Parallel()
-	for name, give := range givesUp {
+	for name, give := range callerEndings {
 		for _, own := range []bool{true, false} {
 			who := map[bool]string{true: "own", false: "operator's"}[own]
 			t.Run(who+" "+name, func(t *testing.T) {
 				t.Parallel()
 				server := redistest.Start(t)
 				line := faultnet.New(t, server.Addr())
-				gone, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
+				gone, owner, reader := openShort(t, server, throughAddr(line.Addr())), openShort(t, server), openShort(t, server)
 				register(t, gone, "web", "warm")
 				if own {
 					register(t, gone, "web", "x")
@@ -95,9 +95,9 @@ func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
 					t.Fatal(err)
 				}
 				want := registered(t, reader, "web", "x")
-				time.Sleep(2 * shortBeat)
+				time.Sleep(2 * shortHeartbeat)
 				line.Heal()
-				throughout(t, time.Now().Add(shortTTL+shortBeat), "the newer registration stands", func() error {
+				throughout(t, time.Now().Add(shortTTL+shortHeartbeat), "the newer registration stands", func() error {
 					list, err := discover(reader, "web")
 					if err != nil {
 						return err
@@ -120,7 +120,7 @@ func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
-	operator, owner, reader := member(t, server, through(line.Addr())), member(t, server), member(t, server)
+	operator, owner, reader := openShort(t, server, throughAddr(line.Addr())), openShort(t, server), openShort(t, server)
 	register(t, operator, "web", "warm")
 	register(t, owner, "web", "y")
 	if err := owner.Deregister(t.Context(), "y"); err != nil { // so that the server knows the script
@@ -129,7 +129,7 @@ func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
 	register(t, owner, "web", "x")
 	line.Drop(faultnet.ToClient)
 	done := make(chan error, 1)
-	go func() { done <- operator.Deregister(soon(t, 3*time.Second), "x") }()
+	go func() { done <- operator.Deregister(contextFor(t, 3*time.Second), "x") }()
 	within(t, time.Now(), time.Second, "it takes effect", discovers(reader, "web", "warm"))
 	register(t, owner, "web", "x")
 	want := registered(t, reader, "web", "x")
@@ -137,7 +137,7 @@ func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
 	if err := receive(t, done, "a deregistration"); err != nil {
 		t.Fatalf("deregister: %v", err)
 	}
-	throughout(t, time.Now().Add(2*shortBeat), "the newer registration stands", func() error {
+	throughout(t, time.Now().Add(2*shortHeartbeat), "the newer registration stands", func() error {
 		return same([]registry.ServiceInfo{registered(t, reader, "web", "x")}, []registry.ServiceInfo{want})
 	})
 }

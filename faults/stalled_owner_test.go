@@ -15,8 +15,8 @@ import (
 func TestOwnerStalledPastItsTTL(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	reader := member(t, server)
-	o := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", "staller"}, [2]string{"lonely", "staller-too"}))
+	reader := openShort(t, server)
+	o := startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "staller"}, [2]string{"lonely", "staller-too"}))
 	register(t, reader, "web", "other")
 	web, lonely := watch(t, reader, "web"), watch(t, reader, "lonely")
 	want, wantLonely := present(t, reader, "web"), present(t, reader, "lonely")
@@ -27,17 +27,17 @@ func TestOwnerStalledPastItsTTL(t *testing.T) {
 		at := time.Now()
 		web.await(t, at, goneBy, "the stalled one is dropped", lacking("staller"))
 		lonely.await(t, at, goneBy, "the stalled one is dropped", isZero)
-		within(t, at, goneBy, "the stalled one leaves Discover", gone(reader, "web", "staller"))
-		within(t, at, goneBy, "the stalled one leaves Discover", gone(reader, "lonely", "staller-too"))
+		within(t, at, goneBy, "the stalled one leaves Discover", isGone(reader, "web", "staller"))
+		within(t, at, goneBy, "the stalled one leaves Discover", isGone(reader, "lonely", "staller-too"))
 
 		o.signal(syscall.SIGCONT)
 		at = time.Now()
-		took := within(t, at, backBy, "it is back in Discover", lists(reader, "web", want))
-		took = max(took, within(t, at, backBy, "it is back in Discover", lists(reader, "lonely", wantLonely)))
+		took := within(t, at, backBy, "it is back in Discover", discoversExactly(reader, "web", want))
+		took = max(took, within(t, at, backBy, "it is back in Discover", discoversExactly(reader, "lonely", wantLonely)))
 		figure(t, "promise 3: stalled owner back in Discover", took)
 		took = max(web.await(t, at, backBy, "it is back in the watch", is(want)),
 			lonely.await(t, at, backBy, "it is back in the watch", is(wantLonely)))
 		figure(t, "promise 3: stalled owner back in a watch", took)
 	}
-	web.kept(t, began, "other")
+	web.requireKept(t, began, "other")
 }

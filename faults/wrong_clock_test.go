@@ -14,13 +14,13 @@ import (
 func TestOneClockWhateverClientsSay(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	reader := member(t, server)
+	reader := openShort(t, server)
 	web := watch(t, reader, "web")
 	start := func(id string, off time.Duration) *owner {
-		task := ownerConfig(config(t, server, shortTTL, shortBeat), [2]string{"web", id})
+		task := ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", id})
 		task.Clock = off
 		o := startOwner(t, task)
-		ready, _ := o.said("ready", "")
+		ready, _ := o.find("ready", "")
 		if wrong := time.Until(ready.Wall) - off; wrong.Abs() > time.Minute {
 			t.Fatalf("the owner's clock is not off by %s but says %s", off, ready.Wall)
 		}
@@ -35,31 +35,31 @@ func TestOneClockWhateverClientsSay(t *testing.T) {
 	want := present(t, reader, "web")
 	for i, s := range want {
 		if s.ID != []string{"1-ahead", "2-behind", "3-right"}[i] {
-			t.Fatalf("the order is %s", stamped(want))
+			t.Fatalf("the order is %s", describeInstances(want))
 		}
 		if age := time.Since(s.RegisteredAt); age < 0 || age > 20*time.Second {
 			t.Fatalf("%q was registered at %s, which is not Redis's time", s.ID, s.RegisteredAt)
 		}
 	}
-	throughout(t, began.Add(2*shortTTL), "kept alive", lists(reader, "web", want))
+	throughout(t, began.Add(2*shortTTL), "kept alive", discoversExactly(reader, "web", want))
 	for _, o := range []*owner{ahead, behind} {
-		o.tell("discover", "web")
+		o.send("discover", "web")
 		if seen := o.await("done", "discover web", slack); same(seen.Seen, want) != nil {
-			t.Fatalf("a reader with a wrong clock sees %s, want %s", stamped(seen.Seen), stamped(want))
+			t.Fatalf("a reader with a wrong clock sees %s, want %s", describeInstances(seen.Seen), describeInstances(want))
 		}
 	}
-	ends := ends(t, reader, "web")
+	ends := leaseEnds(t, reader, "web")
 	for i, o := range []*owner{ahead, behind} {
 		o.kill()
 		id := want[i].ID
 		at := time.Now()
 		figure(t, "wrong clock: gone from Discover after the last heartbeat",
-			within(t, at, goneBy, id+" is gone", gone(reader, "web", id)))
+			within(t, at, goneBy, id+" is gone", isGone(reader, "web", id)))
 		web.await(t, at, goneBy, id+" is gone", lacking(id))
 	}
 	if left := ends["3-right"]; left.Before(time.Now().Add(-time.Hour)) {
 		t.Fatalf("the right one's lease ends at %s", left)
 	}
-	must(t, answered(t, shortBeat, lists(reader, "web", want[2:])))
-	web.kept(t, began, "3-right")
+	must(t, retryStalled(t, shortHeartbeat, discoversExactly(reader, "web", want[2:])))
+	web.requireKept(t, began, "3-right")
 }

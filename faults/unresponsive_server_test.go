@@ -14,12 +14,12 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// promptly is how soon after its context ended a call has to return.
-const promptly = 100 * time.Millisecond
+// maxReturnDelay is how soon after its context ended a call has to return.
+const maxReturnDelay = 100 * time.Millisecond
 
 // lines are the ways in which a registry reaches its server.
 var lines = map[string]func(t *testing.T, addr string) func(*registry.RedisRegistryConfig){
-	"own client": func(_ *testing.T, addr string) func(*registry.RedisRegistryConfig) { return through(addr) },
+	"own client": func(_ *testing.T, addr string) func(*registry.RedisRegistryConfig) { return throughAddr(addr) },
 	"client handed in": func(t *testing.T, addr string) func(*registry.RedisRegistryConfig) {
 		client := redis.NewClient(&redis.Options{Addr: addr}) // without ContextTimeoutEnabled
 		t.Cleanup(func() { client.Close() })
@@ -31,12 +31,12 @@ var lines = map[string]func(t *testing.T, addr string) func(*registry.RedisRegis
 // deadline, and Close.
 //
 // Section 1: callers wait on their context, not on the socket; Close within 5 s.
-func TestCallsOnAMuteServer(t *testing.T) {
+func TestCallsOnAnUnresponsiveServer(t *testing.T) {
 	for name, reach := range lines {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
-			r := member(t, server, reach(t, line.Addr()))
+			r := openShort(t, server, reach(t, line.Addr()))
 			register(t, r, "web", "own1", "own2")
 			line.Hold()
 			calls := map[string]func(context.Context, int) error{
@@ -51,7 +51,7 @@ func TestCallsOnAMuteServer(t *testing.T) {
 				"Services":       func(ctx context.Context, _ int) error { _, err := r.Services(ctx); return err },
 			}
 			var slowest time.Duration
-			for n, end := range []func() (context.Context, context.CancelFunc, time.Time){byHand, byDeadline} {
+			for n, end := range []func() (context.Context, context.CancelFunc, time.Time){cancelled, deadlineExceeded} {
 				for call, do := range calls {
 					took := endsWithItsContext(t, call, end, func(ctx context.Context) error { return do(ctx, n+1) })
 					slowest = max(slowest, took)
@@ -62,7 +62,7 @@ func TestCallsOnAMuteServer(t *testing.T) {
 			if err := r.Close(); err != nil {
 				t.Errorf("close: %v", err)
 			}
-			figure(t, "mute server, "+name+": Close", inTime(t, began, 5*time.Second, "Close"))
+			figure(t, "mute server, "+name+": Close", checkBound(t, began, 5*time.Second, "Close"))
 			line.Cut() // the client handed in waits for its own timeout otherwise
 		})
 	}
@@ -71,13 +71,13 @@ func TestCallsOnAMuteServer(t *testing.T) {
 // NewRedisRegistry against such a server.
 //
 // Section 1: within its context, or 5 s, with ErrUnavailable.
-func TestOpenOnAMuteServer(t *testing.T) {
+func TestOpenOnAnUnresponsiveServer(t *testing.T) {
 	for name, reach := range lines {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
 			line.Hold()
-			cfg := config(t, server, shortTTL, shortBeat)
+			cfg := config(t, server, shortTTL, shortHeartbeat)
 			reach(t, line.Addr())(&cfg)
 			opening := func(ctx context.Context) error {
 				r, err := registry.NewRedisRegistry(ctx, cfg)
@@ -89,28 +89,28 @@ func TestOpenOnAMuteServer(t *testing.T) {
 				}
 				return err
 			}
-			for _, end := range []func() (context.Context, context.CancelFunc, time.Time){byHand, byDeadline} {
+			for _, end := range []func() (context.Context, context.CancelFunc, time.Time){cancelled, deadlineExceeded} {
 				figure(t, "mute server, "+name+": open ends", endsWithItsContext(t, "open", end, opening))
 			}
 			began := time.Now()
 			if err := opening(context.Background()); err == nil {
 				t.Error("opened")
 			}
-			figure(t, "mute server, "+name+": open without a deadline ends", inTime(t, began, 5*time.Second+promptly, "open"))
+			figure(t, "mute server, "+name+": open without a deadline ends", checkBound(t, began, 5*time.Second+maxReturnDelay, "open"))
 			line.Cut()
 		})
 	}
 }
 
 // byHand and byDeadline make a context that ends in a moment, and say when.
-func byHand() (context.Context, context.CancelFunc, time.Time) {
+func cancelled() (context.Context, context.CancelFunc, time.Time) {
 	ctx, cancel := context.WithCancel(context.Background())
 	const in = 100 * time.Millisecond
 	time.AfterFunc(in, cancel)
 	return ctx, cancel, time.Now().Add(in)
 }
 
-func byDeadline() (context.Context, context.CancelFunc, time.Time) {
+func deadlineExceeded() (context.Context, context.CancelFunc, time.Time) {
 	at := time.Now().Add(100 * time.Millisecond)
 	ctx, cancel := context.WithDeadline(context.Background(), at)
 	return ctx, cancel, at
@@ -122,7 +122,7 @@ func endsWithItsContext(t *testing.T, name string, end func() (context.Context, 
 	ctx, cancel, at := end()
 	defer cancel()
 	err := call(ctx)
-	took := inTime(t, at, promptly, name+" after its context ended")
+	took := checkBound(t, at, maxReturnDelay, name+" after its context ended")
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%s: %v", name, err)
 	}

@@ -16,7 +16,7 @@ import (
 func TestClockStepsAhead(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithFakeTime())
-	a, b, reader := member(t, server), member(t, server), member(t, server)
+	a, b, reader := openShort(t, server), openShort(t, server), openShort(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")
 	register(t, b, "db", "b2")
@@ -27,8 +27,8 @@ func TestClockStepsAhead(t *testing.T) {
 	for n := range 3 {
 		server.StepClock(time.Minute)
 		at := time.Now()
-		took := max(within(t, at, backBy, "all are back", lists(reader, "web", want)),
-			within(t, at, backBy, "all are back", lists(reader, "db", wantDB)))
+		took := max(within(t, at, backBy, "all are back", discoversExactly(reader, "web", want)),
+			within(t, at, backBy, "all are back", discoversExactly(reader, "db", wantDB)))
 		figure(t, "promise 6: all back after the clock stepped ahead", took)
 		web.await(t, at, 2*backBy, "a current state", is(want))
 		id := fmt.Sprintf("new-%d", n)
@@ -36,8 +36,8 @@ func TestClockStepsAhead(t *testing.T) {
 		want = append(want, inOrder(t, present(t, reader, "web"), id))
 	}
 	db.await(t, time.Now(), 2*backBy, "a current state", is(wantDB))
-	web.kept(t, began, "a1", "a2", "b1")
-	db.kept(t, began, "b2")
+	web.requireKept(t, began, "a1", "a2", "b1")
+	db.requireKept(t, began, "b2")
 }
 
 // Redis's clock steps a minute back just after owners died: one of a service
@@ -48,10 +48,10 @@ func TestClockStepsAhead(t *testing.T) {
 func TestClockStepsBack(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithFakeTime())
-	a, reader, asker := member(t, server), member(t, server), member(t, server)
+	a, reader, asker := openShort(t, server), openShort(t, server), openShort(t, server)
 	register(t, a, "web", "a1")
 	want := present(t, reader, "web")
-	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortBeat),
+	doomed := startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat),
 		[2]string{"web", "d1"}, [2]string{"watched", "d2"}, [2]string{"asked", "d3"}, [2]string{"named", "d4"}))
 	web, watched := watch(t, reader, "web"), watch(t, reader, "watched")
 	web.await(t, time.Now(), backBy, "the start", with("a1", "d1"))
@@ -64,7 +64,7 @@ func TestClockStepsBack(t *testing.T) {
 	const limit = shortTTL + goneBy // delayed by at most one TTL
 	register(t, a, "web", "new")
 	newcomer := inOrder(t, present(t, reader, "web"), "new")
-	took := within(t, killed, limit, "the dead one of a living service leaves Discover", lists(reader, "web", append(slices.Clone(want), newcomer)))
+	took := within(t, killed, limit, "the dead one of a living service leaves Discover", discoversExactly(reader, "web", append(slices.Clone(want), newcomer)))
 	took = max(took, within(t, killed, limit, "the dead one leaves Discover", discovers(asker, "asked")))
 	took = max(took, within(t, killed, limit, "the dead one leaves Discover", discovers(asker, "watched")))
 	figure(t, "promise 6: dead owner gone from Discover after the clock stepped back", took)
@@ -78,17 +78,17 @@ func TestClockStepsBack(t *testing.T) {
 		}
 		return err
 	})
-	throughout(t, time.Now().Add(shortTTL), "the living stay", lists(reader, "web", append(slices.Clone(want), newcomer)))
+	throughout(t, time.Now().Add(shortTTL), "the living stay", discoversExactly(reader, "web", append(slices.Clone(want), newcomer)))
 
 	// And ahead, to where it was.
 	server.StepClock(time.Minute)
 	at := time.Now()
-	within(t, at, backBy, "all are back", lists(reader, "web", append(slices.Clone(want), newcomer)))
+	within(t, at, backBy, "all are back", discoversExactly(reader, "web", append(slices.Clone(want), newcomer)))
 	web.await(t, at, 2*backBy, "a current state", is(append(want, newcomer)))
-	web.kept(t, began, "a1")
-	for _, w := range []*sights{web, watched} {
+	web.requireKept(t, began, "a1")
+	for _, w := range []*watchLog{web, watched} {
 		for _, id := range []string{"d1", "d2"} {
-			w.never(t, at, id)
+			w.requireNever(t, at, id)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 func TestOperatorDeregistersTheStalled(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	cfg := config(t, server, shortTTL, shortBeat)
+	cfg := config(t, server, shortTTL, shortHeartbeat)
 	line := faultnet.New(t, server.Addr())
 	operator := open(t, cfg)
 	cfg.RedisAddr = line.Addr()
@@ -36,8 +36,8 @@ func TestOperatorDeregistersTheStalled(t *testing.T) {
 	}
 	line.Cut()
 	line.Heal()
-	lostWithin(t, m, time.Now(), shortBeat+slack, registry.ErrDeregistered, "the owner is told of the Deregister of what had expired")
-	throughout(t, time.Now().Add(2*shortBeat), "it stays gone", gone(operator, "web", "x"))
+	lostWithin(t, m, time.Now(), shortHeartbeat+slack, registry.ErrDeregistered, "the owner is told of the Deregister of what had expired")
+	throughout(t, time.Now().Add(2*shortHeartbeat), "it stays gone", isGone(operator, "web", "x"))
 }
 
 // The earlier owner of an ID is cut off; the later one registers it, under the
@@ -52,7 +52,7 @@ func TestTheEarlierOwnerStaysOut(t *testing.T) {
 				t.Parallel()
 				server := redistest.Start(t)
 				line := faultnet.New(t, server.Addr())
-				cfg := config(t, server, shortTTL, shortBeat)
+				cfg := config(t, server, shortTTL, shortHeartbeat)
 				later, reader := open(t, cfg), open(t, cfg)
 				cfg.RedisAddr = line.Addr()
 				earlier := open(t, cfg)
@@ -71,8 +71,8 @@ func TestTheEarlierOwnerStaysOut(t *testing.T) {
 				within(t, time.Now(), shortTTL+slack, "the later one's lease ends", discovers(reader, name))
 				line.Cut()
 				line.Heal()
-				lostWithin(t, m, time.Now(), shortBeat+slack, registry.ErrSuperseded, "the earlier owner is told")
-				throughout(t, time.Now().Add(2*shortBeat), "it stays out", gone(reader, "web", "x"))
+				lostWithin(t, m, time.Now(), shortHeartbeat+slack, registry.ErrSuperseded, "the earlier owner is told")
+				throughout(t, time.Now().Add(2*shortHeartbeat), "it stays out", isGone(reader, "web", "x"))
 			})
 		}
 	}
@@ -95,13 +95,13 @@ func TestRegisterSentAgainAfterItsLeaseEnded(t *testing.T) {
 	go func() { done <- owner.Register(context.Background(), service("web", "x")) }()
 	var first registry.ServiceInfo
 	within(t, time.Now(), time.Second, "it takes effect", func() error {
-		if err := gone(reader, "web", "x")(); err == nil {
+		if err := isGone(reader, "web", "x")(); err == nil {
 			return fmt.Errorf("it does not show")
 		}
 		first = registered(t, reader, "web", "x")
 		return nil
 	})
-	within(t, time.Now(), time.Second+slack, "its lease ends", gone(reader, "web", "x"))
+	within(t, time.Now(), time.Second+slack, "its lease ends", isGone(reader, "web", "x"))
 	line.Heal()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestRegisterSentAgainAfterItsLeaseEnded(t *testing.T) {
 		t.Errorf("RegisteredAt went from %v to %v", first.RegisteredAt, now.RegisteredAt)
 	}
 	throughout(t, time.Now().Add(1500*time.Millisecond), "it stays", func() error {
-		if gone(reader, "web", "x")() == nil {
+		if isGone(reader, "web", "x")() == nil {
 			return fmt.Errorf("it is gone")
 		}
 		return nil
@@ -191,8 +191,8 @@ func TestWhatComesBackIsWhatDiscoverShowed(t *testing.T) {
 				t.Fatalf("%d instances, want %d", len(was), n+1)
 			}
 			flush(t, server)
-			within(t, time.Now(), time.Second+slack, "all are back as they were", lists(reader, "web", was))
-			throughout(t, time.Now().Add(1500*time.Millisecond), "they stay as they were", lists(reader, "web", was))
+			within(t, time.Now(), time.Second+slack, "all are back as they were", discoversExactly(reader, "web", was))
+			throughout(t, time.Now().Add(1500*time.Millisecond), "they stay as they were", discoversExactly(reader, "web", was))
 		})
 	}
 }

@@ -21,7 +21,7 @@ import (
 func TestRunsWhereASlotMoves(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0)
-	cfg := clustered(t, c)
+	cfg := clusterConfig(t, c)
 	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 	register(t, a, "web", "a1")
 	register(t, b, "web", "b1")
@@ -41,11 +41,11 @@ func TestRunsWhereASlotMoves(t *testing.T) {
 		t.Helper()
 		n := 0
 		throughout(t, time.Now().Add(2*shortTTL), what, func() error {
-			if err := lists(reader, "web", want)(); err != nil {
+			if err := discoversExactly(reader, "web", want)(); err != nil {
 				return err
 			}
 			if n++; n%20 == 0 {
-				goesOn(t, a, reader, web, want)
+				requireWorking(t, a, reader, web, want)
 			}
 			return nil
 		})
@@ -53,11 +53,11 @@ func TestRunsWhereASlotMoves(t *testing.T) {
 	move := c.BeginMove(slot, from, to)
 	hold("migrating, keys not moved")
 	if all, err := discover(reader, fresh); !errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Discover of a new name in the migrating slot: %s, %v", stamped(all), err)
+		t.Errorf("Discover of a new name in the migrating slot: %s, %v", describeInstances(all), err)
 	}
 	joined := make(chan error, 1)
 	go func() {
-		_, err := registry.Join(soon(t, 30*time.Second), b, service(fresh, "new"))
+		_, err := registry.Join(contextFor(t, 30*time.Second), b, service(fresh, "new"))
 		joined <- err
 	}()
 	for move.MoveKeys(100) > 0 {
@@ -66,13 +66,13 @@ func TestRunsWhereASlotMoves(t *testing.T) {
 	move.Finish()
 	at := time.Now()
 	must(t, receive(t, joined, "a registration in the moving slot"))
-	took := inTime(t, at, backBy, "a new name in the moving slot")
+	took := checkBound(t, at, backBy, "a new name in the moving slot")
 	figure(t, "Cluster: a new name in a moving slot is there after the move", took)
 	hold("moved")
 	if err := discovers(reader, fresh, "new")(); err != nil {
 		t.Error(err)
 	}
-	web.kept(t, began, "a1", "b1")
+	web.requireKept(t, began, "a1", "b1")
 	figure(t, "Cluster: slot in the migrating state, nothing lost", time.Since(began))
 }
 

@@ -17,7 +17,7 @@ import (
 func TestKeptAliveAmongMixedTTLs(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	reader := member(t, server)
+	reader := openShort(t, server)
 	ttls := []time.Duration{100 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second}
 	var living, dying []string
 	var doomed []*owner
@@ -34,12 +34,12 @@ func TestKeptAliveAmongMixedTTLs(t *testing.T) {
 	}
 	web := watch(t, reader, "web")
 	web.await(t, time.Now(), backBy, "the start", with(append(living, dying...)...))
-	end := ends(t, reader, "web")
+	end := leaseEnds(t, reader, "web")
 	for _, o := range doomed {
 		o.kill()
 	}
 	killed := time.Now()
-	for id, at := range ends(t, reader, "web") {
+	for id, at := range leaseEnds(t, reader, "web") {
 		end[id] = at
 	}
 	seen := make(map[string]bool)
@@ -72,5 +72,5 @@ func TestKeptAliveAmongMixedTTLs(t *testing.T) {
 		took := web.await(t, last, ttls[i]+slack, id+" leaves the watch", lacking(id))
 		figure(t, "mixed TTLs: killed owner gone from a watch, beyond its TTL", took-ttls[i])
 	}
-	web.kept(t, killed, living...)
+	web.requireKept(t, killed, living...)
 }

@@ -30,14 +30,14 @@ func TestOddNames(t *testing.T) {
 		oddNamesApart(t, r, i)
 	}
 	for i, r := range all {
-		oddNamesStand(t, r, i, oddNames)
+		checkOddNames(t, r, i, oddNames)
 	}
 	// The same IDs and names leave in one namespace, and stay in the others.
 	for _, id := range oddNames {
 		must(t, all[0].Deregister(t.Context(), id))
 	}
-	oddNamesStand(t, all[0], 0, nil)
-	oddNamesStand(t, all[1], 1, oddNames)
+	checkOddNames(t, all[0], 0, nil)
+	checkOddNames(t, all[1], 1, oddNames)
 }
 
 // oddNamesApart registers under each name its own ID, with a port of the round.
@@ -50,14 +50,14 @@ func oddNamesApart(t *testing.T, r registry.Backend, round int) {
 	}
 }
 
-// oddNamesStand fails the test unless exactly these names have their ID.
-func oddNamesStand(t *testing.T, r registry.Backend, round int, names []string) {
+// checkOddNames fails the test unless exactly these names have their ID.
+func checkOddNames(t *testing.T, r registry.Backend, round int, names []string) {
 	t.Helper()
 	for i, name := range oddNames {
 		got := present(t, r, name)
 		if !slices.Contains(names, name) {
 			if len(got) != 0 {
-				t.Errorf("%q shows %s, want nothing", name, stamped(got))
+				t.Errorf("%q shows %s, want nothing", name, describeInstances(got))
 			}
 			continue
 		}
@@ -65,7 +65,7 @@ func oddNamesStand(t *testing.T, r registry.Backend, round int, names []string) 
 		if len(got) != 1 || got[0].ID != id || got[0].Name != name || got[0].Port != 1000+round {
 			t.Errorf("%q shows %v, want only %q", name, got, id)
 		}
-		for snap := range r.Watch(soon(t, 5*time.Second), name) {
+		for snap := range r.Watch(contextFor(t, 5*time.Second), name) {
 			if err := same(snap.Instances, got); err != nil {
 				t.Errorf("the watch of %q: %v", name, err)
 			}

@@ -16,32 +16,32 @@ import (
 
 // What most scenarios run with, and the contract's bounds that follow.
 const (
-	shortTTL  = 1500 * time.Millisecond
-	shortBeat = 400 * time.Millisecond
+	shortTTL       = 1500 * time.Millisecond
+	shortHeartbeat = 400 * time.Millisecond
 
 	// goneBy: after its owner's last heartbeat an instance is gone (promise 2).
 	goneBy = shortTTL + slack
 	// backBy: after Redis answers again every live registration is back (promise
 	// 3). Within as long a change is seen by a watch whose push was lost (promise
 	// 8), and a watch that was struck blind says so.
-	backBy = shortBeat + slack
-	// heldFor: once Redis answers again after it was away or lost its memory, an
+	backBy = shortHeartbeat + slack
+	// retainedFor: once Redis answers again after it was away or lost its memory, an
 	// instance whose owner died is gone (promise 2).
-	heldFor = max(shortTTL, shortBeat+slack)
+	retainedFor = max(shortTTL, shortHeartbeat+slack)
 )
 
-// member opens a registry with these settings.
-func member(t testing.TB, s *redistest.Server, tune ...func(*registry.RedisRegistryConfig)) *registry.RedisRegistry {
+// openShort opens a registry with these settings.
+func openShort(t testing.TB, s *redistest.Server, tune ...func(*registry.RedisRegistryConfig)) *registry.RedisRegistry {
 	t.Helper()
-	cfg := config(t, s, shortTTL, shortBeat)
+	cfg := config(t, s, shortTTL, shortHeartbeat)
 	for _, f := range tune {
 		f(&cfg)
 	}
 	return open(t, cfg)
 }
 
-// through makes a registry's line go through another address.
-func through(addr string) func(*registry.RedisRegistryConfig) {
+// throughAddr makes a registry's line go through another address.
+func throughAddr(addr string) func(*registry.RedisRegistryConfig) {
 	return func(cfg *registry.RedisRegistryConfig) { cfg.RedisAddr = addr }
 }
 
@@ -49,15 +49,15 @@ func through(addr string) func(*registry.RedisRegistryConfig) {
 func present(t testing.TB, r registry.Registry, name string) []registry.ServiceInfo {
 	t.Helper()
 	var list []registry.ServiceInfo
-	err := answered(t, shortBeat, func() (err error) { list, err = discover(r, name); return err })
+	err := retryStalled(t, shortHeartbeat, func() (err error) { list, err = discover(r, name); return err })
 	if err != nil {
 		t.Fatalf("discover %q: %v", name, err)
 	}
 	return list
 }
 
-// lists fails unless Discover answers with exactly these instances, every field the same.
-func lists(r registry.Registry, name string, want []registry.ServiceInfo) func() error {
+// discoversExactly fails unless Discover answers with exactly these instances, every field the same.
+func discoversExactly(r registry.Registry, name string, want []registry.ServiceInfo) func() error {
 	return func() error {
 		got, err := discover(r, name)
 		if err != nil {
@@ -71,10 +71,10 @@ func same(got, want []registry.ServiceInfo) error {
 	if len(got) == 0 && len(want) == 0 || reflect.DeepEqual(got, want) {
 		return nil
 	}
-	return fmt.Errorf("got %s, want %s", stamped(got), stamped(want))
+	return fmt.Errorf("got %s, want %s", describeInstances(got), describeInstances(want))
 }
 
-func stamped(list []registry.ServiceInfo) string {
+func describeInstances(list []registry.ServiceInfo) string {
 	parts := make([]string, len(list))
 	for i, s := range list {
 		parts[i] = s.ID + "@" + s.RegisteredAt.Format("05.000000")
@@ -114,7 +114,7 @@ func lacking(id string) func(registry.Snapshot) bool {
 // how long after that moment it was first shown, by the time that the watch
 // yielded it. It fails the test when that is more than the bound and the
 // machine's stall until then.
-func (s *sights) await(t testing.TB, from time.Time, bound time.Duration, what string, cond func(registry.Snapshot) bool) time.Duration {
+func (s *watchLog) await(t testing.TB, from time.Time, bound time.Duration, what string, cond func(registry.Snapshot) bool) time.Duration {
 	t.Helper()
 	for late := false; ; {
 		for _, seen := range s.since(from) {
@@ -126,24 +126,24 @@ func (s *sights) await(t testing.TB, from time.Time, bound time.Duration, what s
 		}
 		if late {
 			t.Fatalf("%s: the watch of %q did not show it within %s and a stall of %s; from then on it showed\n%s",
-				what, s.service, bound, round(stall.Since(t, from)), s.tell(from))
+				what, s.service, bound, round(stall.Since(t, from)), s.describe(from))
 		}
 		late = time.Since(from) > bound && time.Since(from) > bound+stall.Since(t, from)
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// tell describes what was shown since a moment.
-func (s *sights) tell(from time.Time) string {
+// describe describes what was shown since a moment.
+func (s *watchLog) describe(from time.Time) string {
 	var b strings.Builder
 	for _, seen := range s.since(from) {
-		fmt.Fprintf(&b, "  %+.3fs %s stale: %v\n", seen.at.Sub(from).Seconds(), stamped(seen.snap.Instances), seen.snap.Stale)
+		fmt.Fprintf(&b, "  %+.3fs %s stale: %v\n", seen.at.Sub(from).Seconds(), describeInstances(seen.snap.Instances), seen.snap.Stale)
 	}
 	return b.String()
 }
 
-// soon is a context of the test's that gives a call d.
-func soon(t testing.TB, d time.Duration) context.Context {
+// contextFor returns a context of the test's that gives a call d.
+func contextFor(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
