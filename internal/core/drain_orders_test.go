@@ -81,7 +81,7 @@ func (p *process) LaggingWatchers(ctx context.Context, group, id, rev string) (s
 	}
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	g, now := p.w.group(group), p.w.now()
+	g, now := p.w.service(group), p.w.now()
 	at, _ := strconv.ParseUint(rev, 10, 64)
 	is, _ := strconv.ParseUint(g.rev, 10, 64)
 	w := store.Watchers{RemembersRev: is >= at, MemoryID: strconv.Itoa(p.w.memory), MemoryLostAgo: -1}
@@ -95,27 +95,6 @@ func (p *process) LaggingWatchers(ctx context.Context, group, id, rev string) (s
 		w.MemoryLostAgo = time.Duration(now-p.w.lostAt) * time.Microsecond
 	}
 	return w, nil
-}
-
-func (p *process) PatchOverlay(ctx context.Context, m store.OverlayPatch) (store.PatchResult, error) {
-	if err := p.request(ctx); err != nil {
-		return store.PatchResult{}, err
-	}
-	p.w.mu.Lock()
-	defer p.w.mu.Unlock()
-	g := p.w.group("g")
-	cur := g.recs[m.ID]
-	if cur == nil {
-		return store.PatchResult{Service: m.Service, Rev: g.rev}, nil
-	}
-	overlay := []byte(`{"drain":` + m.Set["drain"] + `}`)
-	changed := string(cur.Overlay) != string(overlay)
-	if changed {
-		r := *cur
-		r.Overlay = overlay
-		p.w.change("g", &r, nil)
-	}
-	return store.PatchResult{Existed: true, Changed: changed, Service: "g", Rev: g.rev, Overlay: overlay}, nil
 }
 
 func (p *process) Read(group string, known store.KnownState, done func(store.Reading, error)) {
@@ -224,9 +203,9 @@ func TestDrainInEveryOrder(t *testing.T) {
 }
 
 func playDrain(t *testing.T, order []string, gap time.Duration) error {
-	w := &watchedFake{fake: &fake{slow: time.Millisecond}, leases: map[string]watcherEntry{}}
+	w := &watchedFake{fake: &fake{latency: time.Millisecond}, leases: map[string]watcherEntry{}}
 	open := func(owner string) (*Engine, *process) {
-		p := &process{fakeStore: w.as(owner), w: w}
+		p := &process{fakeStore: w.open(owner), w: w}
 		e := New(Config{Store: p, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
 			Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil }})
 		return e, p
@@ -256,7 +235,8 @@ func playDrain(t *testing.T, order []string, gap time.Duration) error {
 		"close":       func() { _ = watcher.Close() },
 		"memory lost": func() {
 			w.set(func() {
-				w.groups, w.leases, w.memory, w.lostAt = nil, map[string]watcherEntry{}, w.memory+1, w.now()
+				w.model.loseAll()
+				w.leases, w.memory, w.lostAt = map[string]watcherEntry{}, w.memory+1, w.now()
 			})
 		},
 		"cut":  func() { w.set(func() { line.cut = true }) },

@@ -63,9 +63,9 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 		f.loseAll()
 		pass(testBeat)
 		b = check("healed", true, b)
-		f.set(func() { f.sick = map[string]bool{"g0": true} })
+		f.set(func() { f.failRenewals = map[string]bool{"g0": true} })
 		pass(testBeat)
-		f.set(func() { f.sick = nil })
+		f.set(func() { f.failRenewals = nil })
 		pass(testBeat)
 		check("failed and tried again", false, b)
 	})
@@ -77,9 +77,8 @@ func TestRegistrationsAreWrittenInFullEveryEightHours(t *testing.T) {
 		e := start(t, f, "alpha")
 		healed := 0
 		e.cfg.Hooks.Reregistered = func(string, string) { healed++ }
-		f.set(func() { f.calm = true })
 		written := func() (n int) {
-			f.set(func() { n = len(f.puts) })
+			f.set(func() { n = f.puts })
 			return n
 		}
 		const late = 10 * testBeat // each writing up to one more

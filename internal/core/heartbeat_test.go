@@ -10,27 +10,13 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// gaps returns the longest pause between renewals of a group.
-func (f *fake) gap(group string, from time.Time) (longest time.Duration, n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	last := from
-	for _, r := range f.renewals {
-		if r.group == group && !r.at.Before(from) {
-			longest, last = max(longest, r.at.Sub(last)), r.at
-			n++
-		}
-	}
-	return max(longest, time.Since(last)), n
-}
-
 func TestBeatsAreAtMostOneIntervalApart(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		register(t, e, "g", "a", "x")
 		began := time.Now()
 		pass(10 * time.Minute)
-		longest, n := f.gap("g", began)
+		longest, n := f.renewalGap("g", began)
 		if longest > testBeat {
 			t.Errorf("two beats are %v apart, more than %v", longest, testBeat)
 		}
@@ -68,7 +54,7 @@ func TestRetriesAreCloseAndUncapped(t *testing.T) {
 				pass(testBeat)
 				began := time.Now()
 				pass(time.Hour)
-				if longest, _ := f.gap("g", began); longest > most {
+				if longest, _ := f.renewalGap("g", began); longest > most {
 					t.Errorf("two tries are %v apart, more than %v", longest, most)
 				}
 				back()
@@ -88,11 +74,9 @@ func TestHealingRestoresAllOfIt(t *testing.T) {
 		var healed []string
 		e.cfg.Hooks.Reregistered = func(_, id string) { healed = append(healed, id) }
 		stamp := register(t, e, "g", "a", "payload")
-		f.set(func() { // somebody sets something
-			r := *f.group("g").recs["a"]
-			r.Overlay = []byte(`{"drained":true}`)
-			f.change("g", &r, nil)
-		})
+		r := *f.record("g", "a")
+		r.Overlay = []byte(`{"drained":true}`)
+		f.write("g", r)
 		pass(testBeat) // the owner learns of it
 		f.loseAll()
 		pass(testBeat + time.Second)
@@ -100,9 +84,9 @@ func TestHealingRestoresAllOfIt(t *testing.T) {
 		if len(v.Entries) != 1 {
 			t.Fatalf("got %v", names(v))
 		}
-		r := v.Entries[0]
-		if r.RegisteredAt != stamp || string(r.Payload) != "payload" || string(r.Overlay) != `{"drained":true}` || r.TTL != testTTL || r.HeartbeatInterval != testBeat {
-			t.Errorf("healed as %+v", r.Record)
+		back := v.Entries[0]
+		if back.RegisteredAt != stamp || string(back.Payload) != "payload" || string(back.Overlay) != `{"drained":true}` || back.TTL != testTTL || back.HeartbeatInterval != testBeat {
+			t.Errorf("healed as %+v", back.Record)
 		}
 		if !slices.Equal(healed, []string{"a"}) {
 			t.Errorf("healed %v", healed)
@@ -130,17 +114,17 @@ func TestASickGroupDoesNotStarveTheOthers(t *testing.T) {
 		e := start(t, f, "alpha")
 		register(t, e, "good", "a", "x")
 		register(t, e, "sick", "b", "x")
-		f.set(func() { f.sick = map[string]bool{"sick": true} })
+		f.set(func() { f.failRenewals = map[string]bool{"sick": true} })
 		began := time.Now()
 		pass(5 * time.Minute)
 		// A beat that still retries for the sick one ends when the next is due.
-		if longest, _ := f.gap("good", began); longest > testBeat+maxRetryPause {
+		if longest, _ := f.renewalGap("good", began); longest > testBeat+maxRetryPause {
 			t.Errorf("the good group's beats are up to %v apart", longest)
 		}
 		if got := names(read(t, e, "good")); len(got) != 1 {
 			t.Error("the good instance has expired")
 		}
-		if longest, _ := f.gap("sick", began.Add(testBeat)); longest > maxRetryPause {
+		if longest, _ := f.renewalGap("sick", began.Add(testBeat)); longest > maxRetryPause {
 			t.Errorf("the sick group's retries are up to %v apart", longest)
 		}
 	})
@@ -156,9 +140,7 @@ func TestAFailedBeatIsRetriedInsideItsInterval(t *testing.T) {
 			pass(300 * time.Millisecond)
 			f.set(func() { f.down = false })
 			pass(maxRetryPause)
-			f.mu.Lock()
-			left := f.group("g").recs["a"].ExpiresAt - f.now()
-			f.mu.Unlock()
+			left := f.record("g", "a").ExpiresAt - f.now()
 			if left < (testTTL - 2*testBeat).Microseconds() {
 				t.Fatalf("%d ms of the lease are left", left/1000)
 			}
@@ -230,10 +212,7 @@ func TestAStalledOwnerComesBack(t *testing.T) {
 		e := start(t, f, "alpha")
 		stamp := register(t, e, "g", "i", "a")
 		w := watch(t, start(t, f, "reader"), "g")
-		f.set(func() { // as if it had not beaten for long
-			r := *f.group("g").recs["i"]
-			f.change("g", nil, &store.Tombstone{ID: "i", Reason: store.ReasonExpired, RegisteredAt: r.RegisteredAt, Owner: r.Owner})
-		})
+		f.end("g", "i", store.ReasonExpired) // as if it had sent no heartbeat for long
 		pass(testBeat + time.Second)
 		w.want(false, "i")
 		if got := read(t, e, "g").Entries[0].RegisteredAt; got != stamp {

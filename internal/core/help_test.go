@@ -27,7 +27,7 @@ func bubble(t *testing.T, test func(t *testing.T, f *fake)) {
 // start returns an engine on the fake, closed at the end of the test.
 func start(t *testing.T, f *fake, owner string) *Engine {
 	t.Helper()
-	return startOn(t, f.as(owner), owner)
+	return startOn(t, f.open(owner), owner)
 }
 
 // startOn returns an engine on any store.

@@ -78,7 +78,7 @@ func TestWhatComesBackIsWhatStood(t *testing.T) {
 			answers = nextPermutation(answers)
 			synctest.Test(t, func(t *testing.T) {
 				f := &fake{}
-				o := &ordered{Store: f.as("alpha")}
+				o := &ordered{Store: f.open("alpha")}
 				e := startOn(t, o, "alpha")
 				first := make(chan error, 1)
 				go func() { first <- registerID(e, "i", "first") }()
@@ -123,9 +123,7 @@ func registerID(e *Engine, id, payload string) error {
 
 // stored is the payload that the backend lists of an ID, or "".
 func stored(f *fake, group, id string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if r := f.group(group).recs[id]; r != nil && r.ExpiresAt >= f.now() {
+	if r := f.record(group, id); r != nil && r.ExpiresAt >= f.now() {
 		return string(r.Payload)
 	}
 	return ""
@@ -179,11 +177,13 @@ func (o *overtaking) Put(ctx context.Context, puts []store.Put) []store.PutResul
 // the same time replaced it and then failed for its caller.
 func TestTheOvertakenStandsWhenTheLaterFails(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e := startOn(t, &overtaking{f.as("alpha")}, "alpha")
+		e := startOn(t, &overtaking{f.open("alpha")}, "alpha")
 		if err := registerID(e, "i", "a"); err != nil {
 			t.Fatal(err)
 		}
-		f.set(func() { f.group("g").recs["i"].Payload = []byte("b") }) // which the store took to be later
+		later := *f.record("g", "i")
+		later.Payload = []byte("b")
+		f.write("g", later) // which the store took to be later
 		if err := registerID(e, "i", "b"); err == nil {
 			t.Fatal("the later did not fail")
 		}
@@ -193,10 +193,10 @@ func TestTheOvertakenStandsWhenTheLaterFails(t *testing.T) {
 				t.Errorf("the backend has %q, want the one that returned nil", got)
 			}
 		}
-		before := f.group("g").recs["i"].RegisteredAt
+		before := f.record("g", "i").RegisteredAt
 		f.loseAll()
 		pass(testBeat)
-		if got := f.group("g").recs["i"]; got == nil || got.RegisteredAt != before {
+		if got := f.record("g", "i"); got == nil || got.RegisteredAt != before {
 			t.Errorf("after a loss there is %+v, want the registration time %d", got, before)
 		}
 	})
@@ -207,7 +207,7 @@ func TestTheOvertakenStandsWhenTheLaterFails(t *testing.T) {
 func TestARegistrationThatWasEndedSinceIsLost(t *testing.T) {
 	for outcome, want := range map[store.Outcome]Loss{store.Superseded: LossSuperseded, store.Deregistered: LossDeregisteredByOther} {
 		bubble(t, func(t *testing.T, f *fake) {
-			e := startOn(t, &endedSince{f.as("alpha"), outcome}, "alpha")
+			e := startOn(t, &endedSince{f.open("alpha"), outcome}, "alpha")
 			if err := registerID(e, "i", "a"); err != nil {
 				t.Fatal(err)
 			}
@@ -249,16 +249,14 @@ func (l *lossy) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 // Deregister of the registration that went on.
 func TestDeregisterEndsWhatAFailedMoveLeft(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e := startOn(t, &lossy{f.as("alpha")}, "alpha")
+		e := startOn(t, &lossy{f.open("alpha")}, "alpha")
 		if err := registerID(e, "i", "x"); err != nil {
 			t.Fatal(err)
 		}
 		if err := e.Register(t.Context(), RegisterRequest{Service: "new", ID: "i", Payload: []byte("y")}); err == nil {
 			t.Fatal("the move did not fail")
 		}
-		f.set(func() {
-			f.change("g", nil, &store.Tombstone{ID: "i", Reason: store.ReasonMoved, RegisteredAt: f.stamp, Owner: "alpha"})
-		})
+		f.end("g", "i", store.ReasonMoved)
 		if err := e.Deregister(t.Context(), "i"); err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ func TestRefusedWritesDropNothing(t *testing.T) {
 		reader := start(t, f, "beta")
 		w := watch(t, reader, "g")
 		pass(time.Second)
-		f.set(func() { f.refuse = true })
+		f.set(func() { f.refuseWrites = true })
 		pass(testBeat)
 		w.want(false, "a") // nothing can have changed yet
 		pass(6 * testTTL)
@@ -42,7 +42,7 @@ func TestRefusedWritesDropNothing(t *testing.T) {
 		if l, err := reader.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) {
 			t.Errorf("a read of leases gave %d entries, %v", len(l), err)
 		}
-		f.set(func() { f.refuse = false })
+		f.set(func() { f.refuseWrites = false })
 		// No reader is told of an absence before owners had the time for their next try.
 		for range 60 {
 			if v, err := reader.Read(t.Context(), "g"); err == nil && len(v.Entries) == 0 {
@@ -64,10 +64,10 @@ func TestRefusedWritesKeepTrueZeros(t *testing.T) {
 		f.add("g", "dies", testTTL, testBeat, testTTL)
 		reader := start(t, f, "alpha")
 		w := watch(t, reader, "g")
-		f.set(func() { f.refuse = true })
+		f.set(func() { f.refuseWrites = true })
 		pass(5 * testTTL)
 		w.want(true, "dies")
-		f.set(func() { f.refuse = false })
+		f.set(func() { f.refuseWrites = false })
 		accepted := w.elapsed()
 		pass(grace + time.Second)
 		w.want(false)
@@ -89,13 +89,13 @@ func TestRefusedWritesAfterALossDropNothing(t *testing.T) {
 		reader := start(t, f, "beta")
 		w := watch(t, reader, "g")
 		pass(time.Second)
-		f.set(func() { f.refuse = true; f.groups = nil })
+		f.set(func() { f.refuseWrites = true; f.model.loseAll() })
 		pass(10 * testTTL)
 		w.want(true, "a")
 		if v, err := reader.Read(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) {
 			t.Errorf("a read gave %v, %v", names(v), err)
 		}
-		f.set(func() { f.refuse = false })
+		f.set(func() { f.refuseWrites = false })
 		pass(testBeat + time.Second)
 		w.want(false, "a")
 		if at := w.first(0, lacks("a")); at >= 0 {
@@ -111,9 +111,9 @@ func TestEvidenceFromBeforeWritesWereRefused(t *testing.T) {
 		f.add("g", "stays", testTTL, testBeat, 5*time.Second)
 		w := watch(t, start(t, f, "alpha"), "g")
 		pass(time.Second)
-		f.set(func() { f.drop = true })
+		f.set(func() { f.dropPushes = true })
 		f.end("g", "leaves", store.ReasonDeregistered)
-		f.set(func() { f.refuse = true })
+		f.set(func() { f.refuseWrites = true })
 		pass(3 * testTTL)
 		w.want(true, "stays")
 	})
@@ -124,7 +124,7 @@ func TestOneLogLinePerOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		var log bytes.Buffer
 		e := New(Config{
-			Store: f.as("alpha"), TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Store: f.open("alpha"), TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
 		})
 		register(t, e, "g", "a", "x")
@@ -133,12 +133,12 @@ func TestOneLogLinePerOutage(t *testing.T) {
 		if _, err := e.Read(context.Background(), "asked once"); err != nil {
 			t.Fatal(err)
 		}
-		f.set(func() { f.refuse = true })
+		f.set(func() { f.refuseWrites = true })
 		pass(3 * testTTL)
 		if _, err := e.Read(context.Background(), "asked once"); err == nil {
 			t.Error("an unknown service is reported as empty while writes are refused")
 		}
-		f.set(func() { f.refuse = false })
+		f.set(func() { f.refuseWrites = false })
 		pass(3 * testTTL)
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
@@ -175,7 +175,7 @@ func TestRevisionsOfRetainedStatesDiffer(t *testing.T) {
 			}
 		}()
 		pass(time.Second)
-		f.set(func() { delete(f.groups["g"].recs, "a"); f.groups["g"].rev = "lost a" })
+		f.set(func() { f.loseRecord("g", "a") })
 		pass(9 * time.Second) // a is retained as b expires
 		for range 3 {         // lost again and again, and registered again in between
 			f.loseAll()
@@ -198,18 +198,18 @@ func TestGracePeriodBeginsAgainWhenWritesAreRefused(t *testing.T) {
 		f.add("g", "a", testTTL, testBeat, testTTL)
 		e := start(t, f, "alpha")
 		w := watch(t, e, "g")
-		f.set(func() { f.refuse = true })
+		f.set(func() { f.refuseWrites = true })
 		pass(2 * testTTL)
-		f.set(func() { f.refuse = false })
+		f.set(func() { f.refuseWrites = false })
 		pass(testBeat + time.Second)
 		g := e.acquireService("g")
 		defer e.releaseService(g)
 		g.mu.Lock()
 		ends := g.hub.retained["a"].graceEnd
 		g.mu.Unlock()
-		f.set(func() { f.refuse = true })
+		f.set(func() { f.refuseWrites = true })
 		pass(time.Until(ends) - 10*time.Millisecond)
-		f.set(func() { f.refuse = false })
+		f.set(func() { f.refuseWrites = false })
 		pass(testBeat + time.Second)
 		w.want(true, "a")
 		pass(grace)
@@ -290,10 +290,10 @@ func TestAnOutageThatComesBackForgetsNothing(t *testing.T) {
 					}
 					return err
 				}
-				f.set(func() { f.refuse = true })
+				f.set(func() { f.refuseWrites = true })
 				pass(2 * testTTL)
 				once()
-				f.set(func() { f.refuse = false })
+				f.set(func() { f.refuseWrites = false })
 				f.end("g", "b", store.ReasonDeregistered) // and shows the end of a
 				once()
 				if how == "is down" {
@@ -301,18 +301,16 @@ func TestAnOutageThatComesBackForgetsNothing(t *testing.T) {
 				} else {
 					f.add("g", "c", testTTL, testBeat, time.Millisecond)
 					pass(2 * time.Millisecond)
-					f.set(func() { f.refuse = true })
+					f.set(func() { f.refuseWrites = true })
 				}
 				once()
-				f.set(func() { f.down, f.refuse = false, false })
+				f.set(func() { f.down, f.refuseWrites = false, false })
 				back := make(chan struct{})
 				time.AfterFunc(maxRetryPause, func() {
 					defer close(back)
-					f.mu.Lock()
-					defer f.mu.Unlock()
 					again := *a
 					again.ExpiresAt = f.now() + time.Hour.Microseconds()
-					f.change("g", &again, nil)
+					f.write("g", again)
 				})
 				if v := read(t, reader, "g"); !slices.Contains(names(v), "a") {
 					t.Errorf("a read lists %v before the owner of a could renew it", names(v))
@@ -336,7 +334,7 @@ func TestOutageSettlesOnASlowLine(t *testing.T) {
 					t.Fatal("a read succeeded without a backend")
 				}
 				pass(testTTL)
-				f.set(func() { f.down, f.slow = false, slow })
+				f.set(func() { f.down, f.latency = false, slow })
 				if v := read(t, e, "g"); len(v.Entries) != 0 {
 					t.Errorf("a read lists %v", names(v))
 				}

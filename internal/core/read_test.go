@@ -15,7 +15,7 @@ import (
 func TestReadsAtOnceShareOneThatStartsAfterTheirCall(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		f.slow, f.late = 100*time.Millisecond, true // a read brings what stood when it began
+		f.latency, f.answerEarly = 100*time.Millisecond, true // a read brings what stood when it began
 		began := time.Now()
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -50,7 +50,7 @@ func TestEachReaderKeepsItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		f.add("g", "a", testTTL, testBeat, time.Hour)
-		f.slow = 100 * time.Millisecond
+		f.latency = 100 * time.Millisecond
 		began := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		short, cancelShort := context.WithTimeout(t.Context(), 30*time.Millisecond)
@@ -284,7 +284,7 @@ func (mute) Read(string, store.KnownState, func(store.Reading, error)) {}
 
 func TestReadOfLeasesEndsWithItsEngine(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e := startOn(t, mute{f.as("alpha")}, "alpha")
+		e := startOn(t, mute{f.open("alpha")}, "alpha")
 		answer := make(chan error)
 		go func() {
 			_, err := e.ReadLeases(context.Background(), "g")
@@ -311,7 +311,7 @@ func TestReadOfLeasesProvesAfterAnOutage(t *testing.T) {
 		f.add("g", "b", testTTL, testBeat, time.Hour)
 		e := start(t, f, "alpha")
 		read(t, e, "g")
-		f.set(func() { f.refuse = true })
+		f.set(func() { f.refuseWrites = true })
 		pass(2 * testTTL)
 		if _, err := e.Read(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) {
 			t.Fatalf("a read while writes are refused: %v", err)

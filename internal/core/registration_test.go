@@ -13,15 +13,6 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// renewed reports whether an ID was part of a renewal since then.
-func (f *fake) renewed(id string, since time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.ContainsFunc(f.renewals, func(r fakeRenewal) bool {
-		return r.at.After(since) && slices.Contains(r.ids, id)
-	})
-}
-
 func TestDeregisterDuringAnOutageStopsTheHeartbeat(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
@@ -99,7 +90,7 @@ func TestDeregisterWithAnEndedContextStopsTheHeartbeat(t *testing.T) {
 func TestDeregisterBeatsAHeartbeatInFlight(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		f.set(func() { f.slow = 200 * time.Millisecond })
+		f.set(func() { f.latency = 200 * time.Millisecond })
 		for round := range 100 {
 			id := fmt.Sprint("i", round)
 			register(t, e, "g", id, "x")

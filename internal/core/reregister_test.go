@@ -46,7 +46,7 @@ func (s *slowPuts) Put(ctx context.Context, puts []store.Put) []store.PutResult 
 
 func TestHeartbeatsGoOnWhileALotIsReregistered(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		slow := &slowPuts{Store: f.as("alpha"), perSecond: 100_000}
+		slow := &slowPuts{Store: f.open("alpha"), perSecond: 100_000}
 		e := startOn(t, slow, "alpha")
 		const n = 300 // 12 MB, which take two minutes
 		for i := range n {
@@ -68,7 +68,7 @@ func TestHeartbeatsGoOnWhileALotIsReregistered(t *testing.T) {
 				t.Fatalf("the small one is gone again %v after the loss", time.Since(began))
 			}
 		}
-		if longest, _ := f.gap("tiny", began); longest > testBeat {
+		if longest, _ := f.renewalGap("tiny", began); longest > testBeat {
 			t.Errorf("two heartbeats are %v apart, more than %v", longest, testBeat)
 		}
 		slow.mu.Lock()

@@ -90,11 +90,8 @@ func TestWatchKeepsWhatIsRenewedLate(t *testing.T) {
 		r := f.add("g", "a", testTTL, testBeat, 5*time.Second)
 		w := watch(t, start(t, f, "alpha"), "g")
 		pass(5*time.Second + maxRetryPause)
-		f.set(func() { // its owner heals
-			again := *r
-			again.ExpiresAt += time.Hour.Microseconds()
-			f.change("g", &again, nil)
-		})
+		r.ExpiresAt += time.Hour.Microseconds()
+		f.write("g", *r) // its owner registers it again
 		pass(time.Minute)
 		w.want(false, "a")
 		if at := w.first(0, lacks("a")); at >= 0 {
@@ -149,7 +146,7 @@ func TestWatchSurvivesClockSteps(t *testing.T) {
 				w := watch(t, start(t, f, "alpha"), "g")
 				for range 5 {
 					pass(5 * time.Second)
-					f.set(func() { f.step += step })
+					f.set(func() { f.clockStep += step })
 					pass(15 * time.Second)
 					w.want(false, "a", "b")
 				}
@@ -224,12 +221,12 @@ func TestLostPushesAreMadeUpFor(t *testing.T) {
 		f.add("g", "a", testTTL, testBeat, time.Hour)
 		w := watch(t, start(t, f, "alpha"), "g")
 		pass(10 * time.Second)
-		f.set(func() { f.drop = true })
+		f.set(func() { f.dropPushes = true })
 		f.add("g", "b", testTTL, testBeat, time.Hour)
 		pass(testBeat + time.Second)
 		w.want(false, "a", "b") // by the check
 		f.end("g", "a", store.ReasonDeregistered)
-		f.set(func() { f.drop = false })
+		f.set(func() { f.dropPushes = false })
 		f.add("g", "c", testTTL, testBeat, time.Hour)
 		w.want(false, "b", "c") // by the gap, at once
 	})
@@ -238,7 +235,7 @@ func TestLostPushesAreMadeUpFor(t *testing.T) {
 func TestShuffledPushesEndInTheTruth(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		w := watch(t, start(t, f, "alpha"), "g")
-		f.set(func() { f.hold = true })
+		f.set(func() { f.holdPushes = true })
 		f.add("g", "a", testTTL, testBeat, time.Hour)
 		f.add("g", "b", testTTL, testBeat, time.Hour)
 		f.end("g", "a", store.ReasonDeregistered)
@@ -261,14 +258,14 @@ func TestPushesDuringAReadFollowIt(t *testing.T) {
 			w := watch(t, e, "g")
 			g := e.acquireService("g")
 			defer e.releaseService(g)
-			f.set(func() { f.slow, f.late = 100*time.Millisecond, late })
+			f.set(func() { f.latency, f.answerEarly = 100*time.Millisecond, late })
 			g.sharedRead(resyncGap)
 			pass(10 * time.Millisecond)
 			f.add("g", "b", testTTL, testBeat, time.Hour)
 			f.end("g", "a", store.ReasonDeregistered)
 			f.add("g", "c", testTTL, testBeat, time.Hour)
 			f.end("g", "c", store.ReasonDeregistered)
-			f.set(func() { f.slow = 0 })
+			f.set(func() { f.latency = 0 })
 			pass(100 * time.Millisecond)
 			w.want(false, "b")
 			pass(time.Minute)

@@ -57,7 +57,7 @@ func (s *attendedStore) attendance(group string) store.WatcherLease {
 }
 
 func startAttended(t *testing.T, f *fake) (*Engine, *attendedStore) {
-	s := &attendedStore{fakeStore: f.as("alpha"), said: map[string]store.WatcherLease{}}
+	s := &attendedStore{fakeStore: f.open("alpha"), said: map[string]store.WatcherLease{}}
 	e := New(Config{
 		Store: s, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
 		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
