@@ -16,5 +16,5 @@ const ACLRule = "resetkeys ~rollcall:* resetchannels &rollcall:* -@all " +
 	"+hget +hset +hdel +hlen +hmget +hgetall " +
 	"+zadd +zrem +zscore +zcount +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore"
 
-// ACLClusterRule is what finding the nodes of a Cluster takes besides.
+// ACLClusterRule grants what finding the nodes of a Cluster needs as well.
 const ACLClusterRule = "+cluster|slots +asking +command"

@@ -10,12 +10,12 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// nameAgain is how long a name is listed after its longest lease ended, to a user
-// without the right to write and without a later write of another: the catalog
-// does not say how long its owners' leases are.
+// listedAfterExpiry is for how long after its longest lease ended a name is listed, to
+// a user without the right to write, unless a later write of another user proves the
+// end. The catalog does not say how long a service's leases are.
 const listedAfterExpiry = time.Minute
 
-// namesCall reads the catalog.
+// catalogCall returns the call that reads the catalog.
 func (s *Store) catalogCall() *call {
 	prefix, mode := s.keys.prefix, "collect"
 	if s.cluster {
@@ -27,7 +27,7 @@ func (s *Store) catalogCall() *call {
 	return &call{script: readCatalogScript, keys: []string{s.keys.catalog}, args: []any{prefix, mode}}
 }
 
-// revisionOf numbers a set of names.
+// revisionOf returns a hash of a set of names.
 func revisionOf(records []*store.Record) string {
 	names := make([]string, len(records))
 	for i, r := range records {
@@ -42,9 +42,9 @@ func revisionOf(records []*store.Record) string {
 	return strconv.FormatUint(h.Sum64(), 36)
 }
 
-// parseNames makes a reading of the catalog. While the backend refuses writes, a
-// name whose leases ended is listed, unless a write that it accepted since shows
-// that nothing renewed them.
+// parseCatalog parses the catalog. While the backend refuses writes, a name whose
+// leases ended is listed, unless a write that it accepted since then proves that
+// they were not renewed.
 func (s *Store) parseCatalog(now int64, reply []any) (store.Reading, error) {
 	list, ok := element(reply, 1)
 	if !ok || len(list)%2 != 0 {
@@ -70,7 +70,7 @@ func (s *Store) parseCatalog(now int64, reply []any) (store.Reading, error) {
 			r.WritesRefused = refused
 		}
 		left := max(0, time.Duration(score-now)*time.Microsecond)
-		// The heartbeat is not known: at least two per TTL.
+		// The heartbeat interval is not known: it is at most half of the TTL.
 		r.Records = append(r.Records, &store.Record{ID: name, ExpiresAt: score, TTL: left, HeartbeatInterval: left / 2})
 		if score >= now && (r.NextExpiry == 0 || score < r.NextExpiry) {
 			r.NextExpiry = score

@@ -11,10 +11,10 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// verify compares a reading of the catalog with the services, behind which it
-// lags on a Cluster: their owners tell it separately, and each node accepts or
-// refuses writes by itself. It takes out those without a live instance, if their
-// own node accepts writes. Without evidence of why they are gone, a watch retains
+// checkCatalog compares a reading of the catalog with the services. On a Cluster the
+// catalog is written separately, later than the services, and each node accepts or
+// refuses writes by itself. checkCatalog removes the services without a live instance,
+// if their own node accepts writes. Without evidence of their end, a watch retains
 // them for a grace period.
 func (s *Store) checkCatalog(ctx context.Context, r *store.Reading) error {
 	listed := make(map[string]*store.Record, len(r.Records))
@@ -33,11 +33,11 @@ func (s *Store) checkCatalog(ctx context.Context, r *store.Reading) error {
 		return err
 	}
 	r.Records = r.Records[:0]
-	unproven := make(map[string]bool) // names whose absence the catalog alone says
+	unproven := make(map[string]bool) // names of whose absence only the catalog is evidence
 	for i, name := range names {
 		switch rec := listed[name]; found[i] {
 		case serviceLives:
-			if rec == nil { // it came back, and the catalog was told in the other order
+			if rec == nil { // it came back, and the catalog was written in the other order
 				rec = &store.Record{ID: name, ExpiresAt: r.Now}
 			}
 			r.Records = append(r.Records, rec)
@@ -59,7 +59,7 @@ func (s *Store) checkCatalog(ctx context.Context, r *store.Reading) error {
 	return nil
 }
 
-// serviceState is what a service's own node says of it.
+// nodeAnswer is what a service's own node says about it.
 type nodeAnswer uint8
 
 const (
@@ -69,9 +69,9 @@ const (
 	serviceForgotten                   // nothing is stored, which may be a loss
 )
 
-// liveServices asks the services' nodes which of them have an instance. One that
-// has none, but whose node refuses writes, counts as live; refused then says so.
-// One whose node does not answer holds up no other.
+// liveServices asks the services' nodes which services have an instance. A service that
+// has none, but whose node refuses writes, counts as live; refused then says so. A
+// node that does not answer does not delay the others.
 func (s *Store) liveServices(ctx context.Context, now int64, names []string) (found []nodeAnswer, refused, err error) {
 	found = make([]nodeAnswer, len(names))
 	if len(names) == 0 {
@@ -80,7 +80,7 @@ func (s *Store) liveServices(ctx context.Context, now int64, names []string) (fo
 	pipe := s.client.Pipeline()
 	counts := make([]*redis.IntCmd, len(names))
 	for i, name := range names {
-		counts[i] = pipe.ZCount(ctx, s.keys.base(name)+":z", strconv.FormatInt(now, 10), "(+inf")
+		counts[i] = pipe.ZCount(ctx, s.keys.leases(name), strconv.FormatInt(now, 10), "(+inf")
 	}
 	redisclient.Exec(ctx, pipe)
 	var calls []*call

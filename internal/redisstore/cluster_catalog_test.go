@@ -100,8 +100,7 @@ func TestClusterCatalogIsNoEvidenceAfterALoss(t *testing.T) {
 	if r := s.Put(t.Context(), []store.Put{putOf("web", "i", "1")})[0]; r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	base := s.keys.base("web")
-	if err := s.client.Del(t.Context(), base+":h", base+":z").Err(); err != nil {
+	if err := s.client.Del(t.Context(), s.keys.ofService("web")...).Err(); err != nil {
 		t.Fatal(err)
 	}
 	c := &call{script: clusterIndexScript, keys: []string{s.keys.catalog}, args: []any{"catalog", int64(1) << 52, "web", 0}}

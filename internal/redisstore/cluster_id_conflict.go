@@ -8,46 +8,45 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Two calls may register one ID under two names at once. Each looked for the ID
-// before the other had written anything, so each looks again afterwards:
+// Two calls may register one ID under two names at the same time. Each looked for the
+// ID before the other had written anything, so each looks again afterwards:
 //
 //	step        what it does                                  what it learns
-//	hint        sets the ID's hint to its own name            the name that stood there before
+//	index       sets the ID's index entry to its own name     the name in the entry before
 //	write       writes the record
-//	settle      reads the hint, when both are done            the name that stands there now
+//	resolve     when both are done, reads the entry           the name in the entry now
 //	            and looks at the ID under these names
 //
-// Of two calls the one whose hint came second learns the first one's name, and
-// the first one learns the second's unless its settle read the hint earlier; its
-// record was there by then. So whatever the order of steps, at least one of the two
-// finds both records, and ends the older: between two owners the one with the
-// earlier registration time, of one owner the one of the earlier call. It does so
-// with the newer one's owner, number and time, as if that had moved the ID: the
-// owner of the older is told with its next heartbeat. Where the index did not
-// answer, it is asked again after each heartbeat until it does.
+// Of two calls, the one that set the entry second learns the first one's name. The first
+// one learns the second's, unless it read the entry earlier; its record was there by
+// then. So in every order at least one of the two finds both records. It ends the older:
+// between two owners the one with the earlier registration time, of one owner the one of
+// the earlier call. It does so with the newer one's owner, number and time, as if that
+// had moved the ID, so the older one's owner learns of it with its next heartbeat. Where
+// the index did not answer, it is asked again after each heartbeat until it does.
 
-// unsettled are IDs whose settle has still to be done, with the name that this
-// owner registered them under. Guarded by Store.mu.
+// idConflicts are IDs that may stand under two names, with the name under which this
+// owner registered them. Guarded by Store.mu.
 type idConflicts map[string]string
 
-// maxUnsettled bounds them; beyond it the next registration of an ID settles it.
+// maxIDConflicts bounds them. Beyond it, the next registration of an ID resolves its conflict.
 const maxIDConflicts = 100_000
 
-// hintCall is one call that set hints, of these IDs in this order.
+// indexWrite is one call that set the index entries of these IDs, in this order.
 type indexWrite struct {
 	ids    []string
 	done   <-chan struct{}
-	before []string // the names that stood there before; nil when it was not answered. Read once done is closed.
+	before []string // the names in the entries before; nil if it was not answered. Read it after done is closed.
 }
 
-// settle finds other registrations of IDs that were written under a name, by ID,
-// and ends the older of each two. hints are the calls that set their hints.
-func (s *Store) resolveIDConflicts(ctx context.Context, written map[string]string, hints []*indexWrite) error {
+// resolveIDConflicts finds other registrations of IDs that were written under a name,
+// by ID, and ends the older of each two. entries are the calls that set their entries.
+func (s *Store) resolveIDConflicts(ctx context.Context, written map[string]string, entries []*indexWrite) error {
 	if len(written) == 0 {
 		return nil
 	}
 	before := make(map[string]string)
-	for _, h := range hints {
+	for _, h := range entries {
 		select {
 		case <-h.done:
 			for i, id := range h.ids {
@@ -69,9 +68,9 @@ func (s *Store) resolveIDConflicts(ctx context.Context, written map[string]strin
 	}
 	open := make(map[string]string)
 	for id, service := range written {
-		prev, told := before[id]
+		prev, answered := before[id]
 		err := now[id].Err()
-		if !told || err != nil && err != redis.Nil {
+		if !answered || err != nil && err != redis.Nil {
 			open[id] = service
 		}
 		for _, other := range []string{prev, indexedService(now[id])} {
@@ -92,8 +91,8 @@ func indexedService(cmd *redis.StringCmd) string {
 	return service
 }
 
-// settleTwo ends the older of the registrations of an ID under two names, if
-// there are two.
+// resolveIDConflict ends the older of an ID's registrations under two names, if there
+// are two.
 func (s *Store) resolveIDConflict(ctx context.Context, id, a, b string) error {
 	puts := []store.Put{{ID: id}, {ID: id}}
 	found := map[int]location{0: {service: a}, 1: {service: b}}
@@ -110,12 +109,12 @@ func (s *Store) resolveIDConflict(ctx context.Context, id, a, b string) error {
 	if _, err := s.removeAs(ctx, newer.record.Owner, newer.record.Seq, older.service, id, "moved", newer.record.RegisteredAt); err != nil {
 		return err
 	}
-	// The hint may have been left with the older one's name.
+	// The index entry may have the older one's name.
 	s.writeIDIndex(map[string]string{id: newer.service})
 	return nil
 }
 
-// laterOf reports whether a stands rather than b.
+// standsOver reports whether a stands rather than b.
 func standsOver(a, b *store.Record) bool {
 	if a.Owner == b.Owner {
 		return a.Seq > b.Seq
@@ -123,7 +122,7 @@ func standsOver(a, b *store.Record) bool {
 	return store.Newer(a.RegisteredAt, a.Owner, b.RegisteredAt, b.Owner)
 }
 
-// setHints sets hints, by ID, and tells what stood there before.
+// writeIDIndex sets the index entries of IDs to their services.
 func (s *Store) writeIDIndex(services map[string]string) []*indexWrite {
 	byKey := make(map[string]*indexWrite)
 	args := make(map[string][]any)
@@ -144,12 +143,12 @@ func (s *Store) writeIDIndex(services map[string]string) []*indexWrite {
 			if c.err == nil && len(c.reply) == 2+len(h.ids) {
 				h.before = texts(c.reply[2:])
 			}
-		}, "hint", args[key]...)
+		}, "ids", args[key]...)
 	}
 	return calls
 }
 
-// leaveUnsettled remembers what has still to be settled.
+// keepIDConflicts remembers IDs whose conflicts could not be resolved.
 func (s *Store) keepIDConflicts(ids map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,7 +162,7 @@ func (s *Store) keepIDConflicts(ids map[string]string) {
 	}
 }
 
-// settleAgain settles, in the background, what could not be settled before.
+// resolveKeptIDConflicts resolves, in the background, what could not be resolved before.
 func (s *Store) resolveKeptIDConflicts() {
 	s.mu.Lock()
 	ids := s.idConflicts
@@ -173,16 +172,16 @@ func (s *Store) resolveKeptIDConflicts() {
 		return
 	}
 	s.runInBackground(func() {
-		hints := s.writeIDIndex(ids)
-		s.awaitIDIndex(s.ctx, hints)
-		_ = s.resolveIDConflicts(s.ctx, ids, hints) // what fails is left for the next heartbeat
+		entries := s.writeIDIndex(ids)
+		s.awaitIDIndex(s.ctx, entries)
+		_ = s.resolveIDConflicts(s.ctx, ids, entries) // what fails is kept for the next heartbeat
 	})
 }
 
-func (s *Store) awaitIDIndex(ctx context.Context, hints []*indexWrite) {
-	told := make([]<-chan struct{}, len(hints))
-	for i, h := range hints {
-		told[i] = h.done
+func (s *Store) awaitIDIndex(ctx context.Context, entries []*indexWrite) {
+	answered := make([]<-chan struct{}, len(entries))
+	for i, h := range entries {
+		answered[i] = h.done
 	}
-	s.awaitIndexWrites(ctx, told)
+	s.awaitIndexWrites(ctx, answered)
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// maxLooks is how often a call by ID alone looks again for an ID that moves under it.
+// maxLookups is how often a call by ID alone looks again for an ID that moves meanwhile.
 const maxLookups = 4
 
-// callWhereItIs makes a call on an instance of which only the ID is known, where it
-// stands. The ID may move between the look and the call, which then finds nothing:
-// it is looked for again until it is found, or only its trace where it stood.
+// callByID finds the service of an ID and makes a call there. The ID may move between
+// the two, and the call then finds nothing: callByID looks again until the call finds
+// the instance, or only a tombstone is left where it stood.
 func (s *Store) callByID(ctx context.Context, id string, call func(service string) (existed bool, err error)) error {
 	before := ""
 	for look := 0; ; look++ {
@@ -29,8 +29,8 @@ func (s *Store) callByID(ctx context.Context, id string, call func(service strin
 	}
 }
 
-// removeAnywhere ends a record of which only the ID is known. Once the call took
-// effect, what is registered elsewhere is newer.
+// removeByIDOnCluster ends a record of which only the ID is known. Once the call took
+// effect, a registration of the ID elsewhere is newer.
 func (s *Store) removeByIDOnCluster(ctx context.Context, r store.Removal) (removed store.RemoveResult, err error) {
 	seq := s.nextSeq()
 	err = s.callByID(ctx, r.ID, func(service string) (existed bool, err error) {
@@ -40,19 +40,18 @@ func (s *Store) removeByIDOnCluster(ctx context.Context, r store.Removal) (remov
 	return removed, err
 }
 
-// locate finds the service in which an ID is live, or else has expired or was
-// deregistered; "" when there is none.
+// findServiceOnCluster returns the service in which an ID is live, or else one in which
+// it expired or was deregistered; "" if there is none.
 func (s *Store) findServiceOnCluster(ctx context.Context, id string) (service string, live bool, err error) {
 	if !store.IsGeneratedID(id) {
 		pipe := s.client.Pipeline()
-		hint := pipe.HGet(ctx, s.keys.idIndex(id), id)
+		entry := pipe.HGet(ctx, s.keys.idIndex(id), id)
 		if err := s.execWaiting(ctx, pipe); err != nil {
 			return "", false, err
 		}
-		if service, ok := parseIndexEntry(hint.Val()); ok {
+		if service, ok := parseIndexEntry(entry.Val()); ok {
 			pipe := s.client.Pipeline()
-			base := s.keys.base(service)
-			score, value := pipe.ZScore(ctx, base+":z", id), pipe.HGet(ctx, base+":h", "-"+id)
+			score, value := pipe.ZScore(ctx, s.keys.leases(service), id), pipe.HGet(ctx, s.keys.records(service), "-"+id)
 			if err := s.execWaiting(ctx, pipe); err != nil {
 				return "", false, err
 			}
@@ -66,27 +65,27 @@ func (s *Store) findServiceOnCluster(ctx context.Context, id string) (service st
 	return found.service, found.live, err
 }
 
-// scan looks for an ID in every service of the catalog but one: for where it is
-// live, or else has expired. The nodes answer at different times. An ID that has
-// left one service for another meanwhile is found by looking again, since it was
-// written there before.
-func (s *Store) searchServices(ctx context.Context, id, but string) (searchResult, error) {
+// searchServices searches every service of the catalog but one for where an ID is live,
+// or else expired. The nodes answer at different times: an ID that moved from one
+// service to another meanwhile is found by a second search, since it was written
+// there before.
+func (s *Store) searchServices(ctx context.Context, id, except string) (searchResult, error) {
 	for look := 0; ; look++ {
-		found, err := s.searchServicesOnce(ctx, id, but)
+		found, err := s.searchServicesOnce(ctx, id, except)
 		if err != nil || found.live || !found.moved || look == 1 {
 			return found, err
 		}
 	}
 }
 
-// scanned is what one look through the services found.
+// searchResult is what one search of the services found.
 type searchResult struct {
 	service string // "" if none
 	live    bool
 	moved   bool // a service says that it has moved
 }
 
-func (s *Store) searchServicesOnce(ctx context.Context, id, but string) (found searchResult, err error) {
+func (s *Store) searchServicesOnce(ctx context.Context, id, except string) (found searchResult, err error) {
 	names, err := runUntilDone(ctx, s, func() ([]string, error) {
 		ctx, cancel := s.requestContext()
 		defer cancel()
@@ -99,14 +98,13 @@ func (s *Store) searchServicesOnce(ctx context.Context, id, but string) (found s
 	scores := make([]*redis.FloatCmd, len(names))
 	tombs := make([]*redis.StringCmd, len(names))
 	for i, name := range names {
-		base := s.keys.base(name)
-		scores[i], tombs[i] = pipe.ZScore(ctx, base+":z", id), pipe.HGet(ctx, base+":h", "-"+id)
+		scores[i], tombs[i] = pipe.ZScore(ctx, s.keys.leases(name), id), pipe.HGet(ctx, s.keys.records(name), "-"+id)
 	}
 	if err := s.execWaiting(ctx, pipe); err != nil {
 		return found, err
 	}
 	for i, name := range names {
-		if name == but {
+		if name == except {
 			continue
 		}
 		if scores[i].Val() > 0 {

@@ -12,21 +12,22 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// On a Cluster the catalog and the hints of IDs lie on nodes of their own. A
-// node that does not answer holds up neither the services on the others nor the
-// other keys of the index: each key has a line of its own.
+// On a Cluster the catalog and the buckets of the ID index, together the index, are in
+// other slots than the services. A node that does not answer delays neither the
+// services on other nodes nor the other keys of the index: each key has its own
+// batcher.
 
-// indexPatience is how long a registration waits for the index.
+// indexTimeout is how long a registration waits for the index.
 const indexTimeout = 300 * time.Millisecond
 
-// index has the lines of the catalog and the hints, by key.
+// indexBatchers are the batchers of the index.
 type indexBatchers struct {
 	mu     sync.Mutex
 	byKey  map[string]*batch.Batcher[writeOp]
 	closed bool
 }
 
-// indexLine returns the line of a key, or nil when the store is closed.
+// indexBatcher returns the batcher of a key, or nil when the store is closed.
 func (s *Store) indexBatcher(key string) *batch.Batcher[writeOp] {
 	s.index.mu.Lock()
 	defer s.index.mu.Unlock()
@@ -68,7 +69,7 @@ func (s *Store) closeIndex() {
 	}
 }
 
-// waitIndex waits for the lines after closeIndex, which no line is added after.
+// waitIndex waits for the batchers after closeIndex, which ends their creation.
 func (s *Store) waitIndex() {
 	s.index.mu.Lock()
 	defer s.index.mu.Unlock()
@@ -77,16 +78,16 @@ func (s *Store) waitIndex() {
 	}
 }
 
-// tellIndex updates the catalog or a bucket of hints. What it says, the next
-// heartbeat or rewrite says again. Each key's node has a clock of its own, which
-// is known by the key: no service's name has a newline. The channel is closed once
-// it is answered or failed.
+// writeIndex updates the catalog or a bucket of the ID index. A write that fails is
+// repeated by the next heartbeat or write of the record. The clock of a key's node is
+// remembered under the key, after a newline, which no service's name has. The channel
+// is closed after the answer or failure.
 func (s *Store) writeIndex(key, what string, args ...any) <-chan struct{} {
 	return s.writeIndexThen(key, nil, what, args...)
 }
 
-// tellIndexThen is tellIndex that has then, if not nil, look at the answer to a
-// call that took effect, before the channel is closed.
+// writeIndexThen is writeIndex that calls then, if not nil, with the reply to a call that
+// took effect, before the channel is closed.
 func (s *Store) writeIndexThen(key string, then func(*call), what string, args ...any) <-chan struct{} {
 	c := &call{script: clusterIndexScript, keys: []string{key}, args: append([]any{what, 0}, args...), deadlineArg: 1, service: "\n" + key}
 	o := &singleCall{ctx: s.ctx, call: c, done: make(chan struct{})}
@@ -98,7 +99,7 @@ func (s *Store) writeIndexThen(key string, then func(*call), what string, args .
 	o.onReply = func() {
 		switch {
 		case c.err != nil:
-		case s.tooLate(c): // once more, with the time that it told
+		case s.tooLate(c): // once more, with the time in the reply
 			l.Add(&singleCall{ctx: s.ctx, call: c, done: make(chan struct{})})
 		case then != nil:
 			then(c)
@@ -110,12 +111,12 @@ func (s *Store) writeIndexThen(key string, then func(*call), what string, args .
 	return o.done
 }
 
-// awaitIndex waits for what was told, so that a call that has returned is seen
-// there, but not for a node that does not answer.
-func (s *Store) awaitIndexWrites(ctx context.Context, told []<-chan struct{}) {
+// awaitIndexWrites waits for writes of the index, so that a call's effect is seen there
+// when it returns. It waits for indexTimeout at most.
+func (s *Store) awaitIndexWrites(ctx context.Context, written []<-chan struct{}) {
 	t := time.NewTimer(indexTimeout)
 	defer t.Stop()
-	for _, done := range told {
+	for _, done := range written {
 		select {
 		case <-done:
 		case <-t.C:
@@ -126,8 +127,8 @@ func (s *Store) awaitIndexWrites(ctx context.Context, told []<-chan struct{}) {
 	}
 }
 
-// execIndex is exec for reads of the hints: those on a node that does not answer
-// in a short time are left without a value.
+// readIndex is execWaiting for reads of the index. Reads on a node that does not answer
+// within indexTimeout have no value.
 func (s *Store) readIndex(ctx context.Context, pipe redis.Pipeliner) error {
 	if pipe.Len() == 0 {
 		return nil
@@ -145,49 +146,59 @@ func (s *Store) readIndex(ctx context.Context, pipe redis.Pipeliner) error {
 	return err
 }
 
-// announce tells the catalog and the hints of records about to be written. It
-// goes out beside them.
-func (s *Store) writeIndexEntries(puts []store.Put) (hints []*indexWrite, told []<-chan struct{}) {
-	lengths := make(map[string]time.Duration)
+// writeIndexEntries updates the catalog and the ID index for records that are about to
+// be written. It does not wait for the answers.
+func (s *Store) writeIndexEntries(puts []store.Put) (entries []*indexWrite, written []<-chan struct{}) {
+	ttls := make(map[string]time.Duration)
 	services := make(map[string]string)
 	for _, p := range puts {
-		lengths[p.Service] = max(lengths[p.Service], p.TTL)
+		ttls[p.Service] = max(ttls[p.Service], p.TTL)
 		if !store.IsGeneratedID(p.ID) {
 			services[p.ID] = p.Service
 		}
 	}
-	hints = s.writeIDIndex(services)
-	for _, h := range hints {
-		told = append(told, h.done)
+	entries = s.writeIDIndex(services)
+	for _, h := range entries {
+		written = append(written, h.done)
 	}
-	if len(lengths) > 0 {
-		told = append(told, s.writeCatalog(lengths))
+	if len(ttls) > 0 {
+		written = append(written, s.writeCatalog(ttls))
 	}
-	return hints, told
+	return entries, written
 }
 
-// refreshCatalog tells the catalog of the services whose leases were renewed.
+// refreshCatalog updates the catalog with the services whose leases were renewed.
 func (s *Store) refreshCatalog(leases []store.ServiceLeases, answers []store.Renewal) {
-	lengths := make(map[string]time.Duration)
+	ttls := make(map[string]time.Duration)
 	for i, g := range leases {
 		if answers[i].Err == nil && len(answers[i].Outcomes) < len(g.Leases) {
-			lengths[g.Service] = g.TTL
+			ttls[g.Service] = g.TTL
 		}
 	}
-	if len(lengths) > 0 {
-		s.writeCatalog(lengths)
+	if len(ttls) > 0 {
+		s.writeCatalog(ttls)
 	}
 }
 
-func (s *Store) writeCatalog(lengths map[string]time.Duration) <-chan struct{} {
-	args := make([]any, 0, 2*len(lengths))
-	for name, d := range lengths {
+func (s *Store) writeCatalog(ttls map[string]time.Duration) <-chan struct{} {
+	args := make([]any, 0, 2*len(ttls))
+	for name, d := range ttls {
 		args = append(args, name, d.Milliseconds())
 	}
 	return s.writeIndex(s.keys.catalog, "catalog", args...)
 }
 
-// leaveCatalog tells the catalog that a service's last instance left.
+// removeFromCatalog tells the catalog that a service's last instance ended.
 func (s *Store) removeFromCatalog(service string) {
 	s.writeIndex(s.keys.catalog, "catalog", service, 0)
+}
+
+// parseIndexEntry returns the service in a value of the ID index: "end service".
+func parseIndexEntry(value string) (service string, ok bool) {
+	for i := range len(value) {
+		if value[i] == ' ' {
+			return value[i+1:], true
+		}
+	}
+	return "", false
 }

@@ -20,7 +20,7 @@ func TestClusterNodeWithoutAnswerHoldsUpNoOtherService(t *testing.T) {
 	mute := cluster.NodeOf(s.keys.catalog)
 	service := ""
 	for i := 0; service == ""; i++ {
-		if name := fmt.Sprint("web-", i); cluster.NodeOf(s.keys.base(name)+":h") != mute {
+		if name := fmt.Sprint("web-", i); cluster.NodeOf(s.keys.records(name)) != mute {
 			service = name
 		}
 	}

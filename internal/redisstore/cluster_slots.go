@@ -9,7 +9,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
 )
 
-// run sends all calls in one round trip.
+// sendCalls sends all calls in one round trip.
 func (s *Store) sendCalls(ctx context.Context, calls []*call) {
 	sendCalls(ctx, s.client, calls)
 	if !s.cluster {
@@ -22,12 +22,12 @@ func (s *Store) sendCalls(ctx context.Context, calls []*call) {
 	}
 }
 
-// lostNode has the Cluster's slots read again when err says that a node does not
-// answer, and reports whether it did. go-redis does that of itself on a
+// reloadSlotsAfter has the Cluster's slots read again if err says that a node does not
+// answer, and reports whether it did. go-redis does that by itself only on a
 // redirection, which a dead node does not send, or after ten seconds.
 func (s *Store) reloadSlotsAfter(err error) bool {
-	var said redis.Error
-	if err == nil || errors.As(err, &said) || errors.Is(err, errReply) || s.ctx.Err() != nil {
+	var reply redis.Error
+	if err == nil || errors.As(err, &reply) || errors.Is(err, errReply) || s.ctx.Err() != nil {
 		return false
 	}
 	return redisclient.ReloadSlots(s.ctx, s.client)

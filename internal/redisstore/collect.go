@@ -2,8 +2,8 @@ package redisstore
 
 import "time"
 
-// tidyAll has every service tidied after Redis's clock was set back: also those
-// that nobody reads or writes, which the catalog would name for as long.
+// collectAll collects every service after Redis's clock was set back. Services that
+// are neither read nor written would otherwise stay in the catalog for as long.
 func (s *Store) collectAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -24,7 +24,8 @@ func (s *Store) collectAll() {
 	}()
 }
 
-// allNames reads the catalog, what ended included, and tries for a while.
+// allNames reads the names in the catalog, also those of services whose instances
+// ended. It retries until defaultCallTimeout.
 func (s *Store) allNames() []string {
 	tryUntil := time.Now().Add(defaultCallTimeout)
 	for try := 0; ; try++ {
@@ -35,4 +36,15 @@ func (s *Store) allNames() []string {
 			return names
 		}
 	}
+}
+
+// collect sends the script that removes what has expired from a service, and clamps its
+// leases. It does not wait for the answer.
+func (s *Store) collect(service string) {
+	c := &call{script: collectScript, keys: s.keys.ofService(service), args: []any{s.cfg.Owner, s.nextSeq(), service, 0},
+		deadlineArg: 3, service: service}
+	if !s.cluster {
+		c.keys = append(c.keys, s.keys.catalog)
+	}
+	s.sendWithoutWaiting(c)
 }

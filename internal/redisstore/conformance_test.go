@@ -68,7 +68,7 @@ func openTest(t *testing.T, cfg redisclient.Config, namespace, owner string) *St
 // expire makes leases end a moment ago.
 func expire(t *testing.T, admin redis.UniversalClient, keys keyspace, service string, ids ...string) {
 	t.Helper()
-	key := keys.base(service) + ":z"
+	key := keys.leases(service)
 	if service == store.Catalog {
 		key = keys.catalog
 	}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// warnOfPolicy logs when the server may evict registrations. memory is what
-// INFO memory says, or empty where the user may not ask.
+// warnOfEviction logs a warning if the server may evict registrations. memory is the
+// reply to INFO memory; it is empty if the user has no right to that.
 func warnOfEviction(logger *slog.Logger, memory string) {
 	for line := range strings.Lines(memory) {
 		policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:")

@@ -19,7 +19,7 @@ func TestClusterForeignDataFailsOnlyWhatNeedsIt(t *testing.T) {
 	if r := s.Put(t.Context(), []store.Put{putOf("bad", "moving", "x")})[0]; r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	for _, key := range []string{s.keys.base("bad") + ":h", s.keys.idIndex("i7")} {
+	for _, key := range []string{s.keys.records("bad"), s.keys.idIndex("i7")} {
 		if err := s.client.Set(t.Context(), key, "another program's", 0).Err(); err != nil {
 			t.Fatalf("SET %s: %v", key, err)
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// locateOp looks for the service of one ID on a standalone server. All that wait
-// travel in one script call, which looks through the services once.
+// idLookup finds the service of one ID on a standalone server. All lookups that wait
+// share one script call, which searches the services once.
 type idLookup struct {
 	ctx     context.Context
 	id      string
@@ -17,7 +17,7 @@ type idLookup struct {
 	err     error
 }
 
-// locateCall is one script call for several IDs.
+// idLookupCall is one script call for several IDs.
 type idLookupCall struct {
 	*call
 	ops []*idLookup
@@ -64,7 +64,8 @@ func (s *Store) finishIDLookups(l *idLookupCall) {
 	}
 }
 
-// locateOne finds the service in which an ID is live, or else has expired; "" when there is none.
+// lookUpID returns the service in which an ID is live, or else one in which it expired;
+// "" if there is none.
 func (s *Store) lookUpID(ctx context.Context, id string) (service string, err error) {
 	tryUntil := deadlineOf(ctx)
 	for try := 0; ; try++ {

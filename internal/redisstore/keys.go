@@ -6,10 +6,8 @@ import (
 	"strings"
 )
 
-// Keys are described in DESIGN.md.
-
-// hintBuckets spreads the hints of IDs over so many keys, small enough each to
-// be stored compactly for tens of thousands of IDs.
+// idIndexBuckets is the number of keys over which the ID index is spread. Each is
+// small enough that Redis stores it compactly up to tens of thousands of IDs.
 const idIndexBuckets = 64
 
 var (
@@ -17,10 +15,11 @@ var (
 	namespaceEscapes = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D", ":", "%3A")
 )
 
-// keyspace makes the names of keys and channels.
+// keyspace makes the names of all keys and channels of a namespace. DESIGN.md
+// says what each holds.
 type keyspace struct {
 	prefix  string // "rollcall:namespace:"
-	catalog string
+	catalog string // sorted set: the names of the services
 }
 
 func newKeyspace(namespace string) keyspace {
@@ -28,12 +27,34 @@ func newKeyspace(namespace string) keyspace {
 	return keyspace{prefix: prefix, catalog: prefix + "names"}
 }
 
-// base is what the keys and the channel of a service begin with.
+// base is the common part of a service's keys, with its hash tag.
 func (k keyspace) base(service string) string {
 	return k.prefix + "{" + serviceEscapes.Replace(service) + "}"
 }
 
-// channel is where changes of a service are published.
+// records is the hash of a service's records, overlays and tombstones, of its
+// revision and its log.
+func (k keyspace) records(service string) string {
+	return k.prefix + "{" + serviceEscapes.Replace(service) + "}:h"
+}
+
+// leases is the sorted set of the ends of a service's leases and tombstones.
+func (k keyspace) leases(service string) string {
+	return k.prefix + "{" + serviceEscapes.Replace(service) + "}:z"
+}
+
+// ofService are the keys of records and leases, which exist together or not at all.
+func (k keyspace) ofService(service string) []string {
+	base := k.base(service)
+	return []string{base + ":h", base + ":z"}
+}
+
+// watchers is the hash of the watcher leases of a service.
+func (k keyspace) watchers(service string) string {
+	return k.base(service) + ":w"
+}
+
+// channel is where changes of a service, or of the catalog, are published.
 func (k keyspace) channel(service string) string {
 	if service == "" {
 		return k.catalog + ":c"
@@ -41,9 +62,12 @@ func (k keyspace) channel(service string) string {
 	return k.base(service) + ":c"
 }
 
-// hints is the bucket that says where an ID stands.
+// idIndex is the bucket of the ID index that says in which service an ID stands.
 func (k keyspace) idIndex(id string) string {
 	h := fnv.New32a()
 	h.Write([]byte(id))
 	return k.prefix + "ids:" + strconv.Itoa(int(h.Sum32()%idIndexBuckets))
 }
+
+// probe is a key that never exists. Scripts that check for write access use it.
+func (k keyspace) probe() string { return k.prefix + "probe" }

@@ -12,6 +12,9 @@ func TestKeysAreReadable(t *testing.T) {
 		"api": "rollcall:default:{api}", "a:b": "rollcall:default:{a:b}", "名前": "rollcall:default:{名前}",
 		"{a}": "rollcall:default:{%7Ba%7D}", "%7Ba%7D": "rollcall:default:{%257Ba%257D}", "": "rollcall:default:{}",
 	} {
+		if got := k.ofService(name); got[0] != k.records(name) || got[1] != k.leases(name) {
+			t.Errorf("the keys of %q are %q, not those of its records and leases", name, got)
+		}
 		if got := k.base(name); got != want {
 			t.Errorf("the keys of %q begin with %s, want %s", name, got, want)
 		}
@@ -49,12 +52,11 @@ func FuzzKeys(f *testing.F) {
 		}
 		all := func(space, service string) []string {
 			k := newKeyspace(space)
-			base := k.base(service)
-			return []string{base + ":h", base + ":z", base + ":w", k.channel(service)}
+			return append(k.ofService(service), k.watchers(service), k.channel(service))
 		}
 		shared := func(space string) []string {
 			k := newKeyspace(space)
-			return []string{k.catalog, k.channel(""), k.idIndex("x"), k.idIndex(group1), k.prefix + "probe"}
+			return []string{k.catalog, k.channel(""), k.idIndex("x"), k.idIndex(group1), k.probe()}
 		}
 		one, two := all(space1, group1), all(space2, group2)
 		for i, a := range one {

@@ -10,10 +10,10 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// wholeRead is a first read in plain commands, which spare the server turning
-// every element into a Lua value and back. It is not one step, but the time comes
-// first and the revision is read before and after: if it stands, only leases can
-// have been extended meanwhile, and what lived at that time is shown.
+// plainRead is a first read with plain commands, so that the server need not convert
+// every element to a Lua value and back. It is not atomic, but the time is read
+// first, and the revision before and after: if that is the same, only leases can have
+// been extended meanwhile, and the result is what was live at that time.
 type plainRead struct {
 	op       *readOp
 	hash     *redis.Cmd // which holds the revision, too
@@ -21,33 +21,33 @@ type plainRead struct {
 	revAfter *redis.StringCmd
 }
 
-// sendWhole answers the reads of those who know nothing and returns the others,
-// with those for which something changed meanwhile. One that is to prove an
-// absence takes the script, which makes sure that writes are accepted.
+// sendPlainReads answers reads of callers that know nothing. It returns the other
+// reads, and those during which something changed. A read that must prove an absence
+// needs the script, which verifies that writes are accepted.
 func (s *Store) sendPlainReads(ctx context.Context, ops []*readOp) []*readOp {
-	left := make([]*readOp, 0, len(ops))
+	rest := make([]*readOp, 0, len(ops))
 	var reads []plainRead
 	var pipe redis.Pipeliner
 	var clock *redis.TimeCmd
 	for _, o := range ops {
 		if o.known.Rev != "" || o.known.ProveAbsence || o.service == store.Catalog {
-			left = append(left, o)
+			rest = append(rest, o)
 			continue
 		}
 		if pipe == nil {
 			pipe = s.client.Pipeline()
 			clock = pipe.Time(ctx)
 		}
-		base := s.keys.base(o.service)
+		records := s.keys.records(o.service)
 		reads = append(reads, plainRead{
 			op:       o,
-			hash:     pipe.Do(ctx, "HGETALL", base+":h"),
-			scores:   pipe.Do(ctx, "ZRANGE", base+":z", 0, -1, "WITHSCORES"),
-			revAfter: pipe.HGet(ctx, base+":h", "rev"),
+			hash:     pipe.Do(ctx, "HGETALL", records),
+			scores:   pipe.Do(ctx, "ZRANGE", s.keys.leases(o.service), 0, -1, "WITHSCORES"),
+			revAfter: pipe.HGet(ctx, records, "rev"),
 		})
 	}
 	if len(reads) == 0 {
-		return left
+		return rest
 	}
 	proof := s.sendWriteProof(ctx, pipe)
 	redisclient.Exec(ctx, pipe)
@@ -59,18 +59,18 @@ func (s *Store) sendPlainReads(ctx context.Context, ops []*readOp) []*readOp {
 		for _, w := range reads {
 			if redisclient.ConnectionLost(err) && ctx.Err() == nil {
 				w.op.connectionLost = true
-				left = append(left, w.op) // the script tells as well, on a new connection
+				rest = append(rest, w.op) // the script answers as well, on a new connection
 				continue
 			}
 			w.op.answer(store.Reading{}, s.callError(context.Background(), err))
 		}
-		return left
+		return rest
 	}
 	s.noteServerTime("", now.UnixMicro())
 	for _, w := range reads {
 		r, ok := w.reading(now.UnixMicro())
 		if !ok {
-			left = append(left, w.op)
+			rest = append(rest, w.op)
 			continue
 		}
 		if r.ClockSetBack {
@@ -78,10 +78,10 @@ func (s *Store) sendPlainReads(ctx context.Context, ops []*readOp) []*readOp {
 		}
 		w.op.answer(r, nil)
 	}
-	return left
+	return rest
 }
 
-// reading makes a reading of the replies, unless the script had better be asked.
+// reading parses the replies. It returns false if the script must answer instead.
 func (w *plainRead) reading(now int64) (store.Reading, bool) {
 	r := store.Reading{Now: now}
 	hash, scores := pairs(w.hash.Val()), pairs(w.scores.Val())
@@ -93,29 +93,29 @@ func (w *plainRead) reading(now int64) (store.Reading, bool) {
 	if r.Rev == "" || r.Rev != w.revAfter.Val() {
 		return r, false
 	}
-	whole := false
+	complete := false
 	for i := 0; i < len(scores); i += 2 {
 		if text(scores, i) == "" {
-			whole = true
+			complete = true
 			continue
 		}
 		at := parseScore(text(scores, i+1))
 		if at > 0 && at < now {
-			return r, false // which the script proves
+			return r, false // the script proves that the lease ended
 		}
 		if at > 0 && (r.NextExpiry == 0 || at < r.NextExpiry) {
 			r.NextExpiry = at
 		}
 	}
-	if !whole {
+	if !complete {
 		return r, false
 	}
 	parseFullState(&r, hash, scores, nil)
 	return r, true
 }
 
-// pairs lists the keys and values of a reply of either protocol one after the
-// other, as text; nil for any other reply.
+// pairs returns the keys and values of a reply one after the other, in the form of
+// RESP2, for a reply of either protocol; nil for any other reply.
 func pairs(reply any) []any {
 	switch reply := reply.(type) {
 	case map[any]any:

@@ -2,18 +2,17 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// maxPuts is how many records one script call takes, so that it does not hold
-// up the server, and no more than the log remembers.
+// maxPuts is the maximum number of records in one script call. It bounds the time that
+// the call takes on the server, and is less than the length of the log.
 const maxPuts = 125
 
-// putOp is one record on its way.
+// putOp is one record to be written.
 type putOp struct {
 	ctx      context.Context
 	put      store.Put
@@ -31,7 +30,7 @@ type putOp struct {
 type putCall struct {
 	*call
 	ops []*putOp
-	ids map[string]struct{} // none comes twice
+	ids map[string]struct{} // each ID once
 }
 
 func (o *putOp) size() int {
@@ -57,8 +56,7 @@ func (o *putOp) add(b *writeBatch) {
 		}
 	}
 	if c == nil {
-		base := s.keys.base(o.put.Service)
-		c = &putCall{call: &call{script: putScript, keys: []string{base + ":h", base + ":z"}}, ids: make(map[string]struct{})}
+		c = &putCall{call: &call{script: putScript, keys: s.keys.ofService(o.put.Service)}, ids: make(map[string]struct{})}
 		if !s.cluster {
 			c.keys = append(c.keys, s.keys.catalog)
 		}
@@ -71,17 +69,17 @@ func (o *putOp) add(b *writeBatch) {
 	c.ids[o.put.ID] = struct{}{}
 	c.args[3] = len(c.ops)
 	if !s.cluster {
-		hints := s.keys.catalog
+		indexKey := s.keys.catalog
 		if !store.IsGeneratedID(o.put.ID) {
-			hints = s.keys.idIndex(o.put.ID)
+			indexKey = s.keys.idIndex(o.put.ID)
 		}
-		c.keys = append(c.keys, hints)
+		c.keys = append(c.keys, indexKey)
 	}
-	mode, stamp := "n", max(o.put.RegisteredAt, s.clock.passedBy(o.put.Service, time.Now()))
+	mode, registeredAt := "n", max(o.put.RegisteredAt, s.clock.passedBy(o.put.Service, time.Now()))
 	if o.put.Reregister {
-		mode, stamp = "h", o.put.RegisteredAt
+		mode, registeredAt = "h", o.put.RegisteredAt
 	}
-	c.args = append(c.args, o.seq, o.put.ID, mode, stamp, o.put.TTL.Milliseconds(), o.put.HeartbeatInterval.Milliseconds(),
+	c.args = append(c.args, o.seq, o.put.ID, mode, registeredAt, o.put.TTL.Milliseconds(), o.put.HeartbeatInterval.Milliseconds(),
 		o.put.Payload, o.put.Overlay, strings.Join(o.put.ResetOverlay, " "), s.serverDeadline(o.put.Service, o.tryUntil), o.lookup)
 }
 
@@ -92,8 +90,8 @@ func (s *Store) finishPuts(c *putCall) {
 	if c.err == nil {
 		s.noteTime(c.ops[0].put.Service, c.reply)
 	}
-	// The next renewal looks at each lease: a revision that a put left behind says
-	// nothing of this owner's others, which may be gone since the last one.
+	// The next renewal looks at each lease: the revision after a put says nothing about
+	// this owner's other leases, which may be lost since the last renewal.
 	s.setKnownRev(c.ops[0].put.Service, "")
 	for i, o := range c.ops {
 		if c.err != nil {
@@ -105,8 +103,8 @@ func (s *Store) finishPuts(c *putCall) {
 	}
 }
 
-func (o *putOp) parseReply(outcome, stamp, overlay string) {
-	o.result.RegisteredAt = parseScore(stamp)
+func (o *putOp) parseReply(outcome, registeredAt, overlay string) {
+	o.result.RegisteredAt = parseScore(registeredAt)
 	switch outcome {
 	case "ok":
 		o.result.Outcome = store.Done
@@ -128,9 +126,8 @@ func (o *putOp) parseReply(outcome, stamp, overlay string) {
 	}
 }
 
-// Put implements store.Store. A put that fails in passing is tried again, as
-// the same call, until its context ends or patience does. A reregistration is
-// tried once: its owner goes on with others and comes again.
+// Put implements store.Store. A registration is retried, as the same call, until ctx
+// ends or for defaultCallTimeout. A reregistration is tried once: its owner repeats it.
 func (s *Store) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 	if s.cluster {
 		return s.putOnCluster(ctx, puts)
@@ -149,11 +146,11 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 	}
 	send := s.writes.Add
 	if len(puts) == 1 && ctx.Done() == nil {
-		send = s.writes.Do // the caller has nothing else to wait for
+		send = s.writes.Do // the caller waits for nothing else
 	}
 	for try := 0; ; try++ {
 		for _, i := range todo {
-			// A fresh one each time: the line may still hold the last.
+			// A new one for each try: the batcher may still hold the last one.
 			o := &putOp{ctx: ctx, put: puts[i], seq: ops[i].seq, tryUntil: tryUntil, lookup: ops[i].lookup, done: make(chan struct{})}
 			ops[i] = o
 			if !send(o) {
@@ -190,22 +187,8 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 	return results
 }
 
-// errLate: Redis's clock was past the call's deadline, because the call was
-// held up or the clock was set forward. The reply said what time it is.
-var errLate = errors.New("the call reached Redis after its deadline")
-
-// serverError is what the server said, passed on by a script.
-type serverError string
-
-func (e serverError) Error() string { return string(e) }
-
-// RedisError implements redis.Error.
-func (e serverError) RedisError() {}
-
-// errForeign: a record could not leave the service that it stands in.
-const errForeignData = serverError("WRONGTYPE the service in which this ID is registered now holds another program's data")
-
-// from tells the script where to look for the ID's present registration.
+// lookupOf tells the script where to look for the ID's present registration: see
+// put.lua.
 func lookupOf(p store.Put) string {
 	switch {
 	case p.Hints.NewID:
@@ -215,7 +198,7 @@ func lookupOf(p store.Put) string {
 	case !store.IsGeneratedID(p.ID):
 		return "?"
 	case p.Reregister:
-		return "-" // no hint is kept of generated IDs, and this owner made it
+		return "-" // a generated ID has no index entry, and this owner made it
 	default:
 		return "!"
 	}

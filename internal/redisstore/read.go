@@ -12,15 +12,15 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// readOp is one read on its way.
+// readOp is one read that waits for its answer.
 type readOp struct {
 	service string
 	known   store.KnownState
 	done    func(store.Reading, error)
 
-	rev            *redis.StringCmd // the steady state: is this still the revision?
+	rev            *redis.StringCmd // the present revision, for a reader that knows one
 	call           *call
-	connectionLost bool // the connection ended under the first request
+	connectionLost bool // the connection ended during the first request
 	failed         bool
 }
 
@@ -29,17 +29,17 @@ func (o *readOp) answer(r store.Reading, err error) {
 	o.done(r, err)
 }
 
-// Read implements store.Store. Reads that wait for the line travel together:
-// one round trip when nothing changed, a second for those that did. Those who know
-// nothing yet, which takes one, do not hold up the others.
+// Read implements store.Store. Reads that wait are sent together: one round trip when
+// nothing changed, and a second for the services that changed. First reads, whose
+// replies may be long, are sent separately.
 func (s *Store) Read(service string, known store.KnownState, done func(store.Reading, error)) {
-	line := s.reads
+	batcher := s.reads
 	if known.Rev == "" && service != store.Catalog {
-		line = s.firstReads
+		batcher = s.firstReads
 	}
-	send := line.Add
+	send := batcher.Add
 	if known.Hints.Blocking {
-		send = line.Do
+		send = batcher.Do
 	}
 	if !send(&readOp{service: service, known: known, done: done}) {
 		done(store.Reading{}, store.ErrClosed)
@@ -47,37 +47,37 @@ func (s *Store) Read(service string, known store.KnownState, done func(store.Rea
 }
 
 const (
-	// readTimeout bounds a request of reads, and hurriedTimeout one for reads that
-	// waited in vain for that already. Together they leave watches, which ask once
-	// a heartbeat, time to say within a heartbeat + 1 s that nothing answers.
+	// readTimeout bounds a request of reads, and shortReadTimeout one that follows a
+	// request without an answer. With both, a watch, which reads once per heartbeat
+	// interval, reports an outage within a heartbeat interval + 1 s.
 	readTimeout      = 7 * requestTimeout / 10
 	shortReadTimeout = requestTimeout / 5
 )
 
-// readLine sends what waits on one line of reads. Only the line uses it.
+// readBatcher sends the reads of one batcher, which alone uses it.
 type readBatcher struct {
 	store *Store
-	// least bounds what timeouts may come down to: a client handed in counts the
-	// whole of a long reply.
+	// minTimeout is the minimum timeout: a client that the caller made limits the time
+	// of a whole reply, however long it is.
 	minTimeout time.Duration
-	// The last batch got no answer in time.
+	// timedOut: the last batch was not answered in time.
 	timedOut bool
 }
 
 func (l *readBatcher) send(ops []*readOp) {
 	s := l.store
-	timeout, hurried := min(s.timeout, readTimeout), l.timedOut
-	if hurried {
+	timeout, shortened := min(s.timeout, readTimeout), l.timedOut
+	if shortened {
 		timeout = min(timeout, shortReadTimeout)
 	}
 	timeout = max(timeout, l.minTimeout)
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	// By the clock, for a socket's deadline may end before the context's. Never
-	// twice in a row: a server far away needs more time than that.
+	// Measured, because a socket's deadline may end before the context's. The timeout is
+	// not shortened twice in a row: a distant server needs more time than that.
 	began := time.Now()
 	defer func() {
-		l.timedOut = time.Since(began) > timeout*9/10 && !hurried && slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed })
+		l.timedOut = time.Since(began) > timeout*9/10 && !shortened && slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed })
 	}()
 	ask := ops
 	if !s.cluster {
@@ -89,7 +89,7 @@ func (l *readBatcher) send(ops []*readOp) {
 		return
 	}
 	if !slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed || o.connectionLost }) {
-		// All was answered so far: on a slow line that may have taken long.
+		// All requests were answered so far, which may have taken long on a slow line.
 		var again context.CancelFunc
 		ctx, again = context.WithTimeout(s.ctx, timeout)
 		defer again()
@@ -129,9 +129,9 @@ func (l *readBatcher) send(ops []*readOp) {
 	}
 }
 
-// sendChecks asks for the revisions that readers know and for the time, which
-// comes last, so that what is confirmed was not past its expiry either. It
-// answers the reads for which nothing changed and returns the others.
+// sendChecks reads the revisions of services that readers know, and then the time, so
+// that what it confirms had not expired. It answers the reads of services that did
+// not change and returns the others.
 func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 	pipe := s.client.Pipeline()
 	checked := make([]*readOp, 0, len(ops))
@@ -140,7 +140,7 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 			ask = append(ask, o)
 			continue
 		}
-		o.rev = pipe.HGet(ctx, s.keys.base(o.service)+":h", "rev")
+		o.rev = pipe.HGet(ctx, s.keys.records(o.service), "rev")
 		checked = append(checked, o)
 	}
 	if len(checked) == 0 {
@@ -161,7 +161,7 @@ func (s *Store) sendChecks(ctx context.Context, ops []*readOp) (ask []*readOp) {
 		switch {
 		case err != nil && redisclient.ConnectionLost(err) && ctx.Err() == nil:
 			o.connectionLost = true
-			ask = append(ask, o) // the script tells as well, on a new connection
+			ask = append(ask, o) // the script answers as well, on a new connection
 		case err != nil:
 			o.answer(store.Reading{}, s.callError(context.Background(), err))
 		case revErr == nil && rev == o.known.Rev && (o.known.NextExpiry == 0 || o.known.NextExpiry >= now.UnixMicro()):
@@ -178,7 +178,7 @@ func hasExpired(r *store.Reading) bool {
 	return len(r.Expired) > 0 || slices.ContainsFunc(r.Tombstones, func(t store.Tombstone) bool { return t.Reason == store.ReasonExpired })
 }
 
-// parseReading takes the reply of the read script.
+// parseReading parses the reply of the read script.
 func (s *Store) parseReading(now int64, reply []any) (store.Reading, error) {
 	r := store.Reading{Now: now, Rev: text(reply, 1), NextExpiry: parseScore(text(reply, 3))}
 	kind := text(reply, 2)
@@ -188,7 +188,7 @@ func (s *Store) parseReading(now int64, reply []any) (store.Reading, error) {
 		return r, err
 	}
 	if r.WritesRefused = err; err != nil {
-		r.NextExpiry = now - 1 // so that each read asks again
+		r.NextExpiry = now - 1 // so that the next read does not treat it as confirmed
 	}
 	switch kind {
 	case "none":
@@ -220,7 +220,7 @@ func (s *Store) parseReading(now int64, reply []any) (store.Reading, error) {
 	return r, unavailable(errReply)
 }
 
-// readCall reads a service with the script.
+// readCall returns the call that reads a service with the script.
 func (s *Store) readCall(service string, known store.KnownState) *call {
 	mode := "collect"
 	switch {
@@ -229,8 +229,7 @@ func (s *Store) readCall(service string, known store.KnownState) *call {
 	case known.ProveAbsence:
 		mode = "prove"
 	}
-	base := s.keys.base(service)
-	c := &call{script: readScript, keys: []string{base + ":h", base + ":z"},
+	c := &call{script: readScript, keys: s.keys.ofService(service),
 		args: []any{known.Rev, s.cfg.Owner, s.nextSeq(), service, mode}}
 	if !s.cluster {
 		c.keys = append(c.keys, s.keys.catalog)
@@ -238,14 +237,14 @@ func (s *Store) readCall(service string, known store.KnownState) *call {
 	return c
 }
 
-// addChange takes one change: id, record, overlay, expiry, tombstone.
+// parseChange parses one change: ID, record, overlay, expiry, tombstone.
 func parseChange(r *store.Reading, item []any) {
 	id, value, score := text(item, 0), text(item, 1), text(item, 3)
 	if value == "" {
 		if t, ok := parseTombstone(id, text(item, 4)); ok {
 			r.Tombstones = append(r.Tombstones, t)
 		} else {
-			// Its tombstone's time is over, too: it left long ago.
+			// Its tombstone has expired as well: it was deregistered long ago.
 			r.Tombstones = append(r.Tombstones, store.Tombstone{ID: id, Reason: store.ReasonDeregistered})
 		}
 		return
@@ -258,25 +257,25 @@ func parseChange(r *store.Reading, item []any) {
 	addRecord(r, rec)
 }
 
-// addRecord takes a record that is part of the revision, live or past its expiry.
+// addRecord adds a record that is part of the revision, live or past its expiry.
 func addRecord(r *store.Reading, rec *store.Record) {
-	if most := r.Now + rec.TTL.Microseconds(); rec.ExpiresAt > most+maxExpiryAhead {
-		// As tidy is going to have it.
+	if limit := r.Now + rec.TTL.Microseconds(); rec.ExpiresAt > limit+maxExpiryAhead {
+		// As collect is going to set it.
 		r.ClockSetBack = true
-		rec.ExpiresAt = most
-		if r.NextExpiry == 0 || most < r.NextExpiry {
-			r.NextExpiry = most
+		rec.ExpiresAt = limit
+		if r.NextExpiry == 0 || limit < r.NextExpiry {
+			r.NextExpiry = limit
 		}
 	}
 	r.Records = append(r.Records, rec)
 }
 
-// ahead is how much further away than its TTL an expiry may lie, in µs, before
-// it shows that the clock was set back.
+// maxExpiryAhead is by how much an expiry may exceed a TTL from now, in µs, before it
+// shows that the clock was set back.
 const maxExpiryAhead = 100_000
 
-// fillFull takes the whole hash and the whole sorted set, and which of the leases
-// that are past their expiry count as ended.
+// parseFullState parses the whole hash and the whole sorted set. ended are the leases
+// past their expiry that count as ended.
 func parseFullState(r *store.Reading, hash, scores []any, ended []string) {
 	expiry := make(map[string]string, len(scores)/2)
 	for i := 0; i+1 < len(scores); i += 2 {
@@ -306,7 +305,7 @@ func parseFullState(r *store.Reading, hash, scores []any, ended []string) {
 				continue
 			}
 			if rec.ExpiresAt <= 0 {
-				continue // no lease goes with it
+				continue // it has no lease
 			}
 			if rec.ExpiresAt < r.Now && slices.Contains(ended, id) {
 				r.Tombstones = append(r.Tombstones, store.Tombstone{ID: id, Reason: store.ReasonExpired, RegisteredAt: rec.RegisteredAt, Owner: rec.Owner})

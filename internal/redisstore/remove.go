@@ -7,8 +7,8 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Remove implements store.Store. It is tried again, as the same call, until
-// ctx ends or patience does.
+// Remove implements store.Store. It is retried, as the same call, until ctx ends or
+// for defaultCallTimeout.
 func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult, error) {
 	if s.cluster && r.Service == "" {
 		return s.removeByIDOnCluster(ctx, r)
@@ -17,7 +17,7 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult
 		return s.remove(ctx, r.Service, r.ID, "own", r.RegisteredAt)
 	}
 	if r.Service == "" && store.IsGeneratedID(r.ID) {
-		return s.removeSearched(ctx, r.ID) // no hint is kept of it
+		return s.removeSearched(ctx, r.ID) // it has no index entry
 	}
 	removed, err := s.remove(ctx, r.Service, r.ID, "any", 0)
 	if err == nil && r.Service == "" && removed.Service == "" {
@@ -26,8 +26,8 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult
 	return removed, err
 }
 
-// removeLocated ends a record of which no hint tells where it is. Another
-// registration of its ID under another name meanwhile comes after this call.
+// removeSearched ends a record whose service the ID index does not say. If its ID is
+// registered under another service meanwhile, that registration is later than this call.
 func (s *Store) removeSearched(ctx context.Context, id string) (store.RemoveResult, error) {
 	service, err := s.lookUpID(ctx, id)
 	if err != nil || service == "" {
@@ -36,18 +36,18 @@ func (s *Store) removeSearched(ctx context.Context, id string) (store.RemoveResu
 	return s.remove(ctx, service, id, "any", 0)
 }
 
-// remove ends a record in a service, or where its hint says when service is "" (only
-// on a standalone server); the answer then names no service if the hint does not lead to it.
-func (s *Store) remove(ctx context.Context, service, id, mode string, stamp int64) (store.RemoveResult, error) {
-	return s.removeAs(ctx, s.cfg.Owner, s.nextSeq(), service, id, mode, stamp)
+// remove ends a record in a service. If service is "" (only on a standalone server), it
+// does so where the ID index says; the result names no service if the ID is not there.
+func (s *Store) remove(ctx context.Context, service, id, mode string, registeredAt int64) (store.RemoveResult, error) {
+	return s.removeAs(ctx, s.cfg.Owner, s.nextSeq(), service, id, mode, registeredAt)
 }
 
-// removeAs is remove as a call of that owner and number.
-func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, service, id, mode string, stamp int64) (store.RemoveResult, error) {
+// removeAs does it as the call of that owner and number.
+func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, service, id, mode string, registeredAt int64) (store.RemoveResult, error) {
 	tryUntil := deadlineOf(ctx)
 	for try := 0; ; try++ {
 		c := &call{script: removeScript, keys: s.instanceKeys(service, id), deadlineArg: 5, service: service, tryUntil: tryUntil}
-		c.args = []any{owner, seq, service, s.keys.prefix, id, 0, mode, stamp}
+		c.args = []any{owner, seq, service, s.keys.prefix, id, 0, mode, registeredAt}
 		err := s.callAndWait(ctx, c)
 		if err == nil {
 			s.noteTime(service, c.reply)
@@ -76,11 +76,10 @@ func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, service,
 	}
 }
 
-// ofInstance are the keys of a script on one instance, in a service or, when
-// service is "" (only on a standalone server), wherever it is.
+// instanceKeys returns the keys of a script on one instance, in a service or, if service
+// is "" (only on a standalone server), where the ID index says.
 func (s *Store) instanceKeys(service, id string) []string {
-	base := s.keys.base(service)
-	keys := []string{base + ":h", base + ":z"}
+	keys := s.keys.ofService(service)
 	if service == "" {
 		keys = []string{s.keys.catalog, s.keys.catalog}
 	}

@@ -7,19 +7,19 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Renew implements store.Store: one script call per service, all in one round
-// trip, tried once; the heartbeat comes again by itself.
+// Renew implements store.Store with one script call per service, all in one round
+// trip. It is tried once: the next heartbeat repeats it.
 func (s *Store) Renew(ctx context.Context, leases []store.ServiceLeases) []store.Renewal {
 	answers := make([]store.Renewal, len(leases))
 	o := &renewOp{ctx: ctx, store: s, leases: leases, answers: answers, done: make(chan struct{})}
 	failed := func(err error) []store.Renewal {
-		answers := make([]store.Renewal, len(leases)) // the line may still write to the others
+		answers := make([]store.Renewal, len(leases)) // the batcher may still write to the others
 		for i := range answers {
 			answers[i].Err = err
 		}
 		return answers
 	}
-	if !s.writes.AddFirst(o) { // registrations that wait must not hold up the heartbeat
+	if !s.writes.AddFirst(o) { // registrations that wait must not delay the heartbeat
 		return failed(store.ErrClosed)
 	}
 	select {
@@ -72,7 +72,7 @@ func (o *renewOp) add(b *writeBatch) {
 
 func (s *Store) parseRenewal(g store.ServiceLeases, c *call) store.Renewal {
 	if c.err != nil {
-		s.setKnownRev(g.Service, "") // it may have run in part, or without an answer: look at each
+		s.setKnownRev(g.Service, "") // it may have run in part, or without a reply: look at each
 		return store.Renewal{Err: unavailable(c.err)}
 	}
 	s.noteTime(g.Service, c.reply)
@@ -109,7 +109,7 @@ func (s *Store) parseRenewal(g store.ServiceLeases, c *call) store.Renewal {
 	if len(r.Outcomes) == 0 {
 		s.setKnownRev(g.Service, rev)
 	} else {
-		s.setKnownRev(g.Service, "") // look again at the next beat
+		s.setKnownRev(g.Service, "") // look at each again with the next heartbeat
 	}
 	return r
 }

@@ -7,12 +7,12 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// packed is what stays the same, renewal after renewal, of the script call for
-// one service's leases, as the client takes it. Shared, read only.
+// renewArgs are the arguments of a renewal that stay the same while an owner holds the
+// same leases in a service. Shared, read only.
 type renewArgs struct {
 	keys []string
 	// Two arguments for all leases: one per ID would cost the client and Redis more
-	// than the renewing itself.
+	// time than the renewal itself.
 	owner, service, ttl, ids, stamps any
 }
 
@@ -27,8 +27,7 @@ func (s *Store) renewArgs(g store.ServiceLeases) *renewArgs {
 }
 
 func (s *Store) makeRenewArgs(g store.ServiceLeases) *renewArgs {
-	base := s.keys.base(g.Service)
-	p := &renewArgs{keys: []string{base + ":h", base + ":z"}, owner: s.cfg.Owner, service: g.Service, ttl: g.TTL.Milliseconds(),
+	p := &renewArgs{keys: s.keys.ofService(g.Service), owner: s.cfg.Owner, service: g.Service, ttl: g.TTL.Milliseconds(),
 		ids: packIDs(g.Leases), stamps: packStamps(g.Leases)}
 	if !s.cluster {
 		p.keys = append(p.keys, s.keys.catalog)
@@ -36,8 +35,8 @@ func (s *Store) makeRenewArgs(g store.ServiceLeases) *renewArgs {
 	return p
 }
 
-// packIDs writes a MessagePack array, which keeps apart whatever bytes IDs are
-// made of. A 0 stands before each ID, where the script puts the expiry.
+// packIDs encodes IDs, which may have any bytes, as a MessagePack array. Before each ID
+// is a 0, which the script replaces by the expiry.
 func packIDs(leases []store.Lease) []byte {
 	size := 5
 	for _, l := range leases {
@@ -60,7 +59,8 @@ func appendText(b []byte, text string) []byte {
 	return append(b, text...)
 }
 
-// packStamps writes another, of floating-point numbers, as Lua's are.
+// packStamps encodes registration times as a MessagePack array of floating-point
+// numbers, like Lua's.
 func packStamps(leases []store.Lease) []byte {
 	b := binary.BigEndian.AppendUint32(append(make([]byte, 0, 5+9*len(leases)), 0xdd), uint32(len(leases)))
 	for _, l := range leases {

@@ -16,7 +16,7 @@ import (
 //go:embed lua/*.lua
 var sources embed.FS
 
-// script is one Lua script with what it shares with the others.
+// script is one Lua script, with the files that it shares with others.
 type script struct{ text, sha string }
 
 func load(files ...string) *script {
@@ -47,7 +47,7 @@ var (
 	probeScript           = load("common", "probe")
 )
 
-// call is one script call on its way.
+// call is one script call and its reply.
 type call struct {
 	script *script
 	keys   []string
@@ -55,16 +55,18 @@ type call struct {
 	reply  []any
 	err    error
 
-	// due, if not 0, is the argument that holds the deadline. It is set when the
-	// call is sent, by the clock of the node that has service, and is not later than tryUntil.
+	// deadlineArg, if not 0, is the index of the argument that holds the deadline. It is
+	// set when the call is sent, by the clock of the node that has service, and is not
+	// later than tryUntil.
 	deadlineArg int
 	service     string
-	tryUntil    time.Time // zero: only the request's own timeout limits it
-	sentTwice   bool      // it was sent twice, and the first copy may still be under way
+	tryUntil    time.Time // zero: only the timeout of the request limits it
+	sentTwice   bool      // and the first copy may still run
 }
 
-// run sends all calls in one round trip; a second follows for scripts that the
-// server does not know (any more), and when the connection ends.
+// sendCalls sends all calls in one round trip. A second follows for scripts that the
+// server does not know, and for calls during which the connection ended: they take
+// effect once, however often they are sent.
 func sendCalls(ctx context.Context, client redis.UniversalClient, calls []*call) {
 	sendOnce(ctx, client, calls, func(p evaler, c *call) *redis.Cmd {
 		return p.EvalSha(ctx, c.script.sha, c.keys, c.args...)
@@ -83,7 +85,7 @@ func sendCalls(ctx context.Context, client redis.UniversalClient, calls []*call)
 	}
 }
 
-// evaler is what a client and a pipeline have in common.
+// evaler is what a client and a pipeline share.
 type evaler interface {
 	EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd
 	Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd

@@ -9,8 +9,8 @@ import (
 // estimate is never ahead, as long as Redis's clock is not set back.
 //
 // The nodes of a Cluster have clocks of their own, so there the estimate is per
-// service. A call that comes to a node with an unexpected clock is refused as
-// late, and repeated with the time that the refusal told.
+// service. A node whose clock is not as estimated may refuse a call as late; the call
+// is then repeated with the time in that reply.
 type serverClock struct {
 	perService bool
 
@@ -19,10 +19,11 @@ type serverClock struct {
 	services map[string]clockReading
 }
 
-// reading is what is known of one node's clock.
+// clockReading is what is known of one node's clock.
 type clockReading struct {
 	tick // the last
-	// high are the furthest ahead of two spans of time, this one and the one before.
+	// furthest are the ticks furthest ahead in two spans of time, this one and the
+	// one before.
 	furthest  [2]tick
 	spanBegan time.Time // when this span began
 }
@@ -33,17 +34,17 @@ type tick struct {
 	at     time.Time
 }
 
-// when is Redis's time, as the tick has it, at the local time t.
+// serverTime is Redis's time at the local time t, as estimated from the tick.
 func (k tick) serverTime(t time.Time) int64 { return k.micros + t.Sub(k.at).Microseconds() }
 
 const (
-	// highFor is for how long a clock that was set back is remembered, at least.
+	// furthestFor is the minimum time for which the clock's furthest tick is remembered.
 	furthestFor = 30 * time.Second
-	// maxDrift is the part of a second by which two clocks may differ after one.
+	// maxDrift is the fraction by which the speeds of two clocks may differ.
 	maxDrift = 0.001
 )
 
-// next returns the reading after a tick.
+// after returns the reading after a tick.
 func (r clockReading) after(t tick) clockReading {
 	switch {
 	case t.at.Sub(r.spanBegan) > furthestFor:
@@ -55,14 +56,14 @@ func (r clockReading) after(t tick) clockReading {
 	return r
 }
 
-// maxTicks bounds the services whose node's time is remembered.
+// maxClocks bounds the services whose node's time is remembered.
 const maxClocks = 10_000
 
-// maxBack is how far the clock may lag behind the estimate, because the reply was
-// long under way, before it counts as set back.
+// maxLag is how far the clock may lag behind the estimate, because a reply took long,
+// before it counts as set back.
 const maxLag = time.Second
 
-// learn takes a time that Redis told, and reports whether its clock was set back.
+// note takes a time of Redis, and reports whether its clock was set back.
 func (c *serverClock) note(service string, micros int64) (back bool) {
 	t := tick{micros, time.Now()}
 	c.mu.Lock()
@@ -83,14 +84,14 @@ func (c *serverClock) note(service string, micros int64) (back bool) {
 	return back
 }
 
-// when returns Redis's time at the local time t.
+// at returns Redis's time at the local time t.
 func (c *serverClock) at(service string, t time.Time) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.readingOf(service).serverTime(t)
 }
 
-// of returns the reading of the node that has service. c.mu is held.
+// readingOf returns the reading of the node that has service. c.mu is held.
 func (c *serverClock) readingOf(service string) clockReading {
 	if r, ok := c.services[service]; ok {
 		return r
@@ -98,16 +99,16 @@ func (c *serverClock) readingOf(service string) clockReading {
 	return c.latest
 }
 
-// before returns a time that Redis's clock has passed by the local time t, also
-// when it was set back, or taken over by a server that lags behind, less than
-// highFor ago. A registration must not be older than one that preceded that, and
-// which the server may have lost. It is 0 when too little is known.
+// passedBy returns a time that Redis's clock has passed by the local time t. That
+// holds also when the clock was set back, or a server whose clock is behind took
+// over, less than furthestFor ago: a new registration must not be older than one
+// before that, which the server may have lost. It is 0 when too little is known.
 func (c *serverClock) passedBy(service string, t time.Time) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	passed := int64(0)
 	if _, ok := c.services[service]; c.perService && !ok {
-		return 0 // what other nodes' clocks say is of no use
+		return 0 // other nodes' clocks say nothing about this one
 	}
 	for _, k := range c.readingOf(service).furthest {
 		if since := t.Sub(k.at); !k.at.IsZero() && since < 4*furthestFor {

@@ -1,11 +1,26 @@
-// Package redisstore keeps records in Redis. DESIGN.md describes its keys, and
-// what each promise rests on.
+// Package redisstore is the store on Redis. DESIGN.md describes its keys, its scripts
+// and what each promise rests on.
+//
+//	store.go                a Store's life
+//	keys.go                 the keys, one function each
+//	record_format.go        records, tombstones and messages as they are stored
+//	scripts.go, lua/        the scripts, and how a call is sent
+//	retry.go, errors.go     which calls are retried, and after which pause
+//	write_batch.go          writes that travel together
+//	put.go, renew.go, remove.go, overlay_patch.go, watcher_lease.go
+//	                        one write each
+//	read.go, plain_read.go  reads: unchanged, with a script, with plain commands
+//	catalog.go              the names of the services
+//	id_lookup.go            where an ID stands, on one server
+//	cluster_*.go            what takes several steps on a Cluster
+//	subscription.go         pushed changes
+//	server_clock.go         Redis's time, as estimated here
+//	write_proof.go          whether the server accepts writes
+//	collect.go              removal of what has expired
 package redisstore
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,31 +28,25 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/batch"
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
-	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
 const (
-	// patience bounds a call whose caller gave no deadline.
-	defaultCallTimeout = 3 * time.Second
-	// requestTimeout bounds one request; Config.Beat may bring it down.
+	// requestTimeout bounds one request. A shorter heartbeat interval reduces it.
 	requestTimeout = time.Second
-	// closeTimeout bounds Close, which a client handed in may hold up.
+	// closeTimeout bounds Close, which a client made by the caller may block.
 	closeTimeout = 4 * time.Second
 )
-
-var errReply = errors.New("unexpected reply to a script; is another program using these keys?")
 
 // Config configures a Store.
 type Config struct {
 	Client            redis.UniversalClient
-	CloseClient       func() error          // closes Client; nil when it is not ours to close
-	RefreshPrimary    func(context.Context) // run with every beat, to stay with the primary; may be nil
+	CloseClient       func() error          // closes Client; nil when the caller closes it
+	RefreshPrimary    func(context.Context) // called once per heartbeat interval; may be nil
 	Namespace         string
-	Owner             string        // this registry's own id: letters and digits
-	HeartbeatInterval time.Duration // how often the registry beats
+	Owner             string        // the owner ID of this registry value: letters and digits
+	HeartbeatInterval time.Duration // 0: the registry renews nothing
 	Logger            *slog.Logger
 }
 
@@ -54,17 +63,17 @@ type Store struct {
 	seq    atomic.Uint64
 	clock  serverClock
 
-	reads      *batch.Batcher[*readOp] // of what is known already, and of the catalog
-	firstReads *batch.Batcher[*readOp] // of what is not: long ones do not hold up the others
+	reads      *batch.Batcher[*readOp] // of services known already, and of the catalog
+	firstReads *batch.Batcher[*readOp] // of other services: a long reply does not delay the others
 	writes     *batch.Batcher[writeOp]
-	batchBytes int // that writes may travel together; only the line of writes uses it
+	batchBytes int // the limit of a batch of writes; only the batcher of writes uses it
 	sub        *subscription
 	index      indexBatchers
 
 	mu          sync.Mutex
 	renewedRevs map[string]string // per service, as of a renewal that found all of this owner's leases
 	closed      bool
-	collecting  bool // tidyAll is under way
+	collecting  bool // collectAll is under way
 	loops       sync.WaitGroup
 
 	writable         writeProof
@@ -72,14 +81,14 @@ type Store struct {
 	unansweredLeases unansweredLeaseCalls
 }
 
-// Open reaches the server once and returns a Store. The error wraps
-// store.ErrUnavailable, or ctx's when that ended.
+// Open contacts the server once and returns a Store. Its error wraps
+// store.ErrUnavailable, or is ctx's.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, client: cfg.Client, keys: newKeyspace(cfg.Namespace), renewedRevs: make(map[string]string)}
-	var whole time.Duration
+	var firstReadTimeout time.Duration
 	if c, ok := cfg.Client.(*redis.Client); ok {
 		s.client = redisclient.ContextBound(c, requestTimeout)
-		whole = c.Options().ReadTimeout
+		firstReadTimeout = c.Options().ReadTimeout
 	}
 	s.cluster = redisclient.IsCluster(cfg.Client)
 	s.clock.perService = s.cluster
@@ -89,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.reads = batch.New((&readBatcher{store: s}).send)
-	s.firstReads = batch.New((&readBatcher{store: s, minTimeout: whole}).send)
+	s.firstReads = batch.New((&readBatcher{store: s, minTimeout: firstReadTimeout}).send)
 	s.writes, s.batchBytes = batch.NewBounded(s.sendWrites, s.takeWrites), maxBatchBytes
 	s.sub = newSubscription(s)
 	if err := s.probe(ctx); err != nil {
@@ -103,8 +112,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// follow compares once per beat the connected server with what the Sentinels, or
-// the server's name, say.
+// refreshPrimaryLoop compares, once per heartbeat interval, the connected server with
+// the one that the Sentinels or the server's name lead to.
 func (s *Store) refreshPrimaryLoop() {
 	defer s.loops.Done()
 	t := time.NewTicker(s.cfg.HeartbeatInterval)
@@ -121,9 +130,9 @@ func (s *Store) refreshPrimaryLoop() {
 	}
 }
 
-// probe runs a first script and asks for the eviction policy and the server's run
-// ID, which the user may have no right to, in one round trip; on its own goroutine because a client
-// may not obey its context.
+// probe runs a first script and asks for the eviction policy and the server's run ID,
+// in one round trip. The user need not have the right to either. It has a goroutine
+// of its own because a client that the caller made may not obey its context.
 func (s *Store) probe(ctx context.Context) error {
 	c := &call{script: probeScript}
 	var memory, server string
@@ -131,7 +140,7 @@ func (s *Store) probe(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		pipe := s.client.Pipeline()
-		probe := pipe.Eval(ctx, c.script.text, []string{s.keys.prefix + "probe"})
+		probe := pipe.Eval(ctx, c.script.text, []string{s.keys.probe()})
 		info := pipe.Info(ctx, "memory")
 		var identity *redis.StringCmd
 		if !s.cluster {
@@ -153,15 +162,15 @@ func (s *Store) probe(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
-			return context.DeadlineExceeded // which the socket told first
+			return context.DeadlineExceeded // the socket's deadline ended before the context
 		}
 		return unavailable(c.err)
 	}
 	s.noteTime("", c.reply)
 	refused := refusal(text(c.reply, 1))
 	if s.noteProof(refused); refused != nil {
-		// A process that only reads can do without, but what a client of the
-		// caller's reaches must not be a replica.
+		// A process that only reads needs no writes. But a client that the caller made
+		// must not lead to a replica.
 		if s.cfg.CloseClient == nil && redis.HasErrorPrefix(refused, "READONLY") {
 			return unavailable(refused)
 		}
@@ -175,21 +184,14 @@ func (s *Store) probe(ctx context.Context) error {
 	return nil
 }
 
-func unavailable(err error) error {
-	if redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return fmt.Errorf("%w: %w: %w", store.ErrUnavailable, store.ErrForeignData, err)
-	}
-	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-}
-
-// learn takes Redis's time from the reply of a script on a service.
+// noteTime takes Redis's time from the reply of a script on a service, and returns it.
 func (s *Store) noteTime(service string, reply []any) int64 {
 	now := parseScore(text(reply, 0))
 	s.noteServerTime(service, now)
 	return now
 }
 
-// told takes Redis's time.
+// noteServerTime takes Redis's time. A clock that was set back has all services collected.
 func (s *Store) noteServerTime(service string, micros int64) {
 	if s.clock.note(service, micros) {
 		s.collectAll()
@@ -223,48 +225,9 @@ func (s *Store) setKnownRev(service, rev string) {
 	s.renewedRevs[service] = rev
 }
 
-// until is when a call stops trying.
-func deadlineOf(ctx context.Context) time.Time {
-	limit := time.Now().Add(defaultCallTimeout)
-	if d, ok := ctx.Deadline(); ok && d.Before(limit) {
-		return d
-	}
-	return limit
-}
-
-// callPauses are the pauses between two tries of a call.
-var retryPauses = backoff.Pauses{Min: 20 * time.Millisecond, Max: 320 * time.Millisecond}
-
-// pause waits a short while with jitter before a call is tried again; it
-// reports false when there is no time left for that.
-func (s *Store) pauseBeforeRetry(ctx context.Context, tryUntil time.Time, try int) bool {
-	d := retryPauses.After(try + 1)
-	if time.Until(tryUntil) < d {
-		return false
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	return backoff.Sleep(ctx, d) == nil
-}
-
-// passing reports whether a call that failed so may succeed when tried again.
-// What the server said in plain words is final, but for a server on its way up or down.
-func retryable(err error) bool {
-	var said redis.Error
-	if !errors.As(err, &said) {
-		return !errors.Is(err, errReply)
-	}
-	for _, prefix := range []string{"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "MOVED", "ASK", "NOREPLICAS"} {
-		if redis.HasErrorPrefix(err, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// deadline is the latest time of Redis's clock at which a request that is sent
-// now may run: nobody waits for it any longer. A call that goes on is sent anew.
+// serverDeadline returns the latest time of Redis's clock at which a request that is
+// sent now may run. After it no caller waits for this request; a call that goes on is
+// sent again.
 func (s *Store) serverDeadline(service string, tryUntil time.Time) int64 {
 	if limit := time.Now().Add(s.timeout); limit.Before(tryUntil) {
 		tryUntil = limit
@@ -272,7 +235,7 @@ func (s *Store) serverDeadline(service string, tryUntil time.Time) int64 {
 	return s.clock.at(service, tryUntil)
 }
 
-// request is the context of one request.
+// requestContext returns the context of one request.
 func (s *Store) requestContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.timeout)
 }

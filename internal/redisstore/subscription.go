@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	// pingLeast is how long a subscription is left silent at least before it is
-	// asked for a sign of life, once a beat otherwise; one that does not tryUntil it
-	// by the next time is replaced.
+	// minPingInterval is the minimum silence after which a subscription is pinged; with
+	// a longer heartbeat interval it is pinged after one of those. A subscription that
+	// does not answer within the same time is replaced.
 	minPingInterval = time.Second
 )
 
 // resubscribePauses are the pauses between two tries to subscribe.
 var resubscribePauses = backoff.Pauses{Min: 25 * time.Millisecond, Max: 500 * time.Millisecond}
 
-// subscription is a registry's one subscribed connection. It calls its
-// listeners in the order of the messages, from one goroutine.
+// subscription is the one subscribed connection of a store. It calls its listeners in
+// the order of the messages, from one goroutine.
 type subscription struct {
 	store   *Store
-	changed chan struct{} // the set of wanted channels changed
+	changed chan struct{} // the set of channels with a listener changed
 
 	mu        sync.Mutex
 	listeners map[string]map[*listener]struct{} // by channel
@@ -42,8 +42,8 @@ func newSubscription(s *Store) *subscription {
 	return &subscription{store: s, changed: make(chan struct{}, 1), listeners: make(map[string]map[*listener]struct{})}
 }
 
-// Watch implements store.Store. Every time that the channel's subscription
-// begins or begins anew, the listener is told that messages may be lost.
+// Watch implements store.Store. Each time that the channel's subscription begins, the
+// listener gets a Resync.
 func (s *Store) Watch(service string, notify func(store.Notice)) (stop func()) {
 	return s.sub.add(s.keys.channel(service), &listener{notify})
 }
@@ -84,7 +84,7 @@ func (s *subscription) wake() {
 
 func (s *subscription) wait() { s.done.Wait() }
 
-// wanted returns the channels with a listener.
+// wantedChannels returns the channels with a listener.
 func (s *subscription) wantedChannels() map[string]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +111,7 @@ func (s *subscription) control() {
 		conn := s.conn
 		s.mu.Unlock()
 		if conn == nil {
-			continue // receive subscribes to all when it connects, and kicks
+			continue // receive subscribes to all when it connects, and wakes this loop
 		}
 		if conn != last {
 			last, have = conn, map[string]bool{}
@@ -167,9 +167,9 @@ func (s *subscription) receive() {
 	}
 }
 
-// listen handles messages until the connection fails or falls silent. It
-// reports whether it ever heard anything.
-func (s *subscription) listen(ctx context.Context, conn *redis.PubSub) (heard bool) {
+// listen handles messages until the connection fails or falls silent. It reports
+// whether it received any.
+func (s *subscription) listen(ctx context.Context, conn *redis.PubSub) (received bool) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	asked := false
@@ -178,7 +178,7 @@ func (s *subscription) listen(ctx context.Context, conn *redis.PubSub) (heard bo
 		var timeout net.Error
 		switch {
 		case err == nil:
-			heard, asked = true, false
+			received, asked = true, false
 			s.handle(msg)
 		case errors.As(err, &timeout) && timeout.Timeout() && !asked && ctx.Err() == nil:
 			asked = true
@@ -187,13 +187,13 @@ func (s *subscription) listen(ctx context.Context, conn *redis.PubSub) (heard bo
 				continue
 			}
 			if conn.Ping(ctx) != nil {
-				return heard
+				return received
 			}
 		default:
-			return heard
+			return received
 		}
 	}
-	return heard
+	return received
 }
 
 func (s *subscription) handle(msg any) {
@@ -227,8 +227,8 @@ func (s *subscription) notify(channel string, n store.Notice) {
 	}
 }
 
-// Resubscribe replaces the connection, because its silence was found to be wrong.
-// It does not wait: closing one that is just being made takes until that fails.
+// Resubscribe implements store.Resubscriber. It closes the connection in the
+// background, since closing one that is being made waits until that fails.
 func (s *Store) Resubscribe() {
 	s.sub.mu.Lock()
 	conn := s.sub.conn

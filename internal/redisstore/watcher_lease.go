@@ -13,8 +13,8 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// revNumber is the part of a revision that grows: what a watcher acknowledged is
-// compared by it, for as long as Redis keeps its memory.
+// revNumber returns the part of a revision that grows. Acknowledged revisions are
+// compared by it, which holds while Redis keeps its memory.
 func revNumber(rev string) string {
 	if n, _, ok := strings.Cut(rev, "."); ok {
 		return n
@@ -22,31 +22,32 @@ func revNumber(rev string) string {
 	return "0"
 }
 
-// Attend implements store.Attending. All leases travel together. What is still
-// under way when it returns does nothing after its deadline, and nothing once a
-// later Attend has taken effect.
-func (s *Store) RenewWatcherLeases(ctx context.Context, attendances []store.WatcherLease) []store.WatcherLeaseResult {
-	results := make([]store.WatcherLeaseResult, len(attendances))
-	todo := make([]int, len(attendances))
+// RenewWatcherLeases implements store.WatcherLeases in one round trip. A call whose
+// reply is missing when it returns has no effect after its deadline, and none once a
+// later RenewWatcherLeases took effect.
+func (s *Store) RenewWatcherLeases(ctx context.Context, leases []store.WatcherLease) []store.WatcherLeaseResult {
+	results := make([]store.WatcherLeaseResult, len(leases))
+	todo := make([]int, len(leases))
 	for i := range todo {
 		todo[i] = i
 	}
-	for range 2 { // the reply to a late call has told the time since
-		if todo = s.sendWatcherLeases(ctx, attendances, todo, results); len(todo) == 0 {
+	for range 2 { // the reply to a late call gave the present time
+		if todo = s.sendWatcherLeases(ctx, leases, todo, results); len(todo) == 0 {
 			break
 		}
 	}
 	return results
 }
 
-// attend sends some and notes their results. It returns what came after its deadline.
-func (s *Store) sendWatcherLeases(ctx context.Context, attendances []store.WatcherLease, todo []int, results []store.WatcherLeaseResult) (late []int) {
-	ops, tryUntil, unsure := make([]*singleCall, len(todo)), deadlineOf(ctx), s.unansweredLeases.flag()
+// sendWatcherLeases sends some leases and sets their results. It returns those that
+// arrived after their deadline.
+func (s *Store) sendWatcherLeases(ctx context.Context, leases []store.WatcherLease, todo []int, results []store.WatcherLeaseResult) (late []int) {
+	ops, tryUntil, mayStillRun := make([]*singleCall, len(todo)), deadlineOf(ctx), s.unansweredLeases.flag()
 	for i, at := range todo {
-		a := attendances[at]
+		a := leases[at]
 		ops[i] = &singleCall{ctx: ctx, done: make(chan struct{}), call: &call{
-			script: watcherLeaseScript, keys: []string{s.keys.base(a.Service) + ":w"},
-			args:        []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Acknowledged), 0, s.nextSeq(), unsure},
+			script: watcherLeaseScript, keys: []string{s.keys.watchers(a.Service)},
+			args:        []any{s.cfg.Owner, a.TTL.Milliseconds(), revNumber(a.Acknowledged), 0, s.nextSeq(), mayStillRun},
 			deadlineArg: 3, service: a.Service, tryUntil: tryUntil,
 		}}
 		if !s.writes.Add(ops[i]) {
@@ -80,14 +81,14 @@ func (s *Store) sendWatcherLeases(ctx context.Context, attendances []store.Watch
 	return late
 }
 
-// attendFate remembers until when a call of which no answer came may still run,
-// so that later ones are not undone by it.
+// unansweredLeaseCalls remembers until when a call without a reply may still run, so
+// that it does not undo later ones.
 type unansweredLeaseCalls struct {
 	mu       sync.Mutex
 	runUntil time.Time
 }
 
-// note says that a call may still run until its deadline.
+// note records that a call may still run until its deadline.
 func (f *unansweredLeaseCalls) note(until time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,9 +97,9 @@ func (f *unansweredLeaseCalls) note(until time.Time) {
 	}
 }
 
-// unsure is the scripts' flag: 1 if an earlier call may still run, else 0.
+// flag returns the script's argument: 1 if an earlier call may still run, else 0.
 func (f *unansweredLeaseCalls) flag() int {
-	const clocks = 100 * time.Millisecond // between two estimates of the server's clock
+	const clocks = 100 * time.Millisecond // by which two estimates of the server's clock may differ
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if time.Now().Before(f.runUntil.Add(clocks)) {
@@ -114,7 +115,7 @@ func elementAt(reply []any, i int) any {
 	return nil
 }
 
-// attendFailed words an error, and says whether the server has refused a lease.
+// watcherLeaseError returns an error that says whether the server refused a lease.
 func (s *Store) watcherLeaseError(ctx context.Context, err error) error {
 	failed := s.callError(ctx, err)
 	switch {
@@ -126,17 +127,16 @@ func (s *Store) watcherLeaseError(ctx context.Context, err error) error {
 	return failed
 }
 
-// Behind implements store.Attending.
+// LaggingWatchers implements store.WatcherLeases.
 func (s *Store) LaggingWatchers(ctx context.Context, service, id, rev string) (store.Watchers, error) {
-	base := s.keys.base(service)
-	c := &call{script: laggingWatchersScript, keys: []string{base + ":w", base + ":h"}, args: []any{revNumber(rev), id}}
+	c := &call{script: laggingWatchersScript, keys: []string{s.keys.watchers(service), s.keys.records(service)}, args: []any{revNumber(rev), id}}
 	if err := s.callAndWait(ctx, c); err != nil {
 		return store.Watchers{}, err
 	}
 	now, _ := strconv.ParseInt(text(c.reply, 0), 10, 64)
 	count, ok := elementAt(c.reply, 1).(int64)
 	kept, ok2 := elementAt(c.reply, 2).(int64)
-	lost, ok3 := elementAt(c.reply, 5).(int64)
+	memoryLost, ok3 := elementAt(c.reply, 5).(int64)
 	if !ok || !ok2 || !ok3 {
 		return store.Watchers{}, unavailable(errReply)
 	}
@@ -144,7 +144,7 @@ func (s *Store) LaggingWatchers(ctx context.Context, service, id, rev string) (s
 	if longest, err := strconv.ParseInt(text(c.reply, 3), 10, 64); err == nil {
 		w.LongestLease = time.Duration(longest-now) * time.Microsecond
 	}
-	if since, err := strconv.ParseInt(w.MemoryID, 10, 64); err == nil && lost == 1 {
+	if since, err := strconv.ParseInt(w.MemoryID, 10, 64); err == nil && memoryLost == 1 {
 		w.MemoryLostAgo = max(0, time.Duration(now-since)*time.Microsecond)
 	}
 	return w, nil

@@ -8,36 +8,35 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// writeOp is one entry of the line of writes, which are sent strictly one batch
+// writeOp is a write that waits to be sent. Batches of writes are sent strictly one
 // after the other. Heartbeats go first.
 type writeOp interface {
-	// add puts what it has to say into the batch.
+	// add adds its call to the batch.
 	add(b *writeBatch)
-	// size is about how many bytes it takes on the line.
+	// size is its approximate number of bytes in a request.
 	size() int
 }
 
-// batch is what travels together.
+// writeBatch is the calls that are sent in one round trip.
 type writeBatch struct {
 	store     *Store
 	calls     []*call
 	finish    []func()
-	puts      map[string]*putCall // per service, so that registrations share a call
+	puts      map[string]*putCall // per service: registrations share a call
 	idLookups *idLookupCall       // nil until an ID is looked for
 }
 
-// Bounds of how many entries of the line, and how many of their bytes, travel
-// together, so that a request is answered within its timeout however many wait.
-// The bytes adapt to the line, see adapt.
+// Limits of a batch, so that a request is answered within its timeout however many
+// writes wait. The limit in bytes adapts to the connection: see adaptBatchBytes.
 const (
 	maxBatch      = 1000
 	maxBatchBytes = 256 << 10
 	minBatchBytes = 8 << 10
-	// callBytes is about what a script call takes besides what it says.
+	// callBytes is the approximate size of a script call without its arguments.
 	callBytes = 200
 )
 
-// takeWrites returns how many entries make up the next batch.
+// takeWrites returns how many of the waiting writes make up the next batch.
 func (s *Store) takeWrites(waiting []writeOp) int {
 	bytes := 0
 	for i, op := range waiting[:min(len(waiting), maxBatch)] {
@@ -48,9 +47,9 @@ func (s *Store) takeWrites(waiting []writeOp) int {
 	return min(len(waiting), maxBatch)
 }
 
-// adapt takes how long a batch of so many bytes was under way. One that was not
-// answered in time, or came too late, halves the next ones; one that was quick
-// doubles them.
+// adaptBatchBytes adapts the limit to the time that a batch of so many bytes took. A
+// batch that was slow, or arrived after its deadline, halves the limit; a fast one
+// doubles it.
 func (s *Store) adaptBatchBytes(bytes int, took time.Duration, late bool) {
 	switch {
 	case late || took > s.timeout/2:
@@ -87,11 +86,11 @@ func (s *Store) sendWrites(ops []writeOp) {
 	}
 }
 
-// writes reports whether a call is one that writes where there is something to write.
+// writes reports whether a call writes when there is something to write.
 func (c *call) writes() bool { return c.script != laggingWatchersScript && c.script != lookupIDsScript }
 
-// wrote reports whether the answer shows that the server accepted a write. A call
-// that finds nothing to write shows neither that nor a right to.
+// wrote reports whether the reply proves that the server accepted a write. A call that
+// finds nothing to write proves neither that nor the right to write.
 func (c *call) wrote() bool {
 	if c.err != nil {
 		return false
@@ -107,7 +106,7 @@ func (c *call) wrote() bool {
 	return false
 }
 
-// late reports whether a call came after its deadline.
+// tooLate reports whether a call arrived after its deadline.
 func (c *call) tooLate() bool { return text(c.reply, 1) == "late" || text(c.reply, 2) == "late" }
 
 func (b *writeBatch) send(c *call, finish func()) {
@@ -115,18 +114,18 @@ func (b *writeBatch) send(c *call, finish func()) {
 	b.finish = append(b.finish, finish)
 }
 
-// single is a writeOp of one call of its own.
+// singleCall is a writeOp that sends one call.
 type singleCall struct {
 	ctx     context.Context
 	call    *call
 	done    chan struct{}
-	onReply func() // called with the answer; may be nil
+	onReply func() // called with the reply; may be nil
 }
 
 func (o *singleCall) size() int { return callBytes }
 
 func (o *singleCall) add(b *writeBatch) {
-	if o.ctx.Err() != nil { // nobody waits any more
+	if o.ctx.Err() != nil { // no caller waits for it
 		o.call.err = o.ctx.Err()
 		close(o.done)
 		return
@@ -146,8 +145,9 @@ func (o *singleCall) add(b *writeBatch) {
 	})
 }
 
-// tell puts a call on the line that nothing waits for. If its node's clock was
-// not as expected, it is sent once more. What it says, the next heartbeat says again.
+// sendWithoutWaiting sends a call whose reply no caller waits for. If its node's clock
+// was not as expected, it is sent once more. A call that fails is not retried: the next
+// heartbeat has the same effect.
 func (s *Store) sendWithoutWaiting(c *call) {
 	o := &singleCall{ctx: s.ctx, call: c, done: make(chan struct{})}
 	o.onReply = func() {
@@ -158,15 +158,15 @@ func (s *Store) sendWithoutWaiting(c *call) {
 	s.writes.Add(o)
 }
 
-// late takes the time from the reply {now, 'ok' or 'late'} of a call, and
-// reports whether it came after its deadline.
+// tooLate takes the time from the reply {now, 'ok' or 'late'} of a call, and reports
+// whether the call arrived after its deadline.
 func (s *Store) tooLate(c *call) bool {
 	s.noteTime(c.service, c.reply)
 	return text(c.reply, 1) == "late"
 }
 
-// write puts a call on the line and waits for it or for the context. An
-// abandoned call keeps its own copy of everything.
+// callAndWait sends a call and waits for its reply or for ctx. A call that is
+// abandoned shares nothing with its caller.
 func (s *Store) callAndWait(ctx context.Context, c *call) error {
 	o := &singleCall{ctx: ctx, call: c, done: make(chan struct{})}
 	if !s.writes.Add(o) {
@@ -181,15 +181,4 @@ func (s *Store) callAndWait(ctx context.Context, c *call) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// failed words the error of a request for its caller.
-func (s *Store) callError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if s.ctx.Err() != nil {
-		return store.ErrClosed
-	}
-	return unavailable(err)
 }

@@ -1,7 +1,7 @@
 -- Keeps the catalog and the hints on a Cluster, where they live in slots of their own.
 -- KEYS  names, or an ids bucket
 -- ARGV  catalog, deadline, then per service: name, lease's length in ms, or 0 when its last instance left
---       hint, deadline, then per ID: id, service
+--       ids, deadline, then per ID: id, service
 -- Answers {now, 'ok' or 'late' (nothing was done)}, and per ID the service that stood there before, or ''.
 local now = server_time()
 if now > tonumber(ARGV[2]) then return {num(now), 'late'} end

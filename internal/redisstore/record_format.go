@@ -1,7 +1,7 @@
 package redisstore
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -10,35 +10,36 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// parseRecord reads a hash's value: [1,stamp,"owner",seq,ttl ms,beat ms,flag,payload].
+// parseRecord reads a hash's value: [1,registration time,"owner",seq,TTL ms,
+// heartbeat interval ms,flag,payload].
 func parseRecord(id, value, overlay, score string) (*store.Record, error) {
 	rest, ok := strings.CutPrefix(value, "[1,")
 	if !ok || !strings.HasSuffix(value, "]") {
-		return nil, fmt.Errorf("not a record of version 1")
+		return nil, errors.New("not a record of version 1")
 	}
 	var fields [6]string
 	for i := range fields {
 		fields[i], rest, ok = strings.Cut(rest, ",")
 		if !ok {
-			return nil, fmt.Errorf("record ends early")
+			return nil, errors.New("record ends early")
 		}
 	}
 	if rest == "" {
-		return nil, fmt.Errorf("record ends early")
+		return nil, errors.New("record ends early")
 	}
 	r := &store.Record{ID: id}
 	var err error
 	number := func(s string) int64 {
 		n, e := strconv.ParseInt(s, 10, 64)
 		if e != nil || n < 0 {
-			err = fmt.Errorf("bad number in record")
+			err = errors.New("bad number in record")
 		}
 		return n
 	}
 	r.RegisteredAt = number(fields[0])
 	owner := fields[1]
 	if len(owner) < 2 || owner[0] != '"' || owner[len(owner)-1] != '"' {
-		return nil, fmt.Errorf("bad owner in record")
+		return nil, errors.New("bad owner in record")
 	}
 	r.Owner = unique.Make(owner[1 : len(owner)-1]).Value() // few owners have many records
 	r.Seq = uint64(number(fields[2]))
@@ -74,7 +75,7 @@ func parseScore(s string) int64 {
 	return int64(f)
 }
 
-// parseTombstone reads a hash's value: ["reason",stamp,"owner",seq,flag].
+// parseTombstone reads a hash's value: ["reason",registration time,"owner",seq,flag].
 func parseTombstone(id, value string) (store.Tombstone, bool) {
 	t := store.Tombstone{ID: id}
 	value, ok := strings.CutPrefix(value, `["`)
@@ -85,7 +86,7 @@ func parseTombstone(id, value string) (store.Tombstone, bool) {
 	if !ok {
 		return t, false
 	}
-	stamp, value, ok := strings.Cut(value, `,"`)
+	registeredAt, value, ok := strings.Cut(value, `,"`)
 	if !ok {
 		return t, false
 	}
@@ -95,7 +96,7 @@ func parseTombstone(id, value string) (store.Tombstone, bool) {
 	}
 	seq, _, _ := strings.Cut(value, ",")
 	t.Seq, _ = strconv.ParseUint(seq, 10, 64)
-	n, err := strconv.ParseInt(stamp, 10, 64)
+	n, err := strconv.ParseInt(registeredAt, 10, 64)
 	if err != nil {
 		return t, false
 	}
@@ -103,8 +104,8 @@ func parseTombstone(id, value string) (store.Tombstone, bool) {
 	return t, true
 }
 
-// parseMessage reads what commit publishes: previous revision, revision, time,
-// then the changes, a line per part.
+// parseMessage reads a message of the scripts' commit: the previous revision, the
+// revision, the time, then the changes, each part on a line of its own.
 func parseMessage(text string) (store.Notice, bool) {
 	lines := strings.Split(text, "\n")
 	if len(lines) < 4 {
