@@ -33,25 +33,25 @@ func addrPort(addr net.Addr) (netip.AddrPort, error) {
 	var ap netip.AddrPort
 	switch a := addr.(type) {
 	case nil:
-		return ap, badService("Address", "there is no listener address")
+		return ap, invalidService("Address", "there is no listener address")
 	case *net.TCPAddr:
 		ap = netAddrPort(a.IP, a.Zone, a.Port)
 	case *net.UDPAddr:
 		ap = netAddrPort(a.IP, a.Zone, a.Port)
 	default:
 		if n := a.Network(); !strings.HasPrefix(n, "tcp") && !strings.HasPrefix(n, "udp") {
-			return ap, badService("Address", fmt.Sprintf("a %q listener cannot be reached over the network: listen on TCP, or set Address and Port", n))
+			return ap, invalidService("Address", fmt.Sprintf("a %q listener cannot be reached over the network: listen on TCP, or set Address and Port", n))
 		}
 		var err error
 		if ap, err = netip.ParseAddrPort(a.String()); err != nil {
-			return ap, badService("Address", fmt.Sprintf("the listener's address %q is not an IP and a port", a))
+			return ap, invalidService("Address", fmt.Sprintf("the listener's address %q is not an IP and a port", a))
 		}
 	}
 	if !ap.IsValid() {
-		return ap, badService("Address", fmt.Sprintf("the listener's address %v is not an IP and a port", addr))
+		return ap, invalidService("Address", fmt.Sprintf("the listener's address %v is not an IP and a port", addr))
 	}
 	if ap.Port() == 0 {
-		return ap, badService("Port", fmt.Sprintf("the listener's address %v has no port", addr))
+		return ap, invalidService("Port", fmt.Sprintf("the listener's address %v has no port", addr))
 	}
 	return ap, nil
 }

@@ -23,7 +23,7 @@ type CachedRegistry struct {
 	cancel  context.CancelFunc
 	loops   sync.WaitGroup
 
-	services atomic.Pointer[map[string]*cached] // replaced, never changed
+	services atomic.Pointer[map[string]*cachedService] // replaced, never changed
 
 	mu     sync.Mutex // of those who replace it
 	closed bool
@@ -32,8 +32,8 @@ type CachedRegistry struct {
 var _ Backend = (*CachedRegistry)(nil)
 
 type cacheOptions struct {
-	idle time.Duration
-	most int
+	idleTimeout time.Duration
+	maxServices int
 }
 
 // CacheOption configures a CachedRegistry.
@@ -48,33 +48,33 @@ const (
 // WithIdleTimeout stops watching a service that was not asked for during d.
 // Default: DefaultIdleTimeout; 0 or less: never.
 func WithIdleTimeout(d time.Duration) CacheOption {
-	return func(o *cacheOptions) { o.idle = d }
+	return func(o *cacheOptions) { o.idleTimeout = d }
 }
 
 // WithMaxServices bounds how many services are watched at a time. For a service
 // beyond them Discover asks the backend, and Lookup stays not ready.
 // Default: DefaultMaxServices; 0 or less: no bound.
 func WithMaxServices(n int) CacheOption {
-	return func(o *cacheOptions) { o.most = n }
+	return func(o *cacheOptions) { o.maxServices = n }
 }
 
 // NewCachedRegistry returns a cache on a backend, which it closes when it is closed.
 func NewCachedRegistry(backend Backend, options ...CacheOption) *CachedRegistry {
-	c := &CachedRegistry{Backend: backend, options: cacheOptions{idle: DefaultIdleTimeout, most: DefaultMaxServices}}
+	c := &CachedRegistry{Backend: backend, options: cacheOptions{idleTimeout: DefaultIdleTimeout, maxServices: DefaultMaxServices}}
 	for _, o := range options {
 		o(&c.options)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.services.Store(&map[string]*cached{})
-	if c.options.idle > 0 {
+	c.services.Store(&map[string]*cachedService{})
+	if c.options.idleTimeout > 0 {
 		c.loops.Add(1)
-		go c.dropIdle()
+		go c.removeIdle()
 	}
 	return c
 }
 
 // cached is one watched service.
-type cached struct {
+type cachedService struct {
 	name   string
 	ended  <-chan struct{} // closed when it is watched no more
 	cancel context.CancelFunc
@@ -102,14 +102,14 @@ func (c *CachedRegistry) Lookup(serviceName string) (snap Snapshot) {
 func (c *CachedRegistry) lookup(serviceName string, snap *Snapshot) {
 	s := (*c.services.Load())[serviceName]
 	if s == nil {
-		_, err := c.follow(serviceName)
+		_, err := c.startWatch(serviceName)
 		if err == nil {
-			err = failed("look up", serviceName, ErrNotReady)
+			err = opError("look up", serviceName, ErrNotReady)
 		}
 		*snap = emptySnapshot(serviceName, err)
 		return
 	}
-	s.use()
+	s.markUsed()
 	state := s.state.Load()
 	*snap = state.Snapshot
 	if state.confirmed != nil {
@@ -119,33 +119,33 @@ func (c *CachedRegistry) lookup(serviceName string, snap *Snapshot) {
 	}
 }
 
-func (s *cached) use() {
+func (s *cachedService) markUsed() {
 	if !s.used.Load() {
 		s.used.Store(true)
 	}
 }
 
 // follow starts watching a service, unless that runs already.
-func (c *CachedRegistry) follow(name string) (*cached, error) {
+func (c *CachedRegistry) startWatch(name string) (*cachedService, error) {
 	if err := validateName("Name", name); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, failed("look up", name, ErrClosed)
+		return nil, opError("look up", name, ErrClosed)
 	}
 	services := *c.services.Load()
 	if s := services[name]; s != nil {
 		return s, nil
 	}
-	if c.options.most > 0 && len(services) >= c.options.most {
+	if c.options.maxServices > 0 && len(services) >= c.options.maxServices {
 		return nil, fmt.Errorf("look up %q: %w: %d services are cached, the most that WithMaxServices allows", name, ErrNotReady, len(services))
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	s := &cached{name: name, ended: ctx.Done(), cancel: cancel}
+	s := &cachedService{name: name, ended: ctx.Done(), cancel: cancel}
 	s.used.Store(true)
-	s.state.Store(&cachedState{Snapshot: emptySnapshot(name, failed("look up", name, ErrNotReady)), changed: make(chan struct{})})
+	s.state.Store(&cachedState{Snapshot: emptySnapshot(name, opError("look up", name, ErrNotReady)), changed: make(chan struct{})})
 	more := maps.Clone(services)
 	more[name] = s
 	c.services.Store(&more)
@@ -153,37 +153,37 @@ func (c *CachedRegistry) follow(name string) (*cached, error) {
 	go func() {
 		defer c.loops.Done()
 		s.run(ctx, c.Backend)
-		c.forget(s)
+		c.remove(s)
 	}()
 	return s, nil
 }
 
 // run takes each state of the watch.
-func (s *cached) run(ctx context.Context, w Watcher) {
+func (s *cachedService) run(ctx context.Context, w Watcher) {
 	var last Snapshot
 	for snap := range w.Watch(ctx, s.name) {
 		last = snap
 		known := !snap.AsOf.IsZero()
 		if !known {
-			snap.Stale = errors.Join(failed("look up", s.name, ErrNotReady), snap.Stale)
+			snap.Stale = errors.Join(opError("look up", s.name, ErrNotReady), snap.Stale)
 		}
 		s.set(&cachedState{Snapshot: snap, known: known})
 	}
 	if ctx.Err() == nil && last.Stale == nil {
 		last = s.state.Load().Snapshot
-		last.Stale = failed("watch", s.name, ErrClosed)
+		last.Stale = opError("watch", s.name, ErrClosed)
 		s.set(&cachedState{Snapshot: last})
 	}
 }
 
-func (s *cached) set(state *cachedState) {
+func (s *cachedService) set(state *cachedState) {
 	state.changed = make(chan struct{})
 	close(s.state.Swap(state).changed)
 }
 
 // forget takes a service out of the cache, if it still is the one meant. It is
 // out before its watch ends, so that nobody who sees that end finds it again.
-func (c *CachedRegistry) forget(s *cached) {
+func (c *CachedRegistry) remove(s *cachedService) {
 	defer s.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,9 +196,9 @@ func (c *CachedRegistry) forget(s *cached) {
 	c.services.Store(&fewer)
 }
 
-func (c *CachedRegistry) dropIdle() {
+func (c *CachedRegistry) removeIdle() {
 	defer c.loops.Done()
-	t := time.NewTicker(c.options.idle)
+	t := time.NewTicker(c.options.idleTimeout)
 	defer t.Stop()
 	for {
 		select {
@@ -208,7 +208,7 @@ func (c *CachedRegistry) dropIdle() {
 		}
 		for _, s := range *c.services.Load() {
 			if !s.used.Swap(false) {
-				c.forget(s)
+				c.remove(s)
 			}
 		}
 	}
@@ -218,33 +218,33 @@ func (c *CachedRegistry) dropIdle() {
 // fails with ctx before there is one.
 func (c *CachedRegistry) Discover(ctx context.Context, serviceName string) ([]ServiceInfo, error) {
 	if err := ctx.Err(); err != nil && !c.isClosed() {
-		return nil, failed("discover", serviceName, err)
+		return nil, opError("discover", serviceName, err)
 	}
 	s := (*c.services.Load())[serviceName]
 	if s == nil || c.isClosed() {
 		var err error
-		if s, err = c.follow(serviceName); err != nil {
+		if s, err = c.startWatch(serviceName); err != nil {
 			if errors.Is(err, ErrNotReady) {
 				return c.Backend.Discover(ctx, serviceName)
 			}
 			return nil, err
 		}
 	}
-	s.use()
+	s.markUsed()
 	for {
 		state := s.state.Load()
 		if state.known {
 			return cloneServices(state.Instances), nil
 		}
 		if errors.Is(state.Stale, ErrClosed) {
-			return nil, failed("discover", serviceName, ErrClosed)
+			return nil, opError("discover", serviceName, ErrClosed)
 		}
 		select {
 		case <-state.changed:
 		case <-ctx.Done():
-			return nil, failed("discover", serviceName, ctx.Err())
+			return nil, opError("discover", serviceName, ctx.Err())
 		case <-c.ctx.Done():
-			return nil, failed("discover", serviceName, ErrClosed)
+			return nil, opError("discover", serviceName, ErrClosed)
 		case <-s.ended: // idle for long, but for this call
 			return c.Discover(ctx, serviceName)
 		}
@@ -262,8 +262,8 @@ func (c *CachedRegistry) Register(ctx context.Context, service ServiceInfo) erro
 	if err := c.Backend.Register(ctx, service); err != nil {
 		return err
 	}
-	c.await(ctx, service.Name, service.ID)
-	c.awaitWhereListed(ctx, service.ID, service.Name)
+	c.awaitChange(ctx, service.Name, service.ID)
+	c.awaitRemovals(ctx, service.ID, service.Name)
 	return nil
 }
 
@@ -272,29 +272,29 @@ func (c *CachedRegistry) Deregister(ctx context.Context, serviceID string) error
 	if err := c.Backend.Deregister(ctx, serviceID); err != nil {
 		return err
 	}
-	c.awaitWhereListed(ctx, serviceID, "")
+	c.awaitRemovals(ctx, serviceID, "")
 	return nil
 }
 
 // ownTimeout bounds the wait for one's own change to be seen by the cache.
-const ownTimeout = time.Second
+const ownChangeTimeout = time.Second
 
 // awaitWhereListed awaits an ID's end in the cached services that list it, but for one.
-func (c *CachedRegistry) awaitWhereListed(ctx context.Context, id, but string) {
+func (c *CachedRegistry) awaitRemovals(ctx context.Context, id, but string) {
 	for name, s := range *c.services.Load() {
 		if _, listed := s.state.Load().find(id); listed && name != but {
-			c.await(ctx, name, id)
+			c.awaitChange(ctx, name, id)
 		}
 	}
 }
 
 // await waits until the cache shows of an ID what the backend says now, if the service is cached.
-func (c *CachedRegistry) await(ctx context.Context, name, id string) {
+func (c *CachedRegistry) awaitChange(ctx context.Context, name, id string) {
 	s := (*c.services.Load())[name]
 	if s == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, ownTimeout)
+	ctx, cancel := context.WithTimeout(ctx, ownChangeTimeout)
 	defer cancel()
 	// Reading makes the watch see it, however late the push is.
 	now, err := c.Snapshot(ctx, name)
@@ -343,6 +343,6 @@ func (c *CachedRegistry) Close() error {
 	}
 	c.cancel()
 	c.loops.Wait()
-	c.services.Store(&map[string]*cached{})
+	c.services.Store(&map[string]*cachedService{})
 	return c.Backend.Close()
 }

@@ -29,7 +29,7 @@ var (
 )
 
 // failed words the error of a call on a service or an instance.
-func failed(call, subject string, err error) error {
+func opError(call, subject string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -48,7 +48,7 @@ func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membershi
 			return nil, err
 		}
 		if joinPauses.Sleep(ctx, try) != nil {
-			return nil, fmt.Errorf("%w; last: %w", failed("join", service.Name, ctx.Err()), err)
+			return nil, fmt.Errorf("%w; last: %w", opError("join", service.Name, ctx.Err()), err)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (m *Membership) Leave(ctx context.Context) error {
 	cancel()
 	if errors.Is(err, ErrUnavailable) {
 		// One more try, no more: the TTL does it as well.
-		last, cancel := context.WithTimeout(ctx, lastTry)
+		last, cancel := context.WithTimeout(ctx, unavailableLeaveTimeout)
 		defer cancel()
 		ctx = last
 	}
@@ -112,7 +112,7 @@ func (m *Membership) Leave(ctx context.Context) error {
 }
 
 // lastTry bounds the deregistration by Leave while the backend is away.
-const lastTry = 500 * time.Millisecond
+const unavailableLeaveTimeout = 500 * time.Millisecond
 
 // drainTimeout bounds how long Leave waits for watchers.
 const drainTimeout = 5 * time.Second

@@ -15,7 +15,7 @@ import (
 // There is no TTL in memory: an instance lives until it is deregistered or its
 // registry closes. It is a Backend, safe for concurrent use, and works inside a
 // testing/synctest bubble.
-type LocalRegistry struct{ base }
+type LocalRegistry struct{ coreBackend }
 
 var _ Backend = (*LocalRegistry)(nil)
 
@@ -49,10 +49,10 @@ func NewLocalRegistryWith(options ...LocalOption) *LocalRegistry {
 		option(&o)
 	}
 	owner := newOwner()
-	return &LocalRegistry{base{newEngine(memstore.New(owner), 0, 0, cmp.Or(o.logger, slog.Default()), o.observer)}}
+	return &LocalRegistry{coreBackend{newEngine(memstore.New(owner), 0, 0, cmp.Or(o.logger, slog.Default()), o.observer)}}
 }
 
 // Close closes the local registry (no-op for local registry): it releases
 // nothing outside, ends watches, and makes later calls return ErrClosed. A
 // second Close returns nil.
-func (r *LocalRegistry) Close() error { return r.core.Close() }
+func (r *LocalRegistry) Close() error { return r.close() }

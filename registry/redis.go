@@ -24,7 +24,7 @@ const openTimeout = 5 * time.Second
 // serves all its instances, and the first watch its one subscription. What
 // Redis loses is registered again with the next heartbeat. It is a Backend and
 // safe for concurrent use.
-type RedisRegistry struct{ base }
+type RedisRegistry struct{ coreBackend }
 
 var _ Backend = (*RedisRegistry)(nil)
 
@@ -61,13 +61,13 @@ func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegis
 		}
 		return nil, openFailed(ctx, cfg, err)
 	}
-	return &RedisRegistry{base{newEngine(s, cfg.TTL, cfg.HeartbeatInterval, cfg.Logger, cfg.Observer)}}, nil
+	return &RedisRegistry{coreBackend{newEngine(s, cfg.TTL, cfg.HeartbeatInterval, cfg.Logger, cfg.Observer)}}, nil
 }
 
 // openFailed words the error of the first call to the server.
 func openFailed(ctx context.Context, cfg RedisRegistryConfig, err error) error {
 	if cfg.Client != nil && redis.HasErrorPrefix(err, "READONLY") {
-		return badConfig("Client", "reads from a replica; use a client of the primary")
+		return invalidConfig("Client", "reads from a replica; use a client of the primary")
 	}
 	if !errors.Is(err, ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -95,7 +95,7 @@ func (c RedisRegistryConfig) server() string {
 // It takes one round trip. A Register that returns an error is not kept alive
 // but may show for one TTL.
 func (r *RedisRegistry) Register(ctx context.Context, service ServiceInfo) error {
-	return r.base.Register(ctx, service)
+	return r.coreBackend.Register(ctx, service)
 }
 
 // Deregister removes a service instance from Redis and stops its heartbeat.
@@ -103,7 +103,7 @@ func (r *RedisRegistry) Register(ctx context.Context, service ServiceInfo) error
 // back. The ID may be another process's: its owner's heartbeat then stops at
 // its next beat.
 func (r *RedisRegistry) Deregister(ctx context.Context, serviceID string) error {
-	return r.base.Deregister(ctx, serviceID)
+	return r.coreBackend.Deregister(ctx, serviceID)
 }
 
 // Discover returns all healthy instances of a service by name.
@@ -112,10 +112,10 @@ func (r *RedisRegistry) Deregister(ctx context.Context, serviceID string) error 
 // It says what Redis holds at that moment, in one round trip when nothing
 // changed since the last call and in two otherwise.
 func (r *RedisRegistry) Discover(ctx context.Context, serviceName string) ([]ServiceInfo, error) {
-	return r.base.Discover(ctx, serviceName)
+	return r.coreBackend.Discover(ctx, serviceName)
 }
 
 // Close stops all heartbeats and closes the Redis connection, unless that was
 // handed in as a client. It deregisters nothing: instances go with their TTL.
 // It returns within 5 s even if Redis hangs; a second Close returns nil.
-func (r *RedisRegistry) Close() error { return r.core.Close() }
+func (r *RedisRegistry) Close() error { return r.close() }

@@ -3,8 +3,6 @@ package registry
 import (
 	"context"
 	"iter"
-	"sync/atomic"
-	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/core"
 )
@@ -123,38 +121,3 @@ type Backend interface {
 
 // sealed keeps Backend to this package's implementations and what embeds them.
 type sealed interface{ engine() *core.Engine }
-
-// Snapshot is the state of one service at one moment.
-type Snapshot struct {
-	Service   string
-	Instances []ServiceInfo // those to call (passing and warning), oldest first, never nil; shared: read only
-	Others    []ServiceInfo // live but not to be called (critical, draining); shared: read only
-	Revision  uint64        // moves with every change of this service; compare for equality only
-	AsOf      time.Time     // reader's clock, when the backend last confirmed this state; moves without waking a watch
-	Stale     error         // nil while current; otherwise why this is only the last known state
-
-	confirmed *atomic.Pointer[time.Time] // AsOf as of now, of a state that stands in a watch; may be nil
-}
-
-// Clone returns a deep copy, the caller's own.
-func (s Snapshot) Clone() Snapshot {
-	s.Instances = cloneServices(s.Instances)
-	s.Others = cloneServices(s.Others)
-	return s
-}
-
-// Catalog is the set of service names with a live instance at one moment.
-type Catalog struct {
-	Names    []string  // sorted, never nil; shared: read only
-	Revision uint64    // moves with every change of the set; compare for equality only
-	AsOf     time.Time // reader's clock, when the backend last confirmed this state; moves without waking a watch
-	Stale    error     // nil while current; otherwise why this is only the last known state
-}
-
-// Instance is one live instance with what the backend knows about its lease.
-type Instance struct {
-	ServiceInfo
-	Note      string    // of the health or the drain, whichever makes the status; a drain without one shows the health's
-	ExpiresAt time.Time // backend's clock; zero where registrations do not expire
-	Revision  uint64    // moves with every change of this instance; compare for equality only
-}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -15,9 +16,31 @@ import (
 	"time"
 )
 
-// ParseURL reads a URL such as Open takes into a configuration of the Redis
-// registry. Its errors match ErrInvalidConfig, name the part of the URL and
-// never show a password.
+// Open opens the backend that a URL names: "local:" is a new, empty LocalRegistry,
+// anything else a RedisRegistry with a URL as described at ParseURL.
+//
+// Like NewRedisRegistry it contacts the server once, within ctx or 5 s, and fails
+// with an error that matches ErrUnavailable if it cannot. No error shows a password.
+func Open(ctx context.Context, url string) (Backend, error) {
+	if strings.EqualFold(url, "local:") {
+		if err := ctx.Err(); err != nil {
+			return nil, opError("open", "local:", err)
+		}
+		return NewLocalRegistry(), nil
+	}
+	cfg, err := ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	r, err := NewRedisRegistry(ctx, cfg)
+	if err != nil {
+		return nil, err // not r: a nil *RedisRegistry is not a nil Backend
+	}
+	return r, nil
+}
+
+// ParseURL returns the configuration that a URL describes. Its errors match
+// ErrInvalidConfig, name the part of the URL and never show a password.
 //
 //	redis://user:password@host:6379/0                     one server; /0 is the database
 //	redis+sentinel://host1:26379/mymaster?addr=host2      Sentinels; mymaster is the primary's name
@@ -29,11 +52,11 @@ import (
 //
 //	ttl, heartbeat         durations such as 30s
 //	namespace              see RedisRegistryConfig.Namespace
-//	addr                   one more Sentinel or node of the Cluster; may be repeated
-//	db                     database number, in place of the path
-//	password_file          file that holds the password; one newline at its end is cut
+//	addr                   another Sentinel or node of the Cluster; may be repeated
+//	db                     database number, instead of the path
+//	password_file          file with the password; one newline at its end is ignored
 //	sentinel_username, sentinel_password_file
-//	ca_file                PEM certificates to trust in place of the system's (TLS only)
+//	ca_file                PEM certificates to trust instead of the system's (TLS only)
 //	cert_file, key_file    PEM client certificate and its key (TLS only)
 //	server_name            name expected in the server's certificate (TLS only)
 //
@@ -60,7 +83,7 @@ func parseURL(rawURL string) (RedisRegistryConfig, error) {
 	c.Password, _ = u.User.Password()
 	params, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return c, badURL("parameters", "a percent-encoding is broken, or ; is used for &")
+		return c, invalidURL("parameters", "a percent-encoding is broken, or ; is used for &")
 	}
 	q := &urlParams{values: params}
 
@@ -80,7 +103,7 @@ func parseURL(rawURL string) (RedisRegistryConfig, error) {
 	c.Namespace = q.text("namespace")
 	if path := q.text("password_file"); path != "" {
 		if c.Password != "" {
-			q.fail("password_file", "there is a password before the host already")
+			q.fail("password_file", "the URL already has a password before the host")
 		}
 		c.Password = q.secret("password_file", path)
 	}
@@ -90,40 +113,40 @@ func parseURL(rawURL string) (RedisRegistryConfig, error) {
 	return c, q.finish()
 }
 
-// schemes are those that ParseURL takes.
+// schemes lists the schemes that ParseURL accepts.
 const schemes = "redis, rediss, redis+sentinel, rediss+sentinel, redis+cluster, rediss+cluster"
 
-// splitURL parses a URL. Nothing of the URL and nothing of net/url's errors,
-// which quote it, gets into an error: a password with unescaped special
-// characters may have become any part of it.
+// splitURL parses a URL. Its errors contain nothing of the URL, nor of net/url's
+// errors, which quote it: a password with unescaped special characters may have
+// become any part of it.
 func splitURL(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	switch {
 	case strings.TrimSpace(rawURL) != rawURL:
-		return nil, badURL("syntax", "white space stands before or behind it")
+		return nil, invalidURL("syntax", "begins or ends with white space")
 	case err != nil && !strings.Contains(rawURL, "://"):
-		return nil, badURL("scheme", "is missing; write redis://host:6379, or local: for Open")
+		return nil, invalidURL("scheme", "is missing; write redis://host:6379, or local: for Open")
 	case err != nil:
-		return nil, badURL("syntax", urlProblem(err))
+		return nil, invalidURL("syntax", urlProblem(err))
 	}
 	switch u.Scheme {
 	case "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
 	case "local":
-		return nil, badURL("scheme", "local: has no Redis behind it: Open takes it, with nothing behind the colon")
+		return nil, invalidURL("scheme", "is local:, which is not Redis; Open accepts it, with nothing after the colon")
 	case "":
-		return nil, badURL("scheme", "is missing; write redis://host:6379, or local: for Open")
+		return nil, invalidURL("scheme", "is missing; write redis://host:6379, or local: for Open")
 	default:
-		return nil, badURL("scheme", "is none of "+schemes+" (and, for Open, local:)")
+		return nil, invalidURL("scheme", "is not one of "+schemes+" (and, for Open, local:)")
 	}
 	_, rest, found := strings.Cut(rawURL, "://")
 	if !found || u.Opaque != "" {
-		return nil, badURL("syntax", "// is missing behind the scheme")
+		return nil, invalidURL("syntax", "// is missing after the scheme")
 	}
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 && strings.Contains(rest[end:], "@") {
-		return nil, badURL("syntax", "an @ stands behind the host: percent-encode special characters (@ is %40, / is %2F, ? is %3F, # is %23)")
+		return nil, invalidURL("syntax", "an @ follows the host: percent-encode special characters (@ is %40, / is %2F, ? is %3F, # is %23)")
 	}
 	if strings.Contains(rest, "#") {
-		return nil, badURL("fragment", "# has no meaning here: percent-encode it as %23")
+		return nil, invalidURL("fragment", "is not allowed: percent-encode # as %23")
 	}
 	return u, nil
 }
@@ -135,7 +158,7 @@ func urlProblem(err error) string {
 	case errors.As(err, &escape):
 		return "a percent-encoding is broken"
 	case errors.As(err, &host):
-		return "the host has characters that no host has"
+		return "the host has invalid characters"
 	default:
 		return "it is not a URL: check the port, and percent-encode special characters of user and password"
 	}
@@ -150,7 +173,7 @@ func (c *RedisRegistryConfig) setStandalone(u *url.URL, q *urlParams) error {
 		c.RedisAddr = addr
 	}
 	if len(q.values["addr"]) > 0 {
-		return badURL("addr", "several addresses want redis+cluster:// or redis+sentinel://")
+		return invalidURL("addr", "several addresses need redis+cluster:// or redis+sentinel://")
 	}
 	path := strings.TrimPrefix(u.Path, "/")
 	if path == "" {
@@ -158,11 +181,11 @@ func (c *RedisRegistryConfig) setStandalone(u *url.URL, q *urlParams) error {
 		return nil
 	}
 	if q.values.Has("db") {
-		return badURL("db", "stands in the path already")
+		return invalidURL("db", "is already given by the path")
 	}
 	db, err := parseDB(path)
 	if err != nil {
-		return badURL("path", err.Error())
+		return invalidURL("path", err.Error())
 	}
 	c.DB = db
 	return nil
@@ -175,10 +198,10 @@ func (c *RedisRegistryConfig) setSentinels(u *url.URL, q *urlParams) error {
 	}
 	path := strings.TrimPrefix(u.EscapedPath(), "/")
 	if path == "" {
-		return badURL("path", "the primary's name is missing: redis+sentinel://host:26379/mymaster")
+		return invalidURL("path", "the primary's name is missing: redis+sentinel://host:26379/mymaster")
 	}
 	if strings.Contains(path, "/") {
-		return badURL("path", "is only the primary's name; the database goes into db=")
+		return invalidURL("path", "must be the primary's name only; use db= for the database")
 	}
 	// The path has been unescaped once by the parser, so this cannot fail.
 	c.MasterName, _ = url.PathUnescape(path)
@@ -197,7 +220,7 @@ func (c *RedisRegistryConfig) setCluster(u *url.URL, q *urlParams) error {
 		return err
 	}
 	if u.Path != "" && u.Path != "/" {
-		return badURL("path", "a Cluster has none: its only database is 0")
+		return invalidURL("path", "must be empty: a Cluster's only database is 0")
 	}
 	c.Addrs = q.addrs(addr, defaultRedisPort)
 	c.DB = q.number("db")
@@ -207,14 +230,14 @@ func (c *RedisRegistryConfig) setCluster(u *url.URL, q *urlParams) error {
 func hostPort(u *url.URL, port string) (string, error) {
 	host := u.Hostname()
 	if host == "" {
-		return "", badURL("host", "is missing")
+		return "", invalidURL("host", "is missing")
 	}
 	if u.Port() != "" {
 		port = u.Port()
 	}
 	addr := net.JoinHostPort(host, port)
 	if validateAddr("host", addr) != nil {
-		return "", badURL("host", "wants host:port with a port of 1-65535, an IPv6 address in brackets")
+		return "", invalidURL("host", "must be host:port with a port of 1-65535, and an IPv6 address in brackets")
 	}
 	return addr, nil
 }
@@ -222,12 +245,12 @@ func hostPort(u *url.URL, port string) (string, error) {
 func parseDB(text string) (int, error) {
 	db, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return 0, errors.New("wants the number of a database, 0 or more")
+		return 0, errors.New("must be the number of a database, 0 or more")
 	}
 	return int(db), nil
 }
 
-// urlParams takes parameters one by one and keeps the first error.
+// urlParams consumes parameters one by one and keeps the first error.
 type urlParams struct {
 	values url.Values
 	err    error
@@ -235,11 +258,11 @@ type urlParams struct {
 
 func (q *urlParams) fail(name, problem string) {
 	if q.err == nil {
-		q.err = badURL(name, problem)
+		q.err = invalidURL(name, problem)
 	}
 }
 
-// text takes a parameter that may stand once and must then say something.
+// text consumes a parameter that may be given once, and then not empty.
 func (q *urlParams) text(name string) string {
 	values, found := q.values[name]
 	delete(q.values, name)
@@ -261,7 +284,7 @@ func (q *urlParams) duration(name string) time.Duration {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		q.fail(name, "must be a duration with a unit, over 0, such as 30s")
+		q.fail(name, "must be a positive duration with a unit, such as 30s")
 	}
 	return d
 }
@@ -283,7 +306,7 @@ func (q *urlParams) addrs(first, port string) []string {
 	for _, addr := range q.values["addr"] {
 		addr = withPort(addr, port)
 		if validateAddr("addr", addr) != nil {
-			q.fail("addr", "wants host:port with a port of 1-65535, an IPv6 address in brackets")
+			q.fail("addr", "must be host:port with a port of 1-65535, and an IPv6 address in brackets")
 		}
 		addrs = append(addrs, addr)
 	}
@@ -291,7 +314,7 @@ func (q *urlParams) addrs(first, port string) []string {
 	return addrs
 }
 
-// secret reads a password; it returns nothing after an earlier error.
+// secret reads a password from a file.
 func (q *urlParams) secret(name, path string) string {
 	text, hadNewline := strings.CutSuffix(string(q.file(name, path)), "\n")
 	if hadNewline {
@@ -317,7 +340,7 @@ func (q *urlParams) file(name, path string) []byte {
 	return content
 }
 
-// readRegular reads a regular file: others might block, or never end.
+// readRegular reads a regular file: other files may block, or never end.
 func readRegular(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -347,7 +370,7 @@ func (q *urlParams) tlsConfig() *tls.Config {
 		return config
 	}
 	if certPath == "" || keyPath == "" {
-		q.fail("cert_file", "cert_file and key_file go together")
+		q.fail("cert_file", "must be given together with key_file")
 		return config
 	}
 	cert, err := tls.X509KeyPair(q.file("cert_file", certPath), q.file("key_file", keyPath))
@@ -358,19 +381,19 @@ func (q *urlParams) tlsConfig() *tls.Config {
 	return config
 }
 
-// parameterName is the shape of those names that an error may quote.
+// parameterName matches the names that an error may quote.
 var parameterName = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
-// finish refuses what nobody took.
+// finish refuses the parameters that were not consumed.
 func (q *urlParams) finish() error {
 	for name := range q.values {
 		switch name {
 		case "ca_file", "cert_file", "key_file", "server_name":
-			q.fail(name, "needs TLS: use rediss in place of redis")
+			q.fail(name, "needs TLS: use rediss instead of redis")
 		case "sentinel_username", "sentinel_password_file":
 			q.fail(name, "needs redis+sentinel:// or rediss+sentinel://")
 		case "password", "sentinel_password":
-			q.fail(name, "is not taken from a parameter: use "+name+"_file")
+			q.fail(name, "is not accepted as a parameter: use "+name+"_file")
 		default:
 			if !parameterName.MatchString(name) {
 				name = "one"
@@ -381,6 +404,6 @@ func (q *urlParams) finish() error {
 	return q.err
 }
 
-func badURL(part, problem string) error {
-	return badConfig("URL: "+part, problem)
+func invalidURL(part, problem string) error {
+	return invalidConfig("URL: "+part, problem)
 }

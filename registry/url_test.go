@@ -70,7 +70,7 @@ func TestParseURLRefuses(t *testing.T) {
 	for raw, want := range map[string]string{
 		"":                                          "URL: scheme: is missing",
 		"host:6379":                                 "URL: scheme",
-		"local:":                                    "URL: scheme: local: has no Redis",
+		"local:":                                    "URL: scheme: is local:, which is not Redis",
 		"http://:hunter2@host":                      "URL: scheme",
 		"redis+foo://host":                          "URL: scheme",
 		"redis:host":                                "URL: syntax: //",
@@ -104,12 +104,12 @@ func TestParseURLRefuses(t *testing.T) {
 		"redis://h?a;b":                             "URL: parameters",
 		"redis://h?unknown=hunter2":                 "URL: parameters: unknown is unknown",
 		"redis://h?hunter2":                         "URL: parameters: one is unknown",
-		"redis://h?password=hunter2":                "URL: password: is not taken",
+		"redis://h?password=hunter2":                "URL: password: is not accepted",
 		"redis://h?insecure=1":                      "URL: parameters: insecure",
 		"redis://h?ca_file=x":                       "URL: ca_file: needs TLS",
 		"redis://h?sentinel_username=x":             "URL: sentinel_username: needs",
 		"redis://user@h":                            "Username",
-		"redis://:hunter2@h?password_file=" + empty: "URL: password_file: there is",
+		"redis://:hunter2@h?password_file=" + empty: "URL: password_file: the URL already has",
 		"redis://h?password_file=" + empty:          "URL: password_file: " + empty,
 		"redis://h?password_file=" + empty + "x":    "URL: password_file: stat " + empty + "x",
 		"redis://h?password_file=/dev/zero":         "URL: password_file: /dev/zero is not a regular",
@@ -123,7 +123,7 @@ func TestParseURLRefuses(t *testing.T) {
 		"redis+cluster://h/0":                       "URL: path",
 		"redis+cluster://h?db=1":                    "DB",
 		"rediss://h?ca_file=" + noCert:              "URL: ca_file: " + noCert,
-		"rediss://h?cert_file=x":                    "URL: cert_file: cert_file and key_file go together",
+		"rediss://h?cert_file=x":                    "URL: cert_file: must be given together with key_file",
 		"rediss://h?cert_file=" + noCert + "&key_file=" + secret: "URL: cert_file: " + noCert,
 	} {
 		c, err := ParseURL(raw)

@@ -81,7 +81,7 @@ func TestValidateServiceNamesTheField(t *testing.T) {
 		{"Tags: tag 0 has a control", func(s *ServiceInfo) { s.Tags = []string{"\x00"} }},
 		{"Weight: -1 is outside", func(s *ServiceInfo) { s.Weight = -1 }},
 		{"Weight: 1000001 is outside", func(s *ServiceInfo) { s.Weight = MaxWeight + 1 }},
-		{`Status: "dead" is none of`, func(s *ServiceInfo) { s.Status = "dead" }},
+		{`Status: "dead" is not one of`, func(s *ServiceInfo) { s.Status = "dead" }},
 		{"Extensions: 257 pairs", func(s *ServiceInfo) { s.Extensions = pairs }},
 		{"Extensions: a key is not", func(s *ServiceInfo) { s.Extensions = map[string]string{"\xff": ""} }},
 	} {

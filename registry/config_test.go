@@ -1,8 +1,11 @@
 package registry
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -87,38 +90,38 @@ func TestValidateConfigNamesTheField(t *testing.T) {
 	client := redis.NewClient(&redis.Options{})
 	defer client.Close()
 	for field, c := range map[string]RedisRegistryConfig{
-		"TTL: 99ms":                         {TTL: 99 * time.Millisecond},
-		"TTL: -1s":                          {TTL: -time.Second},
-		"TTL: 24h0m1s":                      {TTL: MaxTTL + time.Second},
-		"HeartbeatInterval: 9ms":            {HeartbeatInterval: 9 * time.Millisecond},
-		"HeartbeatInterval: -1s":            {HeartbeatInterval: -time.Second},
-		"HeartbeatInterval: 30s":            {HeartbeatInterval: 30 * time.Second},
-		"HeartbeatInterval: 2s":             {HeartbeatInterval: 2 * time.Second, TTL: time.Second},
-		"Namespace: has 129":                {Namespace: strings.Repeat("n", 129)},
-		"Namespace: has a control":          {Namespace: "a\n"},
-		"DB: -1":                            {DB: -1},
-		"DB: is 1":                          {DB: 1, Addrs: []string{"a:1"}},
-		"MasterName: needs":                 {MasterName: "m", RedisAddr: "a:1"},
-		"MasterName: is empty":              {SentinelPassword: "secret"},
-		"MasterName: has":                   {MasterName: "m\n", Addrs: []string{"a"}},
-		"Username: needs":                   {Username: "u"},
-		"SentinelUsername: needs":           {SentinelUsername: "u", MasterName: "m", Addrs: []string{"a"}},
-		"RedisAddr: wants host":             {RedisAddr: "a:b:c"},
-		"RedisAddr: its port":               {RedisAddr: "a:70000"},
-		"RedisAddr: wants host:port; a URL": {RedisAddr: "redis://:secret@a"},
-		"Addrs[1]: its port":                {Addrs: []string{"a", "b:0"}},
-		"Addrs[0]: wants":                   {Addrs: []string{""}},
-		"RedisAddr: must be unset":          {Client: client, RedisAddr: "a"},
-		"Addrs: must":                       {Client: client, Addrs: []string{"a"}},
-		"MasterName: must":                  {Client: client, MasterName: "a"},
-		"Username: must":                    {Client: client, Username: "a"},
-		"Password: must":                    {Client: client, Password: "secret"},
-		"SentinelUsername: must":            {Client: client, SentinelUsername: "a"},
-		"SentinelPassword: must":            {Client: client, SentinelPassword: "secret"},
-		"DB: must":                          {Client: client, DB: 1},
-		"TLSConfig: must":                   {Client: client, TLSConfig: &tls.Config{}},
-		"Client: it reads":                  {Client: redis.NewClusterClient(&redis.ClusterOptions{ReadOnly: true})},
-		"Client: *redis.Ring":               {Client: redis.NewRing(&redis.RingOptions{})},
+		"TTL: 99ms":                              {TTL: 99 * time.Millisecond},
+		"TTL: -1s":                               {TTL: -time.Second},
+		"TTL: 24h0m1s":                           {TTL: MaxTTL + time.Second},
+		"HeartbeatInterval: 9ms":                 {HeartbeatInterval: 9 * time.Millisecond},
+		"HeartbeatInterval: -1s":                 {HeartbeatInterval: -time.Second},
+		"HeartbeatInterval: 30s":                 {HeartbeatInterval: 30 * time.Second},
+		"HeartbeatInterval: 2s":                  {HeartbeatInterval: 2 * time.Second, TTL: time.Second},
+		"Namespace: has 129":                     {Namespace: strings.Repeat("n", 129)},
+		"Namespace: has a control":               {Namespace: "a\n"},
+		"DB: -1":                                 {DB: -1},
+		"DB: is 1":                               {DB: 1, Addrs: []string{"a:1"}},
+		"MasterName: needs":                      {MasterName: "m", RedisAddr: "a:1"},
+		"MasterName: is empty":                   {SentinelPassword: "secret"},
+		"MasterName: has":                        {MasterName: "m\n", Addrs: []string{"a"}},
+		"Username: needs":                        {Username: "u"},
+		"SentinelUsername: needs":                {SentinelUsername: "u", MasterName: "m", Addrs: []string{"a"}},
+		"RedisAddr: must be host":                {RedisAddr: "a:b:c"},
+		"RedisAddr: has a port":                  {RedisAddr: "a:70000"},
+		"RedisAddr: must be host:port; use Open": {RedisAddr: "redis://:secret@a"},
+		"Addrs[1]: has a port":                   {Addrs: []string{"a", "b:0"}},
+		"Addrs[0]: must be":                      {Addrs: []string{""}},
+		"RedisAddr: must be unset":               {Client: client, RedisAddr: "a"},
+		"Addrs: must":                            {Client: client, Addrs: []string{"a"}},
+		"MasterName: must":                       {Client: client, MasterName: "a"},
+		"Username: must":                         {Client: client, Username: "a"},
+		"Password: must":                         {Client: client, Password: "secret"},
+		"SentinelUsername: must":                 {Client: client, SentinelUsername: "a"},
+		"SentinelPassword: must":                 {Client: client, SentinelPassword: "secret"},
+		"DB: must":                               {Client: client, DB: 1},
+		"TLSConfig: must":                        {Client: client, TLSConfig: &tls.Config{}},
+		"Client: it reads":                       {Client: redis.NewClusterClient(&redis.ClusterOptions{ReadOnly: true})},
+		"Client: *redis.Ring":                    {Client: redis.NewRing(&redis.RingOptions{})},
 	} {
 		t.Run(field, func(t *testing.T) {
 			err := c.withDefaults().validate()
@@ -146,5 +149,28 @@ func TestDefaultsShareNothing(t *testing.T) {
 	out.Addrs[1] = "y"
 	if out.Addrs[0] != "a:6379" || out.TLSConfig.ServerName != "a" || cfg.Addrs[1] != "b:6379" {
 		t.Errorf("shared: %q %q %q", out.Addrs, out.TLSConfig.ServerName, cfg.Addrs)
+	}
+}
+
+func TestConfigShowsNoPassword(t *testing.T) {
+	c := RedisRegistryConfig{
+		RedisAddr:        "redis://:hunter2@a",
+		Addrs:            []string{"redis://:hunter2@b", "c:6379"},
+		Password:         "hunter2",
+		SentinelPassword: "hunter2",
+		Username:         "user",
+		TLSConfig:        &tls.Config{ServerName: "hunter2"},
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("c", "config", c)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("c", "config", &c)
+	all := log.String() + fmt.Sprintf("%v %+v %#v %s %v %+v", c, c, c, c, &c, struct{ C RedisRegistryConfig }{c})
+	if strings.Contains(all, "hunter2") {
+		t.Errorf("a password shows: %s", all)
+	}
+	for _, want := range []string{"Password=[set]", "c:6379", "Username=user"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is missing: %s", want, all)
+		}
 	}
 }

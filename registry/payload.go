@@ -4,19 +4,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// maxPayloadBytes bounds what is decoded; no valid ServiceInfo encodes to as much.
+// maxPayloadBytes bounds what is decoded. Every valid ServiceInfo is shorter.
 const maxPayloadBytes = 1 << 20
 
-// payload is what a backend stores of an instance, as compact JSON: what its
-// owner says of it. ID, Name and RegisteredAt stand in the record's key and
-// header. Empty fields are left out, unknown ones are ignored.
+// payload is what its owner stores of an instance, as compact JSON. ID, Name and
+// RegisteredAt are in the record's key and header. Empty fields are left out,
+// unknown ones are ignored.
 type payload struct {
 	Version    string            `json:"version"`
 	Address    string            `json:"address"`
@@ -29,9 +34,9 @@ type payload struct {
 	Extensions map[string]string `json:"extensions"`
 }
 
-// encodeService writes the payload. Equal values give equal bytes: map keys
-// are sorted, and nil and empty are the same. It fails on invalid UTF-8,
-// which JSON cannot carry; validateService refuses that earlier.
+// encodeService returns the payload of s. Equal values give equal bytes: map keys are
+// sorted, and nil and empty are the same. It fails on invalid UTF-8, which JSON
+// cannot represent and validateService refuses earlier.
 func encodeService(s ServiceInfo) ([]byte, error) {
 	e := encoder{buf: make([]byte, 0, 128)}
 	e.text("version", s.Version)
@@ -53,7 +58,7 @@ func encodeService(s ServiceInfo) ([]byte, error) {
 	e.text("status", string(s.Status))
 	e.pairs("extensions", s.Extensions)
 	if e.invalid {
-		return nil, badService("ServiceInfo", "has invalid UTF-8")
+		return nil, invalidService("ServiceInfo", "has invalid UTF-8")
 	}
 	if len(e.buf) == 0 {
 		return []byte("{}"), nil
@@ -108,7 +113,7 @@ func (e *encoder) pairs(name string, pairs map[string]string) {
 	e.buf = append(e.buf, '}')
 }
 
-// string escapes no more than JSON asks for, so that payloads stay readable.
+// string escapes only what JSON requires, so that payloads stay readable.
 func (e *encoder) string(s string) {
 	const hex = "0123456789abcdef"
 	e.invalid = e.invalid || !utf8.ValidString(s)
@@ -128,13 +133,27 @@ func (e *encoder) string(s string) {
 	e.buf = append(append(e.buf, s[start:]...), '"')
 }
 
-// decodeService reads a record found in a backend. The result is valid as
-// validateRecord has it; anything else is an error, which names the record. Its
-// Metadata may be what known, if not nil, remembers.
-func decodeService(name, id string, stampMicros int64, data []byte, known *recentPairs) (ServiceInfo, error) {
-	s, err := decodePayload(data, known)
+// decodeRecord decodes the payload of a record for package core. In the catalog a
+// record has none: its value is its ID.
+func (c *metadataCache) decodeRecord(service string, r *store.Record) (any, error) {
+	if service == store.Catalog {
+		return r.ID, nil
+	}
+	s, err := decodeService(service, r.ID, r.RegisteredAt, r.Payload, c.shard(service))
+	if err != nil {
+		return nil, err
+	}
+	r.Payload = nil // its decoded value replaces it
+	return newDecodedService(&s), nil
+}
+
+// decodeService decodes a payload found in a backend. The result is valid by
+// validateRecord; an error names the record. Metadata may be shared with cache,
+// which may be nil.
+func decodeService(name, id string, registeredAtMicros int64, data []byte, cache *metadataShard) (ServiceInfo, error) {
+	s, err := decodePayload(data, cache)
 	if err == nil {
-		s.Name, s.ID, s.RegisteredAt = name, id, time.UnixMicro(stampMicros).UTC()
+		s.Name, s.ID, s.RegisteredAt = name, id, time.UnixMicro(registeredAtMicros).UTC()
 		if err = validateID(id); err == nil {
 			err = validateRecord(s)
 		}
@@ -145,14 +164,14 @@ func decodeService(name, id string, stampMicros int64, data []byte, known *recen
 	return s, nil
 }
 
-func decodePayload(data []byte, known *recentPairs) (ServiceInfo, error) {
+func decodePayload(data []byte, cache *metadataShard) (ServiceInfo, error) {
 	if len(data) > maxPayloadBytes {
 		return ServiceInfo{}, fmt.Errorf("%d bytes are over the limit of %d", len(data), maxPayloadBytes)
 	}
 	if !utf8.Valid(data) {
 		return ServiceInfo{}, errors.New("is not valid UTF-8")
 	}
-	p, ok := scanPayload(string(data), known)
+	p, ok := scanPayload(string(data), cache)
 	if !ok {
 		p = payload{}
 		if err := json.Unmarshal(data, &p); err != nil {
@@ -170,4 +189,50 @@ func decodePayload(data []byte, known *recentPairs) (ServiceInfo, error) {
 		Status:         p.Status,
 		Extensions:     p.Extensions,
 	}, nil
+}
+
+// metadataCache holds metadata decoded recently, by service. Instances of one
+// deployment in one zone often have equal metadata: they share one read-only map,
+// and only the first has it decoded. It is safe for concurrent use.
+type metadataCache struct{ shards [64]metadataShard }
+
+var metadataSeed = maphash.MakeSeed()
+
+// shard returns the part of the cache that a service shares with some others.
+func (c *metadataCache) shard(service string) *metadataShard {
+	return &c.shards[maphash.String(metadataSeed, service)%uint64(len(c.shards))]
+}
+
+// metadataShard holds the last few different objects.
+type metadataShard struct {
+	mu      sync.Mutex
+	entries [8]struct {
+		text  string // JSON, up to and including the closing brace
+		pairs map[string]string
+	}
+	next int // the index of the entry to replace
+}
+
+// maxCachedPayloadBytes bounds the payloads whose metadata is cached: an entry's text
+// keeps its whole payload in memory.
+const maxCachedPayloadBytes = 2048
+
+// find returns the pairs of the object that text begins with, and its length, or nil
+// if it is not cached.
+func (s *metadataShard) find(text string) (pairs map[string]string, length int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.entries {
+		if e := &s.entries[i]; e.pairs != nil && strings.HasPrefix(text, e.text) {
+			return e.pairs, len(e.text)
+		}
+	}
+	return nil, 0
+}
+
+func (s *metadataShard) add(text string, pairs map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries[s.next].text, s.entries[s.next].pairs = text, pairs
+	s.next = (s.next + 1) % len(s.entries)
 }

@@ -2,15 +2,15 @@ package registry
 
 import "strings"
 
-// scanPayload reads a payload of the shape that encodeService writes, several
-// times faster than encoding/json: whoever starts decodes every instance once.
-// ok is false for any other shape, which encoding/json must then judge.
-// The text must be valid UTF-8. The result's strings are parts of it, but for
-// metadata that known, if not nil, remembers; what it did not is added.
-func scanPayload(text string, known *recentPairs) (p payload, ok bool) {
+// scanPayload decodes a payload of the form that encodeService writes, several times
+// faster than encoding/json: a process decodes every instance once when it starts.
+// For any other form, which encoding/json must decode, ok is false. The text must be
+// valid UTF-8. The result's strings are substrings of it, except for metadata
+// found in cache, which may be nil; new metadata is added to it.
+func scanPayload(text string, cache *metadataShard) (p payload, ok bool) {
 	s := scanner{rest: text}
-	if len(text) <= maxRecentBytes {
-		s.known = known
+	if len(text) <= maxCachedPayloadBytes {
+		s.cache = cache
 	}
 	var seen uint16
 	for s.next('{', ',') {
@@ -48,16 +48,16 @@ func scanPayload(text string, known *recentPairs) (p payload, ok bool) {
 	return payload{}, false
 }
 
-// scanner takes one value after the other off the front. After something
-// unexpected it is bad, and stays so.
+// scanner consumes a text value by value. After an unexpected byte it is bad, and
+// stays so.
 type scanner struct {
 	rest  string
 	bad   bool
 	open  bool // inside the outermost object
-	known *recentPairs
+	cache *metadataShard
 }
 
-// next takes the byte that begins the outermost object or separates its fields.
+// next consumes the byte that begins the outermost object or separates its fields.
 func (s *scanner) next(first, separator byte) bool {
 	if s.open {
 		first = separator
@@ -75,7 +75,7 @@ func (s *scanner) byte(want byte) {
 	s.rest = s.rest[1:]
 }
 
-// end takes the closing byte if it is there.
+// end consumes the closing byte if it comes next.
 func (s *scanner) end(closing byte) bool {
 	if s.bad || s.rest == "" || s.rest[0] != closing {
 		return false
@@ -84,7 +84,7 @@ func (s *scanner) end(closing byte) bool {
 	return true
 }
 
-// string takes a string in which only " and \ are escaped.
+// string consumes a string in which only " and \ are escaped.
 func (s *scanner) string() string {
 	s.byte('"')
 	if s.bad {
@@ -107,7 +107,7 @@ func (s *scanner) string() string {
 	return ""
 }
 
-// escaped takes the rest of a string whose first backslash is at i.
+// escaped consumes the rest of a string whose first backslash is at i.
 func (s *scanner) escaped(i int) string {
 	var b strings.Builder
 	for start := 0; i < len(s.rest); i++ {
@@ -133,13 +133,13 @@ func (s *scanner) escaped(i int) string {
 	return ""
 }
 
-// number takes a whole number over 0 of at most nine digits.
+// number consumes a positive integer of at most nine digits.
 func (s *scanner) number() int {
 	n, i := 0, 0
 	for ; i < len(s.rest) && i < 9 && '0' <= s.rest[i] && s.rest[i] <= '9'; i++ {
 		n = 10*n + int(s.rest[i]-'0')
 	}
-	// What follows, be it a tenth digit, is left for the caller to refuse.
+	// The caller refuses what follows, a tenth digit too.
 	if i == 0 || s.rest[0] == '0' {
 		s.bad = true
 	}
@@ -147,24 +147,24 @@ func (s *scanner) number() int {
 	return n
 }
 
-// metadata takes an object of strings that is not empty, which others may have, too.
+// metadata is pairs with the cache.
 func (s *scanner) metadata() map[string]string {
-	if s.bad || s.known == nil {
+	if s.bad || s.cache == nil {
 		return s.pairs()
 	}
 	text := s.rest
-	pairs, length := s.known.begins(text)
+	pairs, length := s.cache.find(text)
 	if pairs != nil {
 		s.rest = text[length:]
 		return pairs
 	}
 	if pairs = s.pairs(); !s.bad {
-		s.known.add(text[:len(text)-len(s.rest)], pairs)
+		s.cache.add(text[:len(text)-len(s.rest)], pairs)
 	}
 	return pairs
 }
 
-// pairs takes an object of strings that is not empty.
+// pairs consumes an object of strings that is not empty.
 func (s *scanner) pairs() map[string]string {
 	pairs := make(map[string]string)
 	s.byte('{')
@@ -180,7 +180,7 @@ func (s *scanner) pairs() map[string]string {
 	return nil
 }
 
-// strings takes an array of strings that is not empty.
+// strings consumes an array of strings that is not empty.
 func (s *scanner) strings() []string {
 	var all []string
 	s.byte('[')

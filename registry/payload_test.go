@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -159,9 +160,9 @@ func FuzzDecode(f *testing.F) {
 		if !utf8.ValidString(data) {
 			return
 		}
-		var known recentPairs
-		got, ok := scanPayload(data, &known)
-		again, okAgain := scanPayload(data, &known) // which finds what the first remembered
+		var cache metadataShard
+		got, ok := scanPayload(data, &cache)
+		again, okAgain := scanPayload(data, &cache) // which finds what the first remembered
 		if ok != okAgain || !reflect.DeepEqual(got, again) {
 			t.Fatalf("%q:\nscanned %v %+v\nagain   %v %+v", data, ok, got, okAgain, again)
 		}
@@ -242,5 +243,51 @@ func BenchmarkEncodeService(b *testing.B) {
 		if _, err := encodeService(s); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestEqualMetadataIsShared(t *testing.T) {
+	cache := new(metadataCache).shard("n")
+	decode := func(change func(*ServiceInfo)) ServiceInfo {
+		t.Helper()
+		s := typicalService()
+		change(&s)
+		data, err := encodeService(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeService("n", "i", 1, data, cache)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(got.Metadata, s.Metadata) || got.Version != s.Version || got.Weight != s.Weight {
+			t.Fatalf("got %+v, want %+v", got, s)
+		}
+		return got
+	}
+	shared := func(a, b ServiceInfo) bool {
+		return reflect.ValueOf(a.Metadata).UnsafePointer() == reflect.ValueOf(b.Metadata).UnsafePointer()
+	}
+	first := decode(func(*ServiceInfo) {})
+	second := decode(func(s *ServiceInfo) { s.Version, s.Weight = "v3", 7 })
+	if !shared(first, second) {
+		t.Error("equal metadata stands twice")
+	}
+	// Whoever discovers them can change one without the other.
+	mine := cloneServices([]ServiceInfo{first, second})
+	mine[0].Metadata["zone"] = "changed"
+	if mine[1].Metadata["zone"] == "changed" || first.Metadata["zone"] == "changed" {
+		t.Error("a change of a copy reached another's metadata")
+	}
+	// The last few are remembered, not all.
+	for i := range 100 {
+		decode(func(s *ServiceInfo) { s.Metadata = map[string]string{"commit": fmt.Sprint(i)} })
+	}
+	if shared(first, decode(func(*ServiceInfo) {})) {
+		t.Error("what 100 others came after is still remembered")
+	}
+	long := func(s *ServiceInfo) { s.HealthEndpoint = "/" + strings.Repeat("h", MaxHealthEndpointBytes-1) }
+	if shared(decode(long), decode(long)) {
+		t.Error("a long payload is remembered")
 	}
 }
