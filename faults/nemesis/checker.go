@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Violation is a promise that a history shows broken.
+// Violation says how a history violates a promise.
 type Violation struct {
 	Promise Promise
-	ID      string // of the instance; "" when it concerns none
+	ID      string // of the instance; "" if there is none
 	At      Moment
 	What    string
 }
@@ -19,31 +19,31 @@ func (v Violation) String() string {
 	return fmt.Sprintf("promise %d (%s) violated at %v, instance %q: %s", v.Promise, promiseNames[v.Promise], v.At.Round(time.Millisecond), v.ID, v.What)
 }
 
-// checker gathers what is wrong, each kind once per registration.
+// checker collects violations, each kind once per registration.
 type checker struct {
 	*model
 	found []Violation
 	seen  map[string]bool
 }
 
-// Check holds a finished history against the promises. What it allows during
-// and after faults is what the contract's bounds say, counted from the moments
-// at which the faults ended, and while the machine ran: its stall is added.
+// Check returns the violations of the promises in a finished history. During and
+// after faults it applies the contract's bounds, counted from the end of the
+// faults. It adds the machine's stall to each bound.
 func Check(h *History) []Violation {
 	c := &checker{model: newModel(h), seen: map[string]bool{}}
 	for i := range h.Calls {
 		call := &h.Calls[i]
 		if call.Op == Discover && call.Err == "" {
-			c.discover(call)
+			c.checkDiscover(call)
 		}
 		if call.Err != "" {
-			c.failure(call)
+			c.checkFailure(call)
 		}
 	}
-	c.stamps()
-	c.tolds()
+	c.checkRegistrationTimes()
+	c.checkLossReports()
 	for _, w := range h.Watches {
-		c.watch(w)
+		c.checkWatch(w)
 	}
 	slices.SortStableFunc(c.found, func(a, b Violation) int { return int(a.At - b.At) })
 	return c.found
@@ -58,8 +58,8 @@ func (c *checker) violated(p Promise, about, id string, at Moment, format string
 	c.found = append(c.found, Violation{Promise: p, ID: id, At: at, What: fmt.Sprintf(format, args...)})
 }
 
-// discover checks one answered read.
-func (c *checker) discover(call *Call) {
+// checkDiscover checks one successful read.
+func (c *checker) checkDiscover(call *Call) {
 	shown := map[string]Shown{}
 	for i, s := range call.Shown {
 		r := c.tokens[s.Token]
@@ -67,19 +67,19 @@ func (c *checker) discover(call *Call) {
 		case twice:
 			c.violated(AtomicReads, s.Token, s.ID, call.End, "Discover of %s by %s lists it twice, as %s and %s", call.Service, call.Client, other.Token, s.Token)
 		case s.Broken || r == nil || r.call.ID != s.ID || r.call.Service != call.Service:
-			c.violated(AtomicReads, s.Token, s.ID, call.End, "Discover of %s by %s shows %+v, which nobody registered so", call.Service, call.Client, s)
-		case !touched(r.may, call.Start, call.End):
-			c.violated(r.cause, s.Token+" shown", s.ID, call.End, "Discover of %s by %s still shows %s, which had to be gone at %v: %s",
-				call.Service, call.Client, s.Token, r.end, r.why())
+			c.violated(AtomicReads, s.Token, s.ID, call.End, "Discover of %s by %s shows %+v, which was not registered in this form", call.Service, call.Client, s)
+		case !touched(r.mayShow, call.Start, call.End):
+			c.violated(r.cause, s.Token+" shown", s.ID, call.End, "Discover of %s by %s still shows %s, which must have ended by %v: %s",
+				call.Service, call.Client, s.Token, r.endLatest, r.why())
 		}
-		if i > 0 && !inOrder(call.Shown[i-1], s, c.lost(0, call.End)) {
+		if i > 0 && !inOrder(call.Shown[i-1], s, c.memoryLost(0, call.End)) {
 			c.violated(KeptAlive, "order", s.ID, call.End, "Discover of %s by %s is not in the order of registration", call.Service, call.Client)
 		}
 		shown[s.ID] = s
 	}
 	for _, token := range c.sorted() {
 		r := c.tokens[token]
-		if r.call.Service != call.Service || !covered(r.must, call.Start, call.End) {
+		if r.call.Service != call.Service || !covered(r.mustShow, call.Start, call.End) {
 			continue
 		}
 		s, ok := shown[r.call.ID]
@@ -98,15 +98,15 @@ func (c *checker) discover(call *Call) {
 	}
 }
 
-// refusing reports whether the server refused writes at a moment.
+// refusing reports whether the server refused writes at a time.
 func (c *checker) refusing(at Moment) bool {
-	return slices.ContainsFunc(c.server, func(w window) bool { return w.refuses && w.from <= at && at <= w.to })
+	return slices.ContainsFunc(c.server, func(w window) bool { return w.refusesWrites && w.from <= at && at <= w.to })
 }
 
-// inOrder reports whether two neighbours of a list stand as they have to:
-// oldest first, without ties but for those that a loss of memory can make.
+// inOrder reports whether two neighbours of a list are ordered by registration
+// time. Ties are allowed only after a loss of memory.
 func inOrder(a, b Shown, lost bool) bool {
-	return a.Stamp < b.Stamp || a.Stamp == b.Stamp && (lost || a.ID == b.ID)
+	return a.RegisteredAt < b.RegisteredAt || a.RegisteredAt == b.RegisteredAt && (lost || a.ID == b.ID)
 }
 
 // sorted returns the tokens in the order of their registration.
@@ -122,9 +122,9 @@ func (m *model) sorted() []string {
 	return m.order
 }
 
-// missing is the promise that a registration's absence at a moment breaks.
+// missing is the promise that the absence of a registration violates.
 func (r *registration) missing(at Moment) Promise {
-	for _, b := range r.reach {
+	for _, b := range r.outages {
 		if b.lost != never && b.lost > r.call.Start && b.until <= at && at < b.until+10*second {
 			return ComesBack
 		}
@@ -132,11 +132,11 @@ func (r *registration) missing(at Moment) Promise {
 	return KeptAlive
 }
 
-// why words what ended a registration.
+// why describes what ended a registration.
 func (r *registration) why() string {
 	switch {
-	case r.ender != nil:
-		return fmt.Sprintf("%s of %q by %s at %v to %v", r.ender.Op, r.ender.ID, r.ender.Client, r.ender.Start, r.ender.End)
+	case r.endedBy != nil:
+		return fmt.Sprintf("%s of %q by %s at %v to %v", r.endedBy.Op, r.endedBy.ID, r.endedBy.Client, r.endedBy.Start, r.endedBy.End)
 	case r.failed:
 		return fmt.Sprintf("its registration at %v failed: %s", r.call.Start, r.call.Err)
 	default:
@@ -144,10 +144,10 @@ func (r *registration) why() string {
 	}
 }
 
-// failure checks that calls fail only when something is wrong.
-func (c *checker) failure(call *Call) {
+// checkFailure checks that calls fail only during faults.
+func (c *checker) checkFailure(call *Call) {
 	client := c.clients[call.Client]
-	// A call is not tried again when less than a pause is left of its time.
+	// A call is not retried if less than a pause remains before its deadline.
 	const pause = 50 * time.Millisecond
 	impatient := call.Deadline > 0 && call.Deadline-call.Start < second && call.End >= call.Deadline-pause
 	if impatient || client.Ended > 0 && client.Ending <= call.End {
@@ -158,15 +158,15 @@ func (c *checker) failure(call *Call) {
 			return
 		}
 	}
-	// A request has one heartbeat of time.
-	if c.between(call.Start, call.End) >= client.Beat/2 {
+	// The timeout of a request is one heartbeat.
+	if c.between(call.Start, call.End) >= client.Heartbeat/2 {
 		return
 	}
-	c.violated(KeptAlive, "error", call.ID, call.End, "%s by %s at %v failed though nothing was wrong: %s", call.Op, call.Client, call.Start, call.Err)
+	c.violated(KeptAlive, "error", call.ID, call.End, "%s by %s at %v failed without a fault: %s", call.Op, call.Client, call.Start, call.Err)
 }
 
-// stamps checks that what comes back comes back as it was.
-func (c *checker) stamps() {
+// checkRegistrationTimes checks that a registration that comes back keeps its time.
+func (c *checker) checkRegistrationTimes() {
 	first := map[string]map[int64]bool{}
 	look := func(at Moment, shown []Shown) {
 		for _, s := range shown {
@@ -177,9 +177,9 @@ func (c *checker) stamps() {
 			if first[s.Token] == nil {
 				first[s.Token] = map[int64]bool{}
 			}
-			first[s.Token][s.Stamp] = true
+			first[s.Token][s.RegisteredAt] = true
 			if len(first[s.Token]) > 1+r.renews {
-				c.violated(ComesBack, s.Token+" stamp", s.ID, at, "%s changed its RegisteredAt to %d", s.Token, s.Stamp)
+				c.violated(ComesBack, s.Token+" time", s.ID, at, "%s changed its RegisteredAt to %d", s.Token, s.RegisteredAt)
 			}
 		}
 	}
@@ -193,32 +193,32 @@ func (c *checker) stamps() {
 	}
 }
 
-// tolds checks that owners hear of their loss, and only of a true one.
-func (c *checker) tolds() {
-	for _, t := range c.Tolds {
+// checkLossReports checks that owners report each loss, and no other.
+func (c *checker) checkLossReports() {
+	for _, t := range c.LossReports {
 		if !c.justified(t) {
-			c.violated(NewestWins, "told", t.ID, t.At, "%s was told that it lost %q, which nobody else had touched", t.Client, t.ID)
+			c.violated(NewestWins, "loss", t.ID, t.At, "%s reported the loss of %q, which no other client had changed", t.Client, t.ID)
 		}
 	}
 	for _, token := range c.sorted() {
 		r := c.tokens[token]
-		by := r.ender
+		by := r.endedBy
 		if by == nil || by.Err != "" || by.Client == r.call.Client {
 			continue
 		}
-		limit := c.mustTell(r, by)
-		if r.client.Ended > 0 && r.client.Ending <= limit || limit > c.End || c.lost(by.Start, limit) || c.regained(r, by, limit) {
+		limit := c.lossReportDue(r, by)
+		if r.client.Ended > 0 && r.client.Ending <= limit || limit > c.End || c.memoryLost(by.Start, limit) || c.regained(r, by, limit) {
 			continue
 		}
-		if !slices.ContainsFunc(c.Tolds, func(t Told) bool {
-			return t.Client == r.client.Name && t.ID == r.call.ID && t.At >= r.ending && t.At <= limit
+		if !slices.ContainsFunc(c.LossReports, func(t LossReport) bool {
+			return t.Client == r.client.Name && t.ID == r.call.ID && t.At >= r.endEarliest && t.At <= limit
 		}) {
-			c.violated(r.cause, token+" untold", r.call.ID, limit, "%s was not told by %v that it lost %s: %s", r.client.Name, limit, token, r.why())
+			c.violated(r.cause, token+" not reported", r.call.ID, limit, "%s did not report by %v that it lost %s: %s", r.client.Name, limit, token, r.why())
 		}
 	}
 }
 
-// regained reports whether the owner called for the ID again before it had to be told.
+// regained reports whether the owner changed the ID again before its report was due.
 func (c *checker) regained(r *registration, by *Call, limit Moment) bool {
 	for i := range c.Calls {
 		o := &c.Calls[i]
@@ -229,8 +229,8 @@ func (c *checker) regained(r *registration, by *Call, limit Moment) bool {
 	return false
 }
 
-// justified reports whether another client touched the ID since the owner last registered it.
-func (c *checker) justified(t Told) bool {
+// justified reports whether another client changed the ID before the report.
+func (c *checker) justified(t LossReport) bool {
 	for i := range c.Calls {
 		o := &c.Calls[i]
 		if o.ID == t.ID && o.Op != Discover && o.Start < t.At && o.Client != t.Client {
@@ -240,8 +240,8 @@ func (c *checker) justified(t Told) bool {
 	return false
 }
 
-// Around returns the part of a history that concerns an instance, from before
-// to after around a moment, a line per event.
+// Around returns the events that concern an instance from at-before to at+behind,
+// one a line.
 func (h *History) Around(id string, at Moment, before, behind time.Duration) string {
 	const absent = "without it"
 	type line struct {
@@ -267,7 +267,7 @@ func (h *History) Around(id string, at Moment, before, behind time.Duration) str
 		}
 		return absent
 	}
-	last := map[any]string{} // a line stands only where it differs from the one before
+	last := map[any]string{} // a line is added only if it differs from the one before
 	differs := func(key any, text string) bool {
 		was, known := last[key]
 		last[key] = text
@@ -283,7 +283,7 @@ func (h *History) Around(id string, at Moment, before, behind time.Duration) str
 		add(f.Start, f.End, "FAULT %s %s", f.Kind, f.Client)
 	}
 	for _, c := range h.Clients {
-		add(c.Opened, c.Opened, "%s opened, TTL %v, heartbeat %v", c.Name, c.TTL, c.Beat)
+		add(c.Opened, c.Opened, "%s opened, TTL %v, heartbeat %v", c.Name, c.TTL, c.Heartbeat)
 		if c.Ended > 0 {
 			add(c.Ending, c.Ended, "%s closed", c.Name)
 		}
@@ -300,9 +300,9 @@ func (h *History) Around(id string, at Moment, before, behind time.Duration) str
 			}
 		}
 	}
-	for _, t := range h.Tolds {
+	for _, t := range h.LossReports {
 		if t.ID == id {
-			add(t.At, t.At, "%s told that it lost %s (removed: %t)", t.Client, t.ID, t.Removed)
+			add(t.At, t.At, "%s reported the loss of %s (deregistered: %t)", t.Client, t.ID, t.Deregistered)
 		}
 	}
 	for _, w := range h.Watches {

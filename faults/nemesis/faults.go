@@ -6,76 +6,76 @@ import (
 	"time"
 )
 
-// FaultKind names what goes wrong.
+// FaultKind is a kind of fault.
 type FaultKind string
 
 // The faults.
 const (
-	// Of the server.
+	// Faults of the server.
 	RestartEmpty FaultKind = "restart-empty" // killed, its data gone
-	RestartAOF   FaultKind = "restart-aof"   // killed, back with all it had acknowledged
+	RestartAOF   FaultKind = "restart-aof"   // killed, restarted with all it had acknowledged
 	FlushAll     FaultKind = "flushall"
 	ScriptFlush  FaultKind = "script-flush"
 	Freeze       FaultKind = "freeze"        // SIGSTOP, later SIGCONT
 	RefuseWrites FaultKind = "refuse-writes" // NOREPLICAS, while reads are answered
 	CutAll       FaultKind = "cut-all"
 	CutSubs      FaultKind = "cut-subscriptions"
-	// Stall was not picked but measured: the server, or the machine, did not answer a plain PING.
+	// Stall is not planned but measured: the server, or the machine, did not answer a plain PING.
 	Stall FaultKind = "stall"
 
-	// Of one client's line.
-	Mute         FaultKind = "mute" // all bytes held back, then delivered
+	// Faults of one client's connections.
+	Hold         FaultKind = "hold" // all bytes are held back, then delivered
 	Delay        FaultKind = "delay"
 	Truncate     FaultKind = "truncate" // connections end in the middle of a reply
 	DropMessages FaultKind = "drop-messages"
 )
 
-// effect is what a fault excuses.
+// effect is what a fault may cause.
 type effect struct {
-	reach bool // calls and heartbeats may fail
-	away  bool // nothing is answered from its beginning to its end
-	loss  bool // memory is lost
-	// refuses: writes fail and reads succeed, so that nothing may be reported as gone
-	// for want of a heartbeat.
-	refuses bool
+	mayFail     bool // calls and heartbeats may fail
+	unanswered  bool // nothing is answered while it lasts
+	losesMemory bool // memory is lost
+	// refusesWrites: writes fail and reads succeed, so that no missing heartbeat
+	// proves that an instance is gone.
+	refusesWrites bool
 }
 
 var effects = map[FaultKind]effect{
-	RestartEmpty: {reach: true, away: true, loss: true},
-	RestartAOF:   {reach: true, away: true},
-	FlushAll:     {loss: true},
+	RestartEmpty: {mayFail: true, unanswered: true, losesMemory: true},
+	RestartAOF:   {mayFail: true, unanswered: true},
+	FlushAll:     {losesMemory: true},
 	ScriptFlush:  {},
-	Freeze:       {reach: true, away: true},
-	RefuseWrites: {reach: true, refuses: true},
-	CutAll:       {reach: true},
+	Freeze:       {mayFail: true, unanswered: true},
+	RefuseWrites: {mayFail: true, refusesWrites: true},
+	CutAll:       {mayFail: true},
 	CutSubs:      {},
-	Stall:        {reach: true},
-	Mute:         {reach: true, away: true},
-	Delay:        {reach: true},
-	Truncate:     {reach: true},
+	Stall:        {mayFail: true},
+	Hold:         {mayFail: true, unanswered: true},
+	Delay:        {mayFail: true},
+	Truncate:     {mayFail: true},
 	DropMessages: {},
 }
 
-// window is a time in which something was wrong for somebody.
+// window is a time in which a fault affected a client.
 type window struct {
 	from, to Moment
 	effect
-	own bool // on that client's line, not at the server
+	own bool // a fault of that client's connections, not of the server
 }
 
-// line is the line that a client uses: "o1" for "o1.2", the second client on it.
-func line(client string) string {
+// proxyOf names the proxy that a client uses: "o1" for "o1.2", its second client.
+func proxyOf(client string) string {
 	name, _, _ := strings.Cut(client, ".")
 	return name
 }
 
-// windows returns what was wrong for a client, oldest first. A name that no
-// client has asks for the server alone.
+// windows returns the windows that affected a client, oldest first. With a name
+// that no client has, it returns those of the server only.
 func (h *History) windows(client string) []window {
 	var out []window
 	for _, f := range h.Faults {
 		e := effects[f.Kind]
-		if (f.Client == "" || f.Client == line(client)) && (e.reach || e.loss) {
+		if (f.Client == "" || f.Client == proxyOf(client)) && (e.mayFail || e.losesMemory) {
 			out = append(out, window{f.Start, f.End, e, f.Client != ""})
 		}
 	}
@@ -83,14 +83,14 @@ func (h *History) windows(client string) []window {
 	return out
 }
 
-// block is a run of windows between which a client had no time for a heartbeat
-// that the contract promises: one needs a heartbeat + 1 s.
-type block struct {
+// outage is a run of windows between which a client had less time than the
+// contract allows for a heartbeat to succeed, which is a heartbeat + 1 s.
+type outage struct {
 	from, to Moment
 	until    Moment // when its instances must be back
-	lost     Moment // when memory was lost first; never, if it was not
-	own      bool   // its own line was part of it
-	other    bool   // something else than refused writes was
+	lost     Moment // when memory was first lost; never if it was not
+	own      bool   // its own connections were affected
+	other    bool   // something other than refused writes was part of it
 }
 
 const (
@@ -98,26 +98,26 @@ const (
 	never  Moment = 1 << 62
 )
 
-func (s stalls) blocks(windows []window, beat time.Duration) []block {
-	var out []block
+func (s stalls) outages(windows []window, heartbeat time.Duration) []outage {
+	var out []outage
 	for _, w := range windows {
 		if len(out) == 0 || w.from > out[len(out)-1].until {
-			out = append(out, block{from: w.from, lost: never})
+			out = append(out, outage{from: w.from, lost: never})
 		}
 		b := &out[len(out)-1]
 		b.to = max(b.to, w.to)
-		b.until = s.by(b.to, beat+second)
+		b.until = s.by(b.to, heartbeat+second)
 		b.own = b.own || w.own
-		b.other = b.other || !w.refuses
-		if w.loss {
+		b.other = b.other || !w.refusesWrites
+		if w.losesMemory {
 			b.lost = min(b.lost, w.from)
 		}
 	}
 	return out
 }
 
-// after extends a deadline of something that began at from for what was wrong
-// meanwhile: it then counts from when that ended.
+// after extends the deadline of something that began at from: after a window in
+// between, the grace period counts from the end of the window.
 func (s stalls) after(from, deadline Moment, windows []window, grace time.Duration) Moment {
 	for _, w := range windows {
 		if w.to >= from && w.from <= deadline {

@@ -1,6 +1,7 @@
-// Package nemesis is the random fault scenario: a generator of workloads and
-// faults from a seed, the history of what callers and watchers got, and a
-// checker that holds such a history against the library's promises.
+// Package nemesis tests the promises under random faults. A plan is generated
+// from a seed: calls, and faults of the server and of clients' connections. Running
+// it yields a history of what callers and watches got. A checker finds the promises
+// of docs/promises.md that the history violates.
 package nemesis
 
 import (
@@ -16,12 +17,12 @@ type Moment = time.Duration
 
 // Client is one registry value, from its opening to its end.
 type Client struct {
-	Name      string
-	TTL, Beat time.Duration
-	Opened    Moment
-	Crashed   bool   // closed without deregistering anything
-	Ending    Moment // when Close was called; 0: not yet
-	Ended     Moment // when Close had returned
+	Name           string
+	TTL, Heartbeat time.Duration
+	Opened         Moment
+	Crashed        bool   // closed without deregistering anything
+	Ending         Moment // when Close was called; 0: not yet
+	Ended          Moment // when Close had returned
 }
 
 // Op is what a Call asks for.
@@ -40,47 +41,47 @@ type Call struct {
 	Client      string
 	Op          Op
 	Service, ID string
-	Token       string // marks what was registered: no two registrations share it
+	Token       string // identifies what was registered: no two registrations share it
 	Start, End  Moment
-	Deadline    Moment // after which it cannot take effect any more
+	Deadline    Moment // after this it can no longer take effect
 	Err         string `json:",omitempty"`
 	Shown       []Shown
 }
 
 // Shown is one instance in an answer.
 type Shown struct {
-	ID, Token string
-	Stamp     int64 // RegisteredAt, µs
-	Broken    bool  `json:",omitempty"` // its parts are not those of one registration
+	ID, Token    string
+	RegisteredAt int64 // RegisteredAt, µs
+	Broken       bool  `json:",omitempty"` // its parts are not those of one registration
 }
 
 // Watch is one watch of one client.
 type Watch struct {
 	Client, Service string
 	Begun           Moment
-	Stopping        Moment // when it was told to end; 0: not yet
+	Stopping        Moment // when its context ended; 0: not yet
 	Ended           Moment // when it ended; 0: not yet
 	Yields          []Yield
 }
 
-// Yield is one state that a watch handed out.
+// Yield is one state that a watch yielded.
 type Yield struct {
 	At    Moment
 	Shown []Shown
 	Stale string `json:",omitempty"`
 }
 
-// Told is a client's word that it lost a registration to another.
-type Told struct {
-	Client, ID string
-	At         Moment
-	Removed    bool // deregistered by another, not superseded
+// LossReport is a client's word that it lost a registration to another.
+type LossReport struct {
+	Client, ID   string
+	At           Moment
+	Deregistered bool // not superseded
 }
 
-// Fault is something that went wrong, for everybody or on one client's line.
+// Fault is one fault, of the server or of one client's connection.
 type Fault struct {
 	Kind       FaultKind
-	Client     string `json:",omitempty"` // whose line; "": the server
+	Client     string `json:",omitempty"` // whose connection; "": the server
 	Start, End Moment
 }
 
@@ -88,34 +89,34 @@ type Fault struct {
 type History struct {
 	Seed uint64
 
-	mu      sync.Mutex
-	began   time.Time
-	Clients []*Client
-	Calls   []Call
-	Watches []*Watch
-	Tolds   []Told
-	Faults  []Fault
-	Stalls  []Stalled
-	End     Moment
+	mu          sync.Mutex
+	began       time.Time
+	Clients     []*Client
+	Calls       []Call
+	Watches     []*Watch
+	LossReports []LossReport
+	Faults      []Fault
+	Stalls      []MeasuredStall
+	End         Moment
 }
 
 // NewHistory begins a history.
 func NewHistory(seed uint64) *History { return &History{Seed: seed, began: time.Now()} }
 
-// Now is the present moment.
+// Now returns the current moment.
 func (h *History) Now() Moment { return time.Since(h.began) }
 
-// Open notes that a client begins.
-func (h *History) Open(name string, ttl, beat time.Duration) *Client {
+// OpenClient records that a client was opened.
+func (h *History) OpenClient(name string, ttl, heartbeat time.Duration) *Client {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := &Client{Name: name, TTL: ttl, Beat: beat, Opened: h.Now()}
+	c := &Client{Name: name, TTL: ttl, Heartbeat: heartbeat, Opened: h.Now()}
 	h.Clients = append(h.Clients, c)
 	return c
 }
 
-// Close runs end, which ends a client, and notes when.
-func (h *History) Close(c *Client, crashed bool, end func()) {
+// CloseClient runs end, which closes a client, and records when.
+func (h *History) CloseClient(c *Client, crashed bool, end func()) {
 	h.mu.Lock()
 	c.Ending, c.Crashed = h.Now(), crashed
 	h.mu.Unlock()
@@ -125,8 +126,8 @@ func (h *History) Close(c *Client, crashed bool, end func()) {
 	h.mu.Unlock()
 }
 
-// Called adds a finished call.
-func (h *History) Called(c Call) {
+// AddCall adds a finished call.
+func (h *History) AddCall(c Call) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.End == 0 {
@@ -135,8 +136,8 @@ func (h *History) Called(c Call) {
 	}
 }
 
-// Begin notes that a watch begins.
-func (h *History) Begin(client, service string) *Watch {
+// BeginWatch records that a watch begins.
+func (h *History) BeginWatch(client, service string) *Watch {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	w := &Watch{Client: client, Service: service, Begun: h.Now()}
@@ -144,8 +145,8 @@ func (h *History) Begin(client, service string) *Watch {
 	return w
 }
 
-// Yielded adds what a watch handed out.
-func (h *History) Yielded(w *Watch, shown []Shown, stale string) {
+// AddYield adds what a watch yielded.
+func (h *History) AddYield(w *Watch, shown []Shown, stale string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.End == 0 {
@@ -153,8 +154,8 @@ func (h *History) Yielded(w *Watch, shown []Shown, stale string) {
 	}
 }
 
-// Stop notes that a watch is told to end.
-func (h *History) Stop(w *Watch) {
+// StopWatch records that the context of a watch has ended.
+func (h *History) StopWatch(w *Watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.End == 0 {
@@ -162,8 +163,8 @@ func (h *History) Stop(w *Watch) {
 	}
 }
 
-// Over notes that a watch has ended.
-func (h *History) Over(w *Watch) {
+// WatchEnded records that a watch has ended.
+func (h *History) WatchEnded(w *Watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.End == 0 {
@@ -171,24 +172,24 @@ func (h *History) Over(w *Watch) {
 	}
 }
 
-// Tell notes that a client says it lost an ID.
-func (h *History) Tell(client, id string, removed bool) {
+// ReportLoss records that a client reported the loss of an ID.
+func (h *History) ReportLoss(client, id string, removed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.End == 0 {
-		h.Tolds = append(h.Tolds, Told{Client: client, ID: id, At: h.Now(), Removed: removed})
+		h.LossReports = append(h.LossReports, LossReport{Client: client, ID: id, At: h.Now(), Deregistered: removed})
 	}
 }
 
-// Suffer runs a fault from its beginning to its end and notes both.
-func (h *History) Suffer(kind FaultKind, client string, fault func()) {
+// RunFault runs a fault and records its start and end.
+func (h *History) RunFault(kind FaultKind, client string, fault func()) {
 	start := h.Now()
 	fault()
-	h.Suffered(Fault{Kind: kind, Client: client, Start: start, End: h.Now()})
+	h.AddFault(Fault{Kind: kind, Client: client, Start: start, End: h.Now()})
 }
 
-// Suffered adds a fault.
-func (h *History) Suffered(f Fault) {
+// AddFault adds a fault.
+func (h *History) AddFault(f Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.End == 0 {
@@ -196,9 +197,8 @@ func (h *History) Suffered(f Fault) {
 	}
 }
 
-// Stalled adds for how long the machine stood in a time, which follows all that
-// was added before.
-func (h *History) Stalled(s Stalled) {
+// AddStall adds a measured stall. Its time follows that of all added before.
+func (h *History) AddStall(s MeasuredStall) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.End == 0 {
@@ -206,7 +206,7 @@ func (h *History) Stalled(s Stalled) {
 	}
 }
 
-// Finish ends the history and puts it in order. What comes later is not part of it.
+// Finish ends the history and sorts it. Later events are ignored.
 func (h *History) Finish() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -248,8 +248,8 @@ func (h *History) Write(w io.Writer) error {
 			return err
 		}
 	}
-	for _, t := range h.Tolds {
-		if err := write("told", t); err != nil {
+	for _, t := range h.LossReports {
+		if err := write("loss", t); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,7 @@ package nemesis
 
 import "time"
 
-// Promise is a number of the contract's list.
+// Promise is a number in docs/promises.md.
 type Promise int
 
 // The promises that a history can violate.
@@ -23,29 +23,30 @@ var promiseNames = map[Promise]string{
 	AtomicReads: "atomic",
 }
 
-// lapse is how much earlier than one interval before an outage the last
-// heartbeat of an owner may have reached Redis: it takes a moment to send.
-const lapse = 250 * time.Millisecond
+// heartbeatDelay is how much earlier than one interval before an outage the last
+// heartbeat of an owner may have reached Redis, as sending takes time.
+const heartbeatDelay = 250 * time.Millisecond
 
-// registration is what a history says of one token.
+// registration is what a history says about one token.
 type registration struct {
-	call   *Call
-	client *Client
-	failed bool
-	renews int // identical registrations after the first
-	reach  []block
+	call    *Call
+	client  *Client
+	failed  bool
+	renews  int // identical registrations after the first
+	outages []outage
 
-	// must: when every Discover has to show it.
-	must []span
-	// may: when a Discover is allowed to.
-	may []span
-	// excused: when a watch may drop it although it was not ended: its owner was out of reach for so long.
-	excused []span
+	// mustShow is when every Discover must show it.
+	mustShow []span
+	// mayShow is when a Discover may show it.
+	mayShow []span
+	// mayDrop is when a watch may drop it although nothing ended it, because its
+	// owner could not reach Redis for so long.
+	mayDrop []span
 
-	ending Moment  // when something that may have ended it began; never, if nothing did
-	end    Moment  // when it was over for sure; never, if that is not sure
-	cause  Promise // that says so
-	ender  *Call   // what ended it; nil for a crash
+	endEarliest Moment  // when the first call began that may have ended it; never if there is none
+	endLatest   Moment  // when it had certainly ended; never if that is uncertain
+	cause       Promise // the promise that says so
+	endedBy     *Call   // what ended it; nil for a crash
 }
 
 // model is what a history says about all registrations.
@@ -56,7 +57,7 @@ type model struct {
 	tokens     map[string]*registration
 	order      []string // of tokens
 	server     []window
-	serverDown []window // of these, when it did not answer, refused writes or lost its memory
+	serverDown []window // those in which it did not answer, refused writes or lost its memory
 }
 
 func newModel(h *History) *model {
@@ -65,7 +66,7 @@ func newModel(h *History) *model {
 		m.clients[c.Name] = c
 	}
 	for _, w := range m.server {
-		if w.away || w.loss || w.refuses {
+		if w.unanswered || w.losesMemory || w.refusesWrites {
 			m.serverDown = append(m.serverDown, w)
 		}
 	}
@@ -82,56 +83,58 @@ func newModel(h *History) *model {
 			}
 			client := m.clients[c.Client]
 			m.tokens[c.Token] = &registration{call: c, client: client, failed: c.Err != "",
-				reach: m.blocks(h.windows(c.Client), client.Beat), ending: never, end: never}
+				outages: m.outages(h.windows(c.Client), client.Heartbeat), endEarliest: never, endLatest: never}
 		}
 		byID[c.ID] = append(byID[c.ID], c)
 	}
 	for _, r := range m.tokens {
-		m.live(r, byID[r.call.ID])
+		m.derive(r, byID[r.call.ID])
 	}
 	return m
 }
 
-// grace is the time that the owner of a registration has to come back.
-func (r *registration) grace() time.Duration { return max(r.client.TTL, r.client.Beat+second) }
-
-// lasts is when the lease ends that the last heartbeat before an outage left.
-func (m *model) lasts(r *registration, b block) Moment {
-	return max(m.before(b.from, r.client.Beat+lapse), r.call.Start) + r.client.TTL
+// gracePeriod is the time that the owner of a registration has to come back.
+func (r *registration) gracePeriod() time.Duration {
+	return max(r.client.TTL, r.client.Heartbeat+second)
 }
 
-// gone is when a registration of which no heartbeat was sent after t has to be
-// over in Redis.
-func (m *model) gone(r *registration, t Moment) Moment {
-	return m.after(t, m.by(t, r.client.TTL+second), m.serverDown, r.grace())
+// leaseEnd is when the lease ends that the last heartbeat before an outage renewed.
+func (m *model) leaseEnd(r *registration, b outage) Moment {
+	return max(m.before(b.from, r.client.Heartbeat+heartbeatDelay), r.call.Start) + r.client.TTL
 }
 
-// live works out when a registration has to and may be seen. later are the
-// calls on its ID in order.
-func (m *model) live(r *registration, calls []*Call) {
+// goneBy is when a registration must have ended in Redis if no heartbeat for it
+// was sent after t.
+func (m *model) goneBy(r *registration, t Moment) Moment {
+	return m.after(t, m.by(t, r.client.TTL+second), m.serverDown, r.gracePeriod())
+}
+
+// derive finds when a registration must and may be shown. calls are the calls on
+// its ID in order.
+func (m *model) derive(r *registration, calls []*Call) {
 	began := r.call
 	if r.failed {
-		// It is not kept alive but may show for one TTL.
-		r.ending, r.cause = began.Start, Gone
-		r.end = m.gone(r, max(began.End, began.Deadline))
-		r.may = []span{{began.Start, r.end}}
+		// It is not kept alive but may be shown for one TTL.
+		r.endEarliest, r.cause = began.Start, Gone
+		r.endLatest = m.goneBy(r, max(began.End, began.Deadline))
+		r.mayShow = []span{{began.Start, r.endLatest}}
 		return
 	}
 	must := []span{{began.End, never}}
-	for _, b := range r.reach {
+	for _, b := range r.outages {
 		if b.until < began.Start {
 			continue
 		}
-		lasts := m.lasts(r, b)
+		lasts := m.leaseEnd(r, b)
 		if b.other {
 			must = without(must, span{min(lasts, b.lost), b.until})
 		} else {
-			must = without(must, span{b.to, b.until}) // a Discover that answers shows it all the same
+			must = without(must, span{b.to, b.until}) // a Discover that succeeds shows it nevertheless
 		}
 		if b.own {
-			// A loss of memory ends the lease; it is then held until an owner within
-			// reach had the time to register again.
-			r.excused = append(r.excused, span{min(lasts, b.lost+r.client.Beat+second), b.until})
+			// A loss of memory ends the lease. The instance is then retained until an
+			// owner that reaches Redis had the time to reregister it.
+			r.mayDrop = append(r.mayDrop, span{min(lasts, b.lost+r.client.Heartbeat+second), b.until})
 		}
 	}
 	later := false
@@ -139,77 +142,77 @@ func (m *model) live(r *registration, calls []*Call) {
 		switch {
 		case c == began:
 			later = true
-		case later && r.ending == never:
-			must = m.follow(r, c, must)
-		case later && r.end == never:
-			m.settle(r, c)
+		case later && r.endEarliest == never:
+			must = m.applyCall(r, c, must)
+		case later && r.endLatest == never:
+			m.applyEnd(r, c)
 		}
 	}
 	if r.client.Ended > 0 {
-		r.ending = min(r.ending, r.client.Ending)
-		r.over(m.gone(r, r.client.Ended), Gone, nil)
+		r.endEarliest = min(r.endEarliest, r.client.Ending)
+		r.setEnd(m.goneBy(r, r.client.Ended), Gone, nil)
 	}
-	r.must = without(must, span{r.ending, never})
-	r.may = []span{{began.Start, r.end}}
+	r.mustShow = without(must, span{r.endEarliest, never})
+	r.mayShow = []span{{began.Start, r.endLatest}}
 }
 
-// follow takes the next call on the ID while nothing has ended the registration.
-func (m *model) follow(r *registration, c *Call, must []span) []span {
+// applyCall applies the next call on the ID while nothing has ended the registration.
+func (m *model) applyCall(r *registration, c *Call, must []span) []span {
 	if r.client.Ended > 0 && c.Start > r.client.Ending {
-		m.settle(r, c)
+		m.applyEnd(r, c)
 		return must
 	}
 	if c.Op == Register && c.Client == r.call.Client && c.Err != "" {
-		// A failed replacement by its own owner may stand in its place until the next beat.
-		beat := r.client.Beat + second
-		heal := m.after(c.Start, m.by(max(c.End, c.Deadline), beat), m.windows(c.Client), beat)
-		r.excused = append(r.excused, span{c.Start, heal})
-		return without(must, span{c.Start, heal})
+		// A failed replacement by its own owner may take its place until the next heartbeat.
+		heartbeat := r.client.Heartbeat + second
+		restored := m.after(c.Start, m.by(max(c.End, c.Deadline), heartbeat), m.windows(c.Client), heartbeat)
+		r.mayDrop = append(r.mayDrop, span{c.Start, restored})
+		return without(must, span{c.Start, restored})
 	}
-	r.ending = c.Start
-	m.settle(r, c)
+	r.endEarliest = c.Start
+	m.applyEnd(r, c)
 	return must
 }
 
-// settle takes a call that may have ended the registration for sure.
-func (m *model) settle(r *registration, c *Call) {
+// applyEnd applies a call that may have ended the registration with certainty.
+func (m *model) applyEnd(r *registration, c *Call) {
 	own := c.Client == r.call.Client
 	switch {
 	case c.Op == Deregister && own && c.Err == "":
-		r.over(c.End, Final, c)
+		r.setEnd(c.End, Final, c)
 	case c.Op == Deregister && own:
 		// Its heartbeat has stopped nevertheless.
-		r.over(m.gone(r, max(c.End, c.Deadline)), Gone, c)
+		r.setEnd(m.goneBy(r, max(c.End, c.Deadline)), Gone, c)
 	case c.Err != "":
-		// Perhaps it took effect and perhaps not.
+		// It may or may not have taken effect.
 	case c.Op == Register && own:
-		r.over(c.End, NewestWins, c)
+		r.setEnd(c.End, NewestWins, c)
 	case c.Op == Register:
-		if told := m.told(r, c); !m.lost(c.Start, told) {
-			r.over(c.End, NewestWins, c)
-		} else if m.outlives(c) {
-			// The earlier owner may show it until the later has healed, too.
-			heal := m.clients[c.Client].Beat + second
-			r.over(m.after(c.End, m.by(told, heal), m.windows(c.Client), heal), NewestWins, c)
+		if known := m.lossKnownBy(r, c); !m.memoryLost(c.Start, known) {
+			r.setEnd(c.End, NewestWins, c)
+		} else if m.staysRegistered(c) {
+			// The earlier registration may be shown until the later owner has reregistered.
+			restored := m.clients[c.Client].Heartbeat + second
+			r.setEnd(m.after(c.End, m.by(known, restored), m.windows(c.Client), restored), NewestWins, c)
 		}
 	case c.Op == Operate:
-		if told := m.told(r, c); covered(m.reached(r), c.Start, c.End) && !m.lost(c.Start, told) {
-			r.over(c.End, Final, c)
+		if known := m.lossKnownBy(r, c); covered(m.storedSpans(r), c.Start, c.End) && !m.memoryLost(c.Start, known) {
+			r.setEnd(c.End, Final, c)
 		}
 	}
 }
 
-func (r *registration) over(at Moment, cause Promise, by *Call) {
-	if at < r.end {
-		r.end, r.cause, r.ender = at, cause, by
+func (r *registration) setEnd(at Moment, cause Promise, by *Call) {
+	if at < r.endLatest {
+		r.endLatest, r.cause, r.endedBy = at, cause, by
 	}
 }
 
-// told is when a registration's owner has heard that a call ended it: when it
-// says so, or at the latest.
-func (m *model) told(r *registration, c *Call) Moment {
-	at := m.mustTell(r, c)
-	for _, t := range m.Tolds {
+// lossKnownBy is when a registration's owner knew that a call ended it: when it
+// reported the loss, or the latest moment at which it must report it.
+func (m *model) lossKnownBy(r *registration, c *Call) Moment {
+	at := m.lossReportDue(r, c)
+	for _, t := range m.LossReports {
 		if t.Client == r.client.Name && t.ID == c.ID && t.At >= c.Start {
 			at = min(at, t.At)
 		}
@@ -217,23 +220,23 @@ func (m *model) told(r *registration, c *Call) Moment {
 	return at
 }
 
-// mustTell is when a registration's owner has to have heard that a call ended it.
-func (m *model) mustTell(r *registration, c *Call) Moment {
-	return m.after(c.End, m.by(c.End, r.client.Beat+second), m.windows(r.client.Name), r.client.Beat+second)
+// lossReportDue is when a registration's owner must have reported that a call ended it.
+func (m *model) lossReportDue(r *registration, c *Call) Moment {
+	return m.after(c.End, m.by(c.End, r.client.Heartbeat+second), m.windows(r.client.Name), r.client.Heartbeat+second)
 }
 
-// lost reports whether Redis lost its memory in a time.
-func (m *model) lost(from, to Moment) bool {
+// memoryLost reports whether Redis lost its memory between two moments.
+func (m *model) memoryLost(from, to Moment) bool {
 	for _, w := range m.server {
-		if w.loss && w.from <= to && w.to >= from {
+		if w.losesMemory && w.from <= to && w.to >= from {
 			return true
 		}
 	}
 	return false
 }
 
-// outlives reports whether what a call registered is not ended by anything.
-func (m *model) outlives(c *Call) bool {
+// staysRegistered reports whether nothing ends what a call registered.
+func (m *model) staysRegistered(c *Call) bool {
 	r := m.tokens[c.Token]
 	return r != nil && r.client.Ended == 0 && !m.touchedLater(c)
 }
@@ -249,11 +252,11 @@ func (m *model) touchedLater(c *Call) bool {
 	return false
 }
 
-// reached is when Redis held a registration for sure while its owner kept it.
-func (m *model) reached(r *registration) []span {
-	held := []span{{r.call.End, never}}
-	for _, b := range r.reach {
-		held = without(held, span{min(m.lasts(r, b), b.lost), b.until})
+// storedSpans is when Redis certainly stored a registration that its owner kept alive.
+func (m *model) storedSpans(r *registration) []span {
+	stored := []span{{r.call.End, never}}
+	for _, b := range r.outages {
+		stored = without(stored, span{min(m.leaseEnd(r, b), b.lost), b.until})
 	}
-	return held
+	return stored
 }

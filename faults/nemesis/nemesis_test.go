@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// round is how long one plan runs; a longer soak is several, each on a new server.
+// round is how long one plan runs. A longer soak runs several, each on a new server.
 const round = time.Minute
 
-// TestNemesis holds promises 1-5, 7, 8 and 11 against a minute of random faults
-// on a real server. ROLLCALL_SEED repeats a plan; ROLLCALL_SOAK=10m runs rounds
-// for as long, with seeds that follow each other.
+// Promises 1 to 5, 7, 8 and 11 hold in a minute of random faults on a real server.
+// ROLLCALL_SEED repeats a plan. ROLLCALL_SOAK=10m runs rounds for that long, with
+// consecutive seeds.
 func TestNemesis(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -32,21 +32,21 @@ func TestNemesis(t *testing.T) {
 	for begun := time.Now(); ; seed++ {
 		left := soak - time.Since(begun)
 		t.Logf("ROLLCALL_SEED=%d", seed)
-		h := carryOut(t, NewPlan(seed, min(round, left)), openReal)
+		h := runPlan(t, NewPlan(seed, min(round, left)), openReal)
 		t.Logf("%d calls, %d watches, %d faults, %d registries", len(h.Calls), len(h.Watches), len(h.Faults), len(h.Clients))
 		for _, f := range Figures(h) {
 			t.Logf("figure: nemesis %s %d ms", f.Name, f.Worst.Round(time.Millisecond).Milliseconds())
 		}
-		report(t, h)
+		reportViolations(t, h)
 		if t.Failed() || soak-time.Since(begun) < round/2 {
 			return
 		}
 	}
 }
 
-// report fails the test for what the checker finds, with the part of the
-// history that shows it; the whole goes into a file.
-func report(t *testing.T, h *History) {
+// reportViolations fails the test for each violation and prints the events around
+// it. It writes the whole history to a file.
+func reportViolations(t *testing.T, h *History) {
 	t.Helper()
 	violations := Check(h)
 	if len(violations) == 0 {
@@ -60,10 +60,10 @@ func report(t *testing.T, h *History) {
 	if err := h.Write(f); err != nil {
 		t.Fatal(err)
 	}
-	const most = 10
+	const maxPrinted = 10
 	for i, v := range violations {
-		if i == most {
-			t.Errorf("and %d more", len(violations)-most)
+		if i == maxPrinted {
+			t.Errorf("and %d more", len(violations)-maxPrinted)
 			break
 		}
 		t.Errorf("%v\n%s", v, h.Around(v.ID, v.At, 8*second, second))

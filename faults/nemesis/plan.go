@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// Plan is what is to happen: all of it follows from the seed and the duration.
+// Plan is what happens in a run. It depends only on the seed and the duration.
 type Plan struct {
-	Seed     uint64
-	Duration time.Duration
-	Services []string
-	Owners   []Setting
-	Readers  []Setting
-	Server   []Step   // faults of the server, one after the other
-	Lines    []Step   // faults of clients' lines, one after the other
-	Crashes  []Step   // of owners, which come back as new ones
-	Slots    [][]Move // what happens to each ID
+	Seed         uint64
+	Duration     time.Duration
+	Services     []string
+	Owners       []Setting
+	Readers      []Setting
+	ServerFaults []Step   // faults of the server, in order
+	ProxyFaults  []Step   // faults of clients' connections, in order
+	Crashes      []Step   // of owners, which are replaced by new ones
+	Slots        [][]Move // what happens to each ID
 }
 
-// Setting is how the clients on one line are opened.
+// Setting says how the clients behind one proxy are opened.
 type Setting struct {
-	Line      string
-	TTL, Beat time.Duration
+	Proxy          string
+	TTL, Heartbeat time.Duration
 }
 
 // Step is one fault.
 type Step struct {
 	Wait  time.Duration // after the step before
 	Kind  FaultKind
-	Line  string        // "": the server
+	Proxy string        // "": the server
 	Span  time.Duration // how long it lasts
 	Delay time.Duration // of Delay
 	Bytes int           // of a reply that pass, of Truncate
@@ -40,7 +40,7 @@ type Act string
 
 // The acts.
 const (
-	Renew   Act = "renew"   // the same registration again
+	Renew   Act = "renew"   // register the same again
 	Replace Act = "replace" // a new registration, perhaps by another owner or under another name
 	Leave   Act = "leave"   // deregistered by its owner
 	Evict   Act = "evict"   // deregistered by an operator
@@ -48,19 +48,19 @@ const (
 
 // Move is one act on an ID.
 type Move struct {
-	Wait     time.Duration
-	Act      Act
-	ID       string
-	Line     string // the owner's, of Renew and Replace
-	Service  string
-	Patience time.Duration // of the call
+	Wait    time.Duration
+	Act     Act
+	ID      string
+	Proxy   string // the owner's, of Renew and Replace
+	Service string
+	Timeout time.Duration // of the call
 }
 
-// calm is how long before the end of a plan the last fault ends: longer than
-// the longest time that any promise allows.
+// calm is the time without faults at the end of a plan. It is longer than the
+// longest bound of any promise.
 const calm = 7 * time.Second
 
-// NewPlan makes the plan of a seed.
+// NewPlan generates the plan of a seed.
 func NewPlan(seed uint64, duration time.Duration) *Plan {
 	p := &Plan{
 		Seed: seed, Duration: duration, Services: []string{"api", "a b", "{queue}"},
@@ -76,20 +76,20 @@ func NewPlan(seed uint64, duration time.Duration) *Plan {
 			{"r3", 3 * second, second},
 		},
 	}
-	p.server(rand.New(rand.NewPCG(seed, 1)))
-	p.lines(rand.New(rand.NewPCG(seed, 2)))
-	p.crashes(rand.New(rand.NewPCG(seed, 3)))
+	p.addServerFaults(rand.New(rand.NewPCG(seed, 1)))
+	p.addProxyFaults(rand.New(rand.NewPCG(seed, 2)))
+	p.addCrashes(rand.New(rand.NewPCG(seed, 3)))
 	for i := range 8 {
-		p.slot(rand.New(rand.NewPCG(seed, 100+uint64(i))), i)
+		p.addSlot(rand.New(rand.NewPCG(seed, 100+uint64(i))), i)
 	}
 	return p
 }
 
-func between(r *rand.Rand, least, most time.Duration) time.Duration {
-	return least + time.Duration(r.Int64N(int64(most-least)))
+func between(r *rand.Rand, minimum, maximum time.Duration) time.Duration {
+	return minimum + time.Duration(r.Int64N(int64(maximum-minimum)))
 }
 
-// gap is mostly long enough for everybody to recover, and often not.
+// gap is often long enough for all clients to recover, and often not.
 func gap(r *rand.Rand) time.Duration {
 	if r.IntN(5) < 2 {
 		return between(r, 50*time.Millisecond, second)
@@ -97,7 +97,7 @@ func gap(r *rand.Rand) time.Duration {
 	return between(r, 2*second, 6*second)
 }
 
-func (p *Plan) server(r *rand.Rand) {
+func (p *Plan) addServerFaults(r *rand.Rand) {
 	kinds := []FaultKind{RestartEmpty, RestartAOF, FlushAll, FlushAll, ScriptFlush, Freeze, Freeze, RefuseWrites, RefuseWrites, CutAll, CutAll, CutSubs}
 	for at := 2 * second; ; {
 		s := Step{Wait: gap(r), Kind: kinds[r.IntN(len(kinds))]}
@@ -114,15 +114,15 @@ func (p *Plan) server(r *rand.Rand) {
 		if at += s.Wait + s.Span; at > p.Duration-calm {
 			return
 		}
-		p.Server = append(p.Server, s)
+		p.ServerFaults = append(p.ServerFaults, s)
 	}
 }
 
-func (p *Plan) lines(r *rand.Rand) {
-	kinds := []FaultKind{Mute, Mute, Delay, Truncate, DropMessages}
+func (p *Plan) addProxyFaults(r *rand.Rand) {
+	kinds := []FaultKind{Hold, Hold, Delay, Truncate, DropMessages}
 	all := append(append([]Setting{}, p.Owners...), p.Readers...)
 	for at := 2 * second; ; {
-		s := Step{Wait: gap(r), Kind: kinds[r.IntN(len(kinds))], Line: all[r.IntN(len(all))].Line,
+		s := Step{Wait: gap(r), Kind: kinds[r.IntN(len(kinds))], Proxy: all[r.IntN(len(all))].Proxy,
 			Span: between(r, 100*time.Millisecond, 4*second)}
 		switch s.Kind {
 		case Delay:
@@ -133,13 +133,13 @@ func (p *Plan) lines(r *rand.Rand) {
 		if at += s.Wait + s.Span; at > p.Duration-calm {
 			return
 		}
-		p.Lines = append(p.Lines, s)
+		p.ProxyFaults = append(p.ProxyFaults, s)
 	}
 }
 
-func (p *Plan) crashes(r *rand.Rand) {
+func (p *Plan) addCrashes(r *rand.Rand) {
 	for at := 3 * second; ; {
-		s := Step{Wait: between(r, 3*second, 10*second), Line: p.Owners[r.IntN(len(p.Owners))].Line,
+		s := Step{Wait: between(r, 3*second, 10*second), Proxy: p.Owners[r.IntN(len(p.Owners))].Proxy,
 			Span: between(r, 200*time.Millisecond, 4*second)}
 		if at += s.Wait + s.Span; at > p.Duration-calm {
 			return
@@ -148,30 +148,31 @@ func (p *Plan) crashes(r *rand.Rand) {
 	}
 }
 
-func (p *Plan) slot(r *rand.Rand, i int) {
+func (p *Plan) addSlot(r *rand.Rand, i int) {
 	id := fmt.Sprintf("id-%d", i)
 	services := p.Services
 	if i%4 == 3 {
-		// As if generated. Such an ID stays under one name: of those no hint is kept.
+		// In the form of a generated ID, which the ID index does not contain. Such an
+		// ID stays under one name.
 		id = fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
 		services = services[:1]
 	}
 	var moves []Move
 	there := false
-	line := p.Owners[i%len(p.Owners)].Line
+	proxy := p.Owners[i%len(p.Owners)].Proxy
 	service := services[i%len(services)]
 	for at := Moment(0); ; {
-		m := Move{ID: id, Wait: between(r, 300*time.Millisecond, 7*second), Act: Replace, Patience: 2 * second}
+		m := Move{ID: id, Wait: between(r, 300*time.Millisecond, 7*second), Act: Replace, Timeout: 2 * second}
 		if len(moves) == 0 {
 			m.Wait = between(r, 0, second)
 		}
 		if r.IntN(8) == 0 {
-			m.Patience = between(r, 5*time.Millisecond, 100*time.Millisecond)
+			m.Timeout = between(r, 5*time.Millisecond, 100*time.Millisecond)
 		}
 		switch pick := r.IntN(10); {
 		case !there || pick == 0:
 		case pick <= 2:
-			line = p.Owners[r.IntN(len(p.Owners))].Line // most often another owner's
+			proxy = p.Owners[r.IntN(len(p.Owners))].Proxy // most often another owner's
 		case pick <= 4:
 			service = services[r.IntN(len(services))]
 		case pick == 5:
@@ -181,10 +182,10 @@ func (p *Plan) slot(r *rand.Rand, i int) {
 		case pick == 8:
 			m.Act = Evict
 		default:
-			line = p.Owners[r.IntN(len(p.Owners))].Line
+			proxy = p.Owners[r.IntN(len(p.Owners))].Proxy
 			service = services[r.IntN(len(services))]
 		}
-		m.Line, m.Service = line, service
+		m.Proxy, m.Service = proxy, service
 		there = m.Act == Replace || m.Act == Renew
 		if at += m.Wait; at > p.Duration-calm {
 			break

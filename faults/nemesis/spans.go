@@ -1,6 +1,6 @@
 package nemesis
 
-// span is a time from one moment up to another.
+// span is the time from one moment to another.
 type span struct{ from, to Moment }
 
 func (s span) empty() bool { return s.to <= s.from }
@@ -9,7 +9,7 @@ func (s span) covers(from, to Moment) bool { return s.from <= from && to <= s.to
 
 func (s span) touches(from, to Moment) bool { return s.from <= to && from <= s.to }
 
-// without returns what is left of a set of spans outside gap.
+// without returns the parts of spans outside gap.
 func without(spans []span, gap span) []span {
 	if gap.empty() {
 		return spans

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Stalled says for how long the machine kept the processes of a history from
-// running, in a short time.
-type Stalled struct {
+// MeasuredStall says for how long the machine kept the processes of a history from
+// running in a short time.
+type MeasuredStall struct {
 	From, To Moment
 	For      time.Duration
 }
 
-// stalls answers that for any time, rounded outward to what was recorded.
+// stalls sums the measured stalls of any time, rounded outward to those recorded.
 type stalls struct {
-	all  []Stalled       // in order, none overlapping
+	all  []MeasuredStall // in order, without overlaps
 	sums []time.Duration // of those before each, and of all
 }
 
-func newStalls(all []Stalled) stalls {
+func newStalls(all []MeasuredStall) stalls {
 	s := stalls{all: all, sums: make([]time.Duration, len(all)+1)}
 	for i, one := range all {
 		s.sums[i+1] = s.sums[i] + one.For
@@ -32,8 +32,8 @@ func (s stalls) between(from, to Moment) time.Duration {
 	return max(0, s.sums[max(first, after)]-s.sums[first])
 }
 
-// by is when something that began at a moment and may take d has to be over:
-// d is counted while the machine runs.
+// by is when something must have ended that began at from and may take d. The
+// time d is counted while the machine runs.
 func (s stalls) by(from Moment, d time.Duration) Moment {
 	to := from + d
 	for {
@@ -45,7 +45,8 @@ func (s stalls) by(from Moment, d time.Duration) Moment {
 	}
 }
 
-// before is when something began at the earliest that had taken d by a moment.
+// before is the earliest moment at which something can have begun that had taken
+// d at to.
 func (s stalls) before(to Moment, d time.Duration) Moment {
 	from := to - d
 	for {

@@ -2,8 +2,8 @@ package nemesis
 
 import "time"
 
-// watch checks what one watch handed out.
-func (c *checker) watch(w *Watch) {
+// checkWatch checks what one watch yielded.
+func (c *checker) checkWatch(w *Watch) {
 	client := c.clients[w.Client]
 	windows := c.windows(w.Client)
 	over := c.End
@@ -18,7 +18,7 @@ func (c *checker) watch(w *Watch) {
 		over = w.Ended
 	}
 	if len(w.Yields) == 0 {
-		if first := c.after(w.Begun, c.by(w.Begun, client.Beat+second), windows, client.Beat+second); first < over {
+		if first := c.after(w.Begun, c.by(w.Begun, client.Heartbeat+second), windows, client.Heartbeat+second); first < over {
 			c.violated(WatchAlive, w.Client+w.Service, "", first, "the watch of %s by %s never yielded anything", w.Service, w.Client)
 		}
 		return
@@ -31,83 +31,83 @@ func (c *checker) watch(w *Watch) {
 		if y.At > over {
 			break
 		}
-		c.state(w, client, windows, y, span{y.At, min(until, over)})
+		c.checkState(w, client, windows, y, span{y.At, min(until, over)})
 		if i > 0 {
-			c.dropped(w, w.Yields[i-1], y)
+			c.checkDropped(w, w.Yields[i-1], y)
 		}
 	}
-	c.darkness(w, client, windows, over)
-	c.missed(w, client, windows, over)
-	c.converged(w, client, over)
+	c.checkStale(w, client, windows, over)
+	c.checkMissing(w, client, windows, over)
+	c.checkConverged(w, client, over)
 }
 
-// state checks what a watch showed in error while a yield was its newest.
-func (c *checker) state(w *Watch, client *Client, windows []window, y Yield, held span) {
+// checkState checks that a yield shows nothing wrong while it is the newest.
+func (c *checker) checkState(w *Watch, client *Client, windows []window, y Yield, shown span) {
 	ids := map[string]bool{}
 	for _, s := range y.Shown {
 		r := c.tokens[s.Token]
 		if s.Broken || r == nil || r.call.ID != s.ID || r.call.Service != w.Service || ids[s.ID] {
-			c.violated(AtomicReads, s.Token, s.ID, y.At, "the watch of %s by %s shows %+v, which nobody registered so, or twice", w.Service, w.Client, s)
+			c.violated(AtomicReads, s.Token, s.ID, y.At, "the watch of %s by %s shows %+v, which was not registered in this form, or is a duplicate", w.Service, w.Client, s)
 			continue
 		}
 		ids[s.ID] = true
-		if r.end == never {
+		if r.endLatest == never {
 			continue
 		}
-		if limit := c.seenGone(r, client, windows); held.to > limit {
-			c.violated(r.cause, s.Token+" shown", s.ID, max(limit, held.from), "the watch of %s by %s still shows %s, which had to be gone at %v and from this watch at %v: %s",
-				w.Service, w.Client, s.Token, r.end, limit, r.why())
+		if limit := c.seenGone(r, client, windows); shown.to > limit {
+			c.violated(r.cause, s.Token+" shown", s.ID, max(limit, shown.from), "the watch of %s by %s still shows %s, which must have ended by %v and from this watch at %v: %s",
+				w.Service, w.Client, s.Token, r.endLatest, limit, r.why())
 		}
 	}
 }
 
-// seenGone is when a watch has to show that a registration is over.
+// seenGone is when a watch must no longer show a registration.
 func (c *checker) seenGone(r *registration, client *Client, windows []window) Moment {
-	most := max(r.grace(), client.Beat+second)
+	most := max(r.gracePeriod(), client.Heartbeat+second)
 	if r.cause == Gone {
-		from := r.ending
+		from := r.endEarliest
 		if r.failed {
 			from = r.call.Start
 		}
-		return c.after(from, r.end, windows, most)
+		return c.after(from, r.endLatest, windows, most)
 	}
-	limit := c.by(r.end, client.Beat+second)
-	for _, b := range r.reach {
-		if b.from <= r.ending && r.ending <= b.until && min(c.lasts(r, b), b.lost) <= b.until {
-			// It ended before it was back from a loss or a lapse, perhaps without a
-			// trace: it is held until its owner had the time to come back.
+	limit := c.by(r.endLatest, client.Heartbeat+second)
+	for _, b := range r.outages {
+		if b.from <= r.endEarliest && r.endEarliest <= b.until && min(c.leaseEnd(r, b), b.lost) <= b.until {
+			// It ended in an outage, perhaps without a tombstone: it is retained until
+			// its owner had the time to come back.
 			limit = max(limit, c.by(b.to, most))
 		}
 	}
-	return c.after(r.ending, limit, windows, most)
+	return c.after(r.endEarliest, limit, windows, most)
 }
 
-// dropped checks that what a yield no longer shows was ended by something. One
-// of which another registration shows instead is not dropped.
-func (c *checker) dropped(w *Watch, before, now Yield) {
+// checkDropped checks that a yield drops only instances that have ended. An
+// instance is not dropped if another registration of its ID replaces it.
+func (c *checker) checkDropped(w *Watch, before, now Yield) {
 	shown := map[string]bool{}
 	for _, s := range now.Shown {
 		shown[s.ID] = true
 	}
 	for _, s := range before.Shown {
 		r := c.tokens[s.Token]
-		if r == nil || shown[s.ID] || r.ending <= now.At || touched(r.excused, now.At, now.At) {
+		if r == nil || shown[s.ID] || r.endEarliest <= now.At || touched(r.mayDrop, now.At, now.At) {
 			continue
 		}
-		c.violated(NoFalse, s.Token+" dropped", s.ID, now.At, "the watch of %s by %s dropped %s at %v, which nothing had ended (stale: %q)",
+		c.violated(NoFalse, s.Token+" dropped", s.ID, now.At, "the watch of %s by %s dropped %s at %v, which had not ended (stale: %q)",
 			w.Service, w.Client, s.Token, now.At, now.Stale)
 	}
 }
 
-// missed checks that a watch shows what it has to.
-func (c *checker) missed(w *Watch, client *Client, windows []window, over Moment) {
-	sees := client.Beat + second
+// checkMissing checks that a watch shows all that it must.
+func (c *checker) checkMissing(w *Watch, client *Client, windows []window, over Moment) {
+	sees := client.Heartbeat + second
 	for _, token := range c.sorted() {
 		r := c.tokens[token]
 		if r.call.Service != w.Service {
 			continue
 		}
-		visible := without(r.must, span{0, w.Begun})
+		visible := without(r.mustShow, span{0, w.Begun})
 		for _, b := range windows {
 			visible = without(visible, span{b.from, b.to + 1})
 		}
@@ -125,8 +125,8 @@ func (c *checker) missed(w *Watch, client *Client, windows []window, over Moment
 	}
 }
 
-// lacks returns the first moment of a span at which a watch's newest state
-// did not show a registration.
+// lacks returns the first moment in a span at which a watch's newest state did
+// not show a registration.
 func (w *Watch) lacks(token string, in span) (Moment, bool) {
 	for i, y := range w.Yields {
 		until := never
@@ -153,11 +153,11 @@ func shows(y Yield, token string) bool {
 	return false
 }
 
-// darkness checks that a watch has said by then that it cannot see.
-func (c *checker) darkness(w *Watch, client *Client, windows []window, over Moment) {
+// checkStale checks that a watch says in time that it is disconnected.
+func (c *checker) checkStale(w *Watch, client *Client, windows []window, over Moment) {
 	for _, b := range windows {
-		limit := c.by(max(b.from, w.Begun), client.Beat+second)
-		if !b.away || limit >= min(b.to, over) {
+		limit := c.by(max(b.from, w.Begun), client.Heartbeat+second)
+		if !b.unanswered || limit >= min(b.to, over) {
 			continue
 		}
 		var newest *Yield
@@ -167,13 +167,13 @@ func (c *checker) darkness(w *Watch, client *Client, windows []window, over Mome
 			}
 		}
 		if newest == nil || newest.Stale == "" {
-			c.violated(NoFalse, w.Client+w.Service+" stale", "", limit, "the watch of %s by %s was blind since %v and did not say so until %v",
+			c.violated(NoFalse, w.Client+w.Service+" stale", "", limit, "the watch of %s by %s was disconnected since %v and did not yield a stale state until %v",
 				w.Service, w.Client, b.from, w.next(limit))
 		}
 	}
 }
 
-// next is when a watch yielded again after a moment.
+// next is when a watch next yielded.
 func (w *Watch) next(at Moment) Moment {
 	for _, y := range w.Yields {
 		if y.At > at {
@@ -183,16 +183,16 @@ func (w *Watch) next(at Moment) Moment {
 	return never
 }
 
-// converged checks that in the end a watch shows what Discover does.
-func (c *checker) converged(w *Watch, client *Client, over Moment) {
+// checkConverged checks that in the end a watch shows what Discover shows.
+func (c *checker) checkConverged(w *Watch, client *Client, over Moment) {
 	if over+100*time.Millisecond < c.End {
 		return
 	}
 	var calm time.Duration
 	for _, other := range c.Clients {
-		calm = max(calm, other.TTL, other.Beat+second)
+		calm = max(calm, other.TTL, other.Heartbeat+second)
 	}
-	calm += client.Beat + second
+	calm += client.Heartbeat + second
 	for _, b := range c.windows(w.Client) {
 		if c.by(b.to, calm) > c.End {
 			return
@@ -203,7 +203,7 @@ func (c *checker) converged(w *Watch, client *Client, over Moment) {
 		c.violated(WatchAlive, w.Client+w.Service+" converged", "", c.End, "the watch of %s by %s is stale at the end, long after the last fault: %s", w.Service, w.Client, last.Stale)
 	}
 	final := c.final(w.Service)
-	if final == nil || final.Start < c.by(last.At, client.Beat+second) {
+	if final == nil || final.Start < c.by(last.At, client.Heartbeat+second) {
 		return
 	}
 	same := len(final.Shown) == len(last.Shown)
@@ -215,7 +215,7 @@ func (c *checker) converged(w *Watch, client *Client, over Moment) {
 	}
 }
 
-// final is the last answered read of a service.
+// final is the last successful read of a service.
 func (m *model) final(service string) *Call {
 	for i := len(m.Calls) - 1; i >= 0; i-- {
 		if c := &m.Calls[i]; c.Op == Discover && c.Service == service && c.Err == "" {

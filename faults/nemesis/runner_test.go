@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// opener opens a registry: the library's own or a broken one.
+// opener opens a registry: the library's or a mutant.
 type opener func(ctx context.Context, cfg registry.RedisRegistryConfig) (registry.Backend, error)
 
 func openReal(ctx context.Context, cfg registry.RedisRegistryConfig) (registry.Backend, error) {
@@ -34,21 +34,21 @@ func openReal(ctx context.Context, cfg registry.RedisRegistryConfig) (registry.B
 	return r, nil
 }
 
-// world is a plan being carried out.
-type world struct {
+// runner runs a plan.
+type runner struct {
 	t       *testing.T
 	plan    *Plan
 	history *History
 	open    opener
 	server  *redistest.Server
-	lines   map[string]*faultnet.Proxy
+	proxies map[string]*faultnet.Proxy
 
 	ctx    context.Context // ends with the plan
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex
-	members map[string]*member // open clients, by line
+	members map[string]*member // open clients, by proxy
 	opened  map[string]int
 	tokens  int
 }
@@ -59,21 +59,21 @@ type member struct {
 	client *Client
 }
 
-// carryOut runs a plan on real servers and returns what happened.
-func carryOut(t *testing.T, plan *Plan, open opener) *History {
-	w := &world{t: t, plan: plan, open: open, server: redistest.Start(t, redistest.WithAppendOnly()),
-		lines: map[string]*faultnet.Proxy{}, members: map[string]*member{}, opened: map[string]int{}}
+// runPlan runs a plan on real servers and returns the history.
+func runPlan(t *testing.T, plan *Plan, open opener) *History {
+	w := &runner{t: t, plan: plan, open: open, server: redistest.Start(t, redistest.WithAppendOnly()),
+		proxies: map[string]*faultnet.Proxy{}, members: map[string]*member{}, opened: map[string]int{}}
 	settings := append(append([]Setting{}, plan.Owners...), plan.Readers...)
 	for _, s := range settings {
-		w.lines[s.Line] = faultnet.New(t, w.server.Addr())
+		w.proxies[s.Proxy] = faultnet.New(t, w.server.Addr())
 	}
 	w.history = NewHistory(plan.Seed)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	defer w.cancel()
 	w.wg.Go(w.measure)
 	for _, s := range settings {
-		if w.join(w.ctx, s) == nil {
-			t.Fatalf("%s cannot open a registry on a healthy server", s.Line)
+		if w.openClient(w.ctx, s) == nil {
+			t.Fatalf("%s cannot open a registry on a healthy server", s.Proxy)
 		}
 	}
 	canary, stop := context.WithCancel(context.Background())
@@ -83,18 +83,18 @@ func carryOut(t *testing.T, plan *Plan, open opener) *History {
 		w.wg.Go(func() { w.slot(moves) })
 	}
 	for i, s := range settings {
-		w.wg.Go(func() { w.read(i, s.Line) })
+		w.wg.Go(func() { w.read(i, s.Proxy) })
 	}
 	for _, s := range plan.Readers {
 		for _, service := range plan.Services {
-			w.wg.Go(func() { w.watch(s.Line, service) })
+			w.wg.Go(func() { w.watch(s.Proxy, service) })
 		}
 	}
-	w.wg.Go(func() { w.follow(plan.Readers[0].Line) })
-	w.wg.Go(func() { w.comeAndGo(plan.Readers[1].Line) })
-	w.wg.Go(w.disturbLines)
-	w.wg.Go(w.crash)
-	w.disturbServer()
+	w.wg.Go(func() { w.recordCache(plan.Readers[0].Proxy) })
+	w.wg.Go(func() { w.watchBriefly(plan.Readers[1].Proxy) })
+	w.wg.Go(w.injectProxyFaults)
+	w.wg.Go(w.crashOwners)
+	w.injectServerFaults()
 	<-w.ctx.Done()
 	w.history.Finish()
 	stop()
@@ -107,63 +107,64 @@ func carryOut(t *testing.T, plan *Plan, open opener) *History {
 	return w.history
 }
 
-// mostExtra bounds by how much a plan lasts longer because the machine stood.
-const mostExtra = 10 * second
+// maxExtra bounds by how much a plan is extended for the machine's stall.
+const maxExtra = 10 * second
 
-// measure records the machine's stall and ends the plan when it has lasted for
-// its duration and the stall, so that what has to happen had the time to.
-func (w *world) measure() {
+// measure records the machine's stall. It ends the plan after its duration plus
+// the stall, so that what must happen had the time to.
+func (w *runner) measure() {
 	begun := time.Now()
 	from, last := begun, w.history.Now()
 	var extra time.Duration
 	for w.pause(w.ctx, 20*time.Millisecond) {
 		to, now := time.Now(), w.history.Now()
-		if stood := stall.Between(w.t, from, to); stood > 0 {
-			w.history.Stalled(Stalled{From: last, To: now, For: stood})
-			extra += stood
+		if stalled := stall.Between(w.t, from, to); stalled > 0 {
+			w.history.AddStall(MeasuredStall{From: last, To: now, For: stalled})
+			extra += stalled
 		}
 		from, last = to, now
-		if to.Sub(begun) > w.plan.Duration+min(extra, mostExtra) {
+		if to.Sub(begun) > w.plan.Duration+min(extra, maxExtra) {
 			w.cancel()
 		}
 	}
 }
 
-// join opens a registry on a line, trying until that succeeds or ctx ends.
-func (w *world) join(ctx context.Context, s Setting) *member {
+// openClient opens a registry behind a proxy. It retries until that succeeds or
+// ctx ends.
+func (w *runner) openClient(ctx context.Context, s Setting) *member {
 	w.mu.Lock()
-	w.opened[s.Line]++
-	name := fmt.Sprintf("%s.%d", s.Line, w.opened[s.Line])
+	w.opened[s.Proxy]++
+	name := fmt.Sprintf("%s.%d", s.Proxy, w.opened[s.Proxy])
 	w.mu.Unlock()
 	for ctx.Err() == nil {
 		backend, err := w.open(ctx, registry.RedisRegistryConfig{
-			RedisAddr: w.lines[s.Line].Addr(), TTL: s.TTL, HeartbeatInterval: s.Beat, Logger: slog.New(slog.DiscardHandler),
+			RedisAddr: w.proxies[s.Proxy].Addr(), TTL: s.TTL, HeartbeatInterval: s.Heartbeat, Logger: slog.New(slog.DiscardHandler),
 			Observer: &registry.Observer{
-				Superseded:   func(_, id string) { w.history.Tell(name, id, false) },
-				Deregistered: func(_, id string) { w.history.Tell(name, id, true) },
+				Superseded:   func(_, id string) { w.history.ReportLoss(name, id, false) },
+				Deregistered: func(_, id string) { w.history.ReportLoss(name, id, true) },
 			},
 		})
 		if err != nil {
 			w.pause(ctx, 50*time.Millisecond)
 			continue
 		}
-		m := &member{Backend: backend, client: w.history.Open(name, s.TTL, s.Beat)}
+		m := &member{Backend: backend, client: w.history.OpenClient(name, s.TTL, s.Heartbeat)}
 		w.mu.Lock()
-		w.members[s.Line] = m
+		w.members[s.Proxy] = m
 		w.mu.Unlock()
 		return m
 	}
 	return nil
 }
 
-func (w *world) member(line string) *member {
+func (w *runner) member(proxy string) *member {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.members[line]
+	return w.members[proxy]
 }
 
-// token names a new registration.
-func (w *world) token() string {
+// token returns a token for a new registration.
+func (w *runner) token() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tokens++
@@ -171,7 +172,7 @@ func (w *world) token() string {
 }
 
 // pause waits, and reports false when ctx ends first.
-func (w *world) pause(ctx context.Context, d time.Duration) bool {
+func (w *runner) pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -182,17 +183,17 @@ func (w *world) pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// disturbServer carries out the faults of the server, on the test's goroutine.
-func (w *world) disturbServer() {
-	for _, s := range w.plan.Server {
+// injectServerFaults runs the faults of the server, on the test's goroutine.
+func (w *runner) injectServerFaults() {
+	for _, s := range w.plan.ServerFaults {
 		if !w.pause(w.ctx, s.Wait) {
 			return
 		}
-		w.history.Suffer(s.Kind, "", func() { w.serverFault(s) })
+		w.history.RunFault(s.Kind, "", func() { w.serverFault(s) })
 	}
 }
 
-func (w *world) serverFault(s Step) {
+func (w *runner) serverFault(s Step) {
 	wait := func(d time.Duration) { w.pause(context.Background(), d) }
 	switch s.Kind {
 	case RestartEmpty, RestartAOF:
@@ -231,7 +232,7 @@ func (w *world) serverFault(s Step) {
 	}
 }
 
-func (w *world) command(words ...any) {
+func (w *runner) command(words ...any) {
 	client := w.server.Client(w.t)
 	defer client.Close()
 	if err := client.Do(context.Background(), words...).Err(); err != nil {
@@ -239,46 +240,46 @@ func (w *world) command(words ...any) {
 	}
 }
 
-// disturbLines carries out the faults of clients' lines.
-func (w *world) disturbLines() {
-	for _, s := range w.plan.Lines {
+// injectProxyFaults runs the faults of clients' connections.
+func (w *runner) injectProxyFaults() {
+	for _, s := range w.plan.ProxyFaults {
 		if !w.pause(w.ctx, s.Wait) {
 			return
 		}
-		line := w.lines[s.Line]
-		w.history.Suffer(s.Kind, s.Line, func() {
+		proxy := w.proxies[s.Proxy]
+		w.history.RunFault(s.Kind, s.Proxy, func() {
 			switch s.Kind {
-			case Mute:
-				line.Hold()
+			case Hold:
+				proxy.Hold()
 			case Delay:
-				line.Delay(faultnet.ToClient, s.Delay)
+				proxy.Delay(faultnet.ToClient, s.Delay)
 			case Truncate:
-				line.CutReplyAfter(s.Bytes)
+				proxy.CutReplyAfter(s.Bytes)
 			case DropMessages:
-				line.DropMessages()
+				proxy.DropMessages()
 			}
 			for end := time.Now().Add(s.Span); time.Now().Before(end); {
 				w.pause(context.Background(), min(300*time.Millisecond, time.Until(end)))
 				if s.Kind == Truncate && time.Now().Before(end) {
-					line.CutReplyAfter(s.Bytes)
+					proxy.CutReplyAfter(s.Bytes)
 				}
 			}
-			line.Heal()
+			proxy.Heal()
 		})
 	}
 }
 
-// crash closes owners without deregistering anything and opens new ones.
-func (w *world) crash() {
+// crashOwners closes owners without deregistering anything and opens new ones.
+func (w *runner) crashOwners() {
 	for _, s := range w.plan.Crashes {
 		if !w.pause(w.ctx, s.Wait) {
 			return
 		}
-		m := w.member(s.Line)
+		m := w.member(s.Proxy)
 		w.mu.Lock()
-		delete(w.members, s.Line)
+		delete(w.members, s.Proxy)
 		w.mu.Unlock()
-		w.history.Close(m.client, true, func() {
+		w.history.CloseClient(m.client, true, func() {
 			if err := m.Close(); err != nil {
 				w.t.Errorf("closing %s: %v", m.client.Name, err)
 			}
@@ -286,19 +287,19 @@ func (w *world) crash() {
 		if !w.pause(w.ctx, s.Span) {
 			return
 		}
-		i := slices.IndexFunc(w.plan.Owners, func(o Setting) bool { return o.Line == s.Line })
-		if w.join(w.ctx, w.plan.Owners[i]) == nil {
+		i := slices.IndexFunc(w.plan.Owners, func(o Setting) bool { return o.Proxy == s.Proxy })
+		if w.openClient(w.ctx, w.plan.Owners[i]) == nil {
 			return
 		}
 	}
 }
 
-// stalled is how long a plain PING may go unanswered before that is a fault.
-const stalled = 250 * time.Millisecond
+// maxPingTime is for how long a plain PING may stay unanswered. More is a fault.
+const maxPingTime = 250 * time.Millisecond
 
-// canary asks the server for signs of life on a plain connection, and so
-// measures when it, or the machine that all of this runs on, stood still.
-func (w *world) canary(ctx context.Context) {
+// canary sends PING to the server on a plain connection to measure when the
+// server, or the machine, stalled.
+func (w *runner) canary(ctx context.Context) {
 	last := w.history.Now()
 	var conn net.Conn
 	defer func() {
@@ -324,8 +325,8 @@ func (w *world) canary(ctx context.Context) {
 			conn = nil
 			continue
 		}
-		if now := w.history.Now(); now-last > stalled {
-			w.history.Suffered(Fault{Kind: Stall, Start: last, End: now})
+		if now := w.history.Now(); now-last > maxPingTime {
+			w.history.AddFault(Fault{Kind: Stall, Start: last, End: now})
 		}
 		last = w.history.Now()
 	}
