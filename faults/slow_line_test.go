@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,6 +77,75 @@ func TestComesBackOverASlowLine(t *testing.T) {
 		}
 		return listsCount(reader, "web", count)()
 	})
+}
+
+// Heartbeats need the bandwidth that docs/limits.md says: they arrive in time over a
+// line that carries their bytes in less than the time of one request.
+//
+// Promise 1: kept alive.
+func TestKeepsAliveOverASlowLine(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := config(t, server, 3*time.Second, time.Second)
+	reader := open(t, cfg)
+	line := faultnet.New(t, server.Addr())
+	cfg.RedisAddr = line.Addr()
+	var slowest, heartbeats atomic.Int64 // slowest: nanoseconds that a heartbeat took
+	cfg.Observer = &registry.Observer{Heartbeat: func(_ int, took time.Duration, err error) {
+		if err == nil {
+			heartbeats.Add(1)
+			slowest.Store(max(slowest.Load(), int64(took)))
+		}
+	}}
+	owner := open(t, cfg)
+	const services, perService = 10, 40
+	bytes := 0 // of a heartbeat, by the formula
+	name := func(s int) string { return fmt.Sprint("web-", s) }
+	for s := range services {
+		bytes += 200
+		for i := range perService {
+			id := fmt.Sprintf("%s-%030d", name(s), i)
+			bytes += len(id) + 15
+			register(t, owner, name(s), id)
+		}
+	}
+	within(t, time.Now(), 3*cfg.HeartbeatInterval, "two heartbeats, after which the server knows their script", func() error {
+		if n := heartbeats.Load(); n < 2 {
+			return fmt.Errorf("%d heartbeats", n)
+		}
+		return nil
+	})
+	line.Throttle(faultnet.ToServer, bytes*5/4) // a heartbeat takes 0.8 s of the 1 s that it may
+	line.Cut()                                  // connections that are open have larger buffers
+	for throttled := time.Now(); time.Since(throttled) < 4*cfg.TTL; time.Sleep(100 * time.Millisecond) {
+		for s := range services {
+			if err := listsCount(reader, name(s), perService)(); err != nil {
+				t.Fatalf("%v after the line became slow: %v", round(time.Since(throttled)), err)
+			}
+		}
+	}
+	if took := time.Duration(slowest.Load()); took < 500*time.Millisecond {
+		t.Errorf("the line was not slow: no heartbeat took longer than %v", took)
+	}
+}
+
+// A registration needs a bandwidth at which its bytes arrive within the time of one
+// request, as docs/limits.md says.
+func TestRegistersOverASlowLine(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := config(t, server, 3*time.Second, time.Second)
+	reader := open(t, cfg)
+	register(t, reader, "tiny", "x") // the server knows the script from now on
+	line := faultnet.New(t, server.Addr())
+	const bytes = 60_000
+	line.Throttle(faultnet.ToServer, bytes*5/4)
+	cfg.RedisAddr = line.Addr()
+	owner := open(t, cfg)
+	began := time.Now()
+	fill(t, owner, 1, bytes)
+	if took := time.Since(began); took < 500*time.Millisecond {
+		t.Errorf("the line was not slow: Register took %v", took)
+	}
+	within(t, time.Now(), slack, "the instance is in Discover", listsCount(reader, "web", 1))
 }
 
 // A first read takes its bytes divided by the bandwidth, as docs/limits.md says.
