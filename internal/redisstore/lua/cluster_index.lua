@@ -1,8 +1,9 @@
--- Keeps the catalog and the hints on a Cluster, where they live in slots of their own.
+-- Updates the catalog or a bucket of the ID index on a Cluster, where they are in slots of
+-- their own.
 -- KEYS  names, or an ids bucket
--- ARGV  catalog, deadline, then per service: name, lease's length in ms, or 0 when its last instance left
+-- ARGV  catalog, deadline, then per service: name, lease's length in ms, or 0 when its last instance ended
 --       ids, deadline, then per ID: id, service
--- Answers {now, 'ok' or 'late' (nothing was done)}, and per ID the service that stood there before, or ''.
+-- Answers {now, 'ok' or 'late' (nothing was done)}, and per ID the service in its entry before, or ''.
 local now = server_time()
 if now > tonumber(ARGV[2]) then return {num(now), 'late'} end
 if ARGV[1] == 'catalog' then

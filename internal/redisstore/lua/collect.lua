@@ -1,4 +1,5 @@
--- Prunes a service, and clamps its leases after Redis's clock was set back.
+-- Removes what has expired from a service, and clamps its leases after Redis's clock was
+-- set back.
 -- KEYS  base:h base:z [names]
 -- ARGV  owner seq service deadline
 -- Answers {now, 'ok' or 'late' (nothing was done)}.

@@ -1,18 +1,18 @@
--- Shared by every script, which is this text followed by its own.
+-- Shared by all scripts: each is this file followed by others.
 -- Times are microseconds of Redis's clock. A service has two keys, in one
 -- Cluster slot: base:h, a hash, and base:z, a sorted set. See DESIGN.md.
 
 local MINUTE = 60 * 1000000
 local HOUR = 60 * MINUTE
-local OUTLIVE = 10 * MINUTE -- keys outlive their longest member; own tombstones
-local OTHERS_OUTLIVE = 24 * HOUR   -- tombstones that an owner did not make itself
+local OUTLIVE = 10 * MINUTE -- by how much keys outlive their longest member, and for how long tombstones are kept
+local OTHERS_OUTLIVE = 24 * HOUR   -- for how long tombstones are kept whose owner may not know yet
 local LOG = 128 -- how many changes back the log reaches
 local MESSAGE_BYTES = 1024 * 1024
 -- No user's text has a control character, so no ID equals this member.
 local LONG = '\n----------------------------------------------------------------'
 
--- Whole numbers as text. tostring and .. lose digits beyond 14, %.0f takes as
--- long as a call, and %d takes 32 bits only where the server is built for so many.
+-- A whole number as text. tostring and .. lose digits beyond 14, %.0f takes as long as a
+-- call of Redis, and on some servers %d takes 32 bits only.
 local function num(n)
   if n < 0 then return '-' .. string.format('%d%08d', math.floor(-n / 1e8), -n % 1e8) end
   if n < 1e8 then return string.format('%d', n) end
@@ -25,7 +25,7 @@ local function server_time()
 end
 
 -- Record: [1,stamp,"owner",seq,ttl ms,heartbeat ms,flag,payload]
--- flag 1: it took the ID over from another owner, who may not know yet.
+-- flag 1: it replaced another owner's, who may not know yet.
 local function parse_record(v)
   if not v then return nil end
   local stamp, owner, seq, ttl, heartbeat, flag, at =
@@ -36,8 +36,8 @@ local function parse_record(v)
 end
 
 -- Tombstone: ["reason",stamp,"owner",seq,flag]
--- seq is the number of the owner's last call that the tombstone covers: the one
--- that ended the record, or, when that was not the owner's, the one that wrote it.
+-- seq is the number of the owner's last call that the tombstone covers: the one that
+-- ended the record or, if another owner's call did, the one that wrote it.
 local function parse_tombstone(v)
   if not v then return nil end
   local reason, stamp, owner, seq, flag = string.match(v, '^%["(%a+)",(%d+),"(%w*)",(%d+),([01])%]$')
@@ -45,8 +45,8 @@ local function parse_tombstone(v)
   return {reason = reason, stamp = tonumber(stamp), owner = owner, seq = tonumber(seq), flag = flag}
 end
 
--- Lists are made in their usual size and filled by count: growing one costs more
--- than a call.
+-- Lists are made in their usual size and filled by count: growing one takes longer than a
+-- call of Redis.
 
 -- The furthest expiry of a live member, or nil.
 local function longest_lease(s)
@@ -57,16 +57,16 @@ local function longest_lease(s)
   return s.top > 0 and s.top or nil
 end
 
--- Makes the keys live as long as what is in them needs, when that is not known.
+-- Sets how long the keys must live, from their members.
 local function extend_keys(s)
   local first = tonumber(redis.call('ZRANGE', s.z, 0, 0, 'WITHSCORES')[2])
   s.need = math.max(s.need, (longest_lease(s) or 0) + s.outlive, -first)
   s.life = 0
 end
 
--- Opens a service. want, if given, lists fields of the hash to be fetched at
--- once, into values; the first five places are for its head. A server out of
--- memory refuses such a call before anything is written.
+-- Opens a service. want, if given, lists fields of the hash to be fetched into values as
+-- well; its first five places are for the head. A script that gives it is refused by a
+-- server out of memory before anything is written.
 local function open_service(base, now, nonce, want)
   local h, z, at = base .. ':h', base .. ':z', num(now)
   local last = redis.call('ZRANGE', z, -2, -1, 'WITHSCORES')
@@ -89,13 +89,13 @@ local function open_service(base, now, nonce, want)
     rev = rev, n = tonumber(string.match(rev, '^%d+')) or now,
     stamp = tonumber(values[2] or 0), seen = tonumber(values[3] or now),
     life = tonumber(values[4] or 0), -- until when the keys live at least
-    need = now + OUTLIVE,            -- and are to
-    outlive = tonumber(values[5] or OUTLIVE), -- and by how much they outlive the longest lease
-    -- The furthest end of a lease, or 0; as long as top_moved is not set.
+    need = now + OUTLIVE,            -- and until when they must live
+    outlive = tonumber(values[5] or OUTLIVE), -- by how much they outlive the longest lease
+    -- The furthest end of a lease, or 0; valid while top_moved is not set.
     top = longest >= now and longest or 0, top_moved = false,
     lived = longest >= now,
-    -- What commit writes: fields of the hash, leases, fields to drop; and tells:
-    -- per change six places, ID, nonce and up to four lines.
+    -- What commit writes: fields of the hash, leases, fields to delete; and publishes: six
+    -- places per change, for the ID, the nonce and up to four lines.
     fields = {'seen', at, 'rev', '', 'stamp', '', '', '', '', ''}, nfields = 6,
     leases = {'', ''}, nleases = 0, drop = false,
     changes = {'', '', '', '', '', ''}, nchanges = 0, tombstones = {},
@@ -105,7 +105,8 @@ local function open_service(base, now, nonce, want)
   return s
 end
 
--- Whether the call of this nonce took effect before: clients send again what was not answered.
+-- Whether the call of this nonce took effect before: clients send calls again that were
+-- not answered.
 local function took_effect(s, nonce)
   local slots = {}
   for i = 0, LOG - 1 do slots[i + 1] = '@' .. i end
@@ -117,13 +118,14 @@ local function took_effect(s, nonce)
   return false
 end
 
--- A write that a server out of memory lets a script begin with, after which it
--- lets it go on.
+-- A write with which a server out of memory lets a script begin, and after which it lets it
+-- continue.
 local function renew_key(s)
   if s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil((s.life > 0 and s.life or s.need) / 1000))) end
 end
 
--- Notes a change, with the lines of its message. No ID is noted twice, but after it was buried.
+-- Notes a change, with the lines of its message. An ID is noted once, or once more after its
+-- tombstone.
 local function note_change(s, id, nonce, a, b, c, d)
   local at = s.tombstones[id]
   if not at then
@@ -138,12 +140,12 @@ local function tombstone(reason, stamp, owner, seq, flag)
   return '["' .. reason .. '",' .. num(stamp) .. ',"' .. owner .. '",' .. seq .. ',' .. flag .. ']'
 end
 
--- Ends what stands of an ID. With flag 1 the tombstone is kept for an owner that
--- may not know yet.
+-- Ends what stands of an ID. With flag 1 the tombstone is kept for a day, since an owner may
+-- not know of it yet.
 local function put_tombstone(s, id, reason, stamp, owner, seq, flag, nonce)
   local tomb, keep_for = tombstone(reason, stamp, owner, seq, flag), flag == '1' and OTHERS_OUTLIVE or OUTLIVE
-  -- In this order what a user who has just lost a right is refused leaves
-  -- nothing that a renewal would not set right.
+  -- In this order a script that is refused midway, because the user lost a right, leaves
+  -- nothing that a renewal does not repair.
   redis.call('ZADD', s.z, num(-(s.now + keep_for)), id)
   redis.call('HSET', s.h, '-' .. id, tomb)
   redis.call('HDEL', s.h, '+' .. id, '~' .. id)
@@ -154,7 +156,7 @@ local function put_tombstone(s, id, reason, stamp, owner, seq, flag, nonce)
   s.tombstones[id] = s.tombstones[id] or at
 end
 
--- Sets members of an overlay, a JSON object, to JSON values, or takes them out
+-- Sets members of an overlay, a JSON object, to JSON values, or removes them
 -- where the value is ''. Returns the overlay, or false when nothing is left.
 local function patch_overlay(s, id, overlay, members)
   local ok, o = pcall(cjson.decode, overlay or '{}')
@@ -187,10 +189,11 @@ local function clamp_leases(s)
       redis.call('ZADD', s.z, num(limit), live[i])
     end
   end
-  extend_keys(s) -- neither may the keys; a tombstone's time stays what it was
+  extend_keys(s) -- nor may the keys; the time of a tombstone stays
 end
 
--- Every script that writes prunes before it acts, so a renewal after the expiry is a visible change.
+-- Every script that writes removes what has expired before it acts, so that a renewal after
+-- the expiry is a visible change.
 local function remove_expired(s)
   if s.exists and s.now < s.seen then clamp_leases(s) end
   for i = 1, #s.ended, 2 do
@@ -202,9 +205,9 @@ local function remove_expired(s)
       redis.call('ZREM', s.z, id)
     elseif rec then
       put_tombstone(s, id, 'expired', rec.stamp, rec.owner, rec.seq, rec.flag,
-        s.nonce .. '~') -- not the call's own: its finding this does not show that it ran
+        s.nonce .. '~') -- not the call's own nonce: this change does not show that the call took effect
     else
-      redis.call('ZREM', s.z, id) -- not ours to read, so not ours to delete
+      redis.call('ZREM', s.z, id) -- not a record of this version: kept
     end
   end
   s.ended = {}
@@ -228,16 +231,16 @@ local function set_field(s, field, value)
   s.nfields = n + 2
 end
 
--- From now on the service holds what must be remembered for a day after the last
--- lease, although no call may come that buries it: an ID taken from another owner.
+-- Keeps the service for a day after its last lease, even if no call writes a tombstone: it
+-- has an ID that replaced another owner's.
 local function remember_for_a_day(s)
   if s.outlive >= OTHERS_OUTLIVE then return end
   s.outlive = OTHERS_OUTLIVE
   set_field(s, 'outlive', num(OTHERS_OUTLIVE))
 end
 
--- Writes what was set, makes the keys live longer than any member, numbers and
--- publishes what changed.
+-- Writes what was set, makes the keys live longer than any member, numbers the changes and
+-- publishes them.
 local function commit(s)
   local prev, count, notes = s.rev, s.nchanges / 6, s.changes
   if count == 0 and not s.exists then return end
@@ -300,8 +303,8 @@ local function is_wrong_type(err)
   return type(err) == 'string' and string.find(err, 'WRONGTYPE', 1, true) ~= nil
 end
 
--- What the server said when f wrote, or '' when it accepted that. That a key is of
--- another type is no refusal.
+-- The error of the server when f writes, or '' if it accepts that. A key of another type is
+-- no refusal.
 local function refusal_of(f)
   local fine, err = pcall(f)
   if fine then return '' end
@@ -309,8 +312,8 @@ local function refusal_of(f)
   return type(err) == 'table' and err.err or tostring(err)
 end
 
--- Whether a reply says that the key is of another type. Something else in the
--- place of the catalog or of a hint costs what these are good for, not the service.
+-- Whether a reply says that the key is of another type. Foreign data in the place of the
+-- catalog or of the ID index disables those, and not the service.
 local function is_foreign(reply)
   if type(reply) ~= 'table' or not reply.err then return false end
   if not is_wrong_type(reply) then error(reply.err) end
@@ -318,9 +321,9 @@ local function is_foreign(reply)
 end
 
 -- The catalog: a sorted set of service names, scored with the end of their
--- longest lease, or with minus the end of the evidence that the last one left.
+-- longest lease, or with minus the end of the evidence that the last one ended.
 -- known: the service had a live member before, so the catalog should have it.
--- brief: its owner is going to renew it before the catalog's own time is over.
+-- brief: its owner is going to renew it before the catalog itself expires.
 local function update_catalog(key, now, name, expiry, known, brief)
   if known and expiry then
     local added = redis.pcall('ZADD', key, num(expiry), name)
@@ -336,7 +339,7 @@ local function update_catalog(key, now, name, expiry, known, brief)
   if expiry then
     redis.call('ZADD', key, num(expiry), name)
   elseif lived then
-    redis.call('ZADD', key, num(-(now + OUTLIVE)), name) -- the last one left
+    redis.call('ZADD', key, num(-(now + OUTLIVE)), name) -- the last one was deregistered
   else
     return -- the last one expired: the score says when
   end
@@ -347,7 +350,7 @@ local function update_catalog(key, now, name, expiry, known, brief)
   end
 end
 
--- Where IDs that were chosen by users stand, by hash buckets: id -> "end service".
+-- The ID index: where IDs that users chose stand, in buckets: id -> "end service".
 local function index_put(key, now, field, keep_for, value)
   local added = redis.pcall('HSET', key, field, num(math.floor((now + keep_for) / 1000000)) .. ' ' .. value)
   if is_foreign(added) then return end

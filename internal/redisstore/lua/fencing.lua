@@ -1,6 +1,6 @@
--- Which of two writings of one ID stands: the table of DESIGN.md. stands names
--- its rows; its columns stand with the scripts, and TestRuleIsTheTable holds all of
--- it against DESIGN.md.
+-- Fencing: which of two writes of one ID stands, by the table of DESIGN.md. Here are
+-- its rows and the column move. The other columns are in the scripts of their calls.
+-- TestFencingTable compares all of it with DESIGN.md.
 
 -- Of two owners' registrations of one ID the one with the greater registration
 -- time is newer; at the same time, that of the greater owner ID.
@@ -8,9 +8,9 @@ local function newer(stamp, owner, than_stamp, than_owner)
   return stamp > than_stamp or (stamp == than_stamp and owner > than_owner)
 end
 
--- What stands where a call comes to: the number seq of owner, about its
--- registration of the time stamp; 0 where a call has none, which makes others newer.
--- rec and tomb are the parsed record and tombstone, of which at most one exists.
+-- What call number seq of owner finds, for its registration of the time stamp, which is
+-- 0 where the call has none: then other owners' registrations are newer. rec and tomb
+-- are the parsed record and tombstone, of which at most one exists.
 local function situation_of(owner, seq, stamp, rec, tomb)
   if rec then
     if rec.owner ~= owner then
@@ -33,7 +33,7 @@ local function situation_of(owner, seq, stamp, rec, tomb)
   return tomb.seq > seq and 'own expired, later call' or tomb.seq == seq and 'own expired, same call' or 'own expired, earlier call'
 end
 
--- The column of what another registration of the ID, in another service, does here.
+-- The column move: what a registration of the ID in another service does here.
 local MOVE = {
   ['own record, earlier call'] = 'end',
   ["other's older record"] = 'end',
@@ -41,9 +41,9 @@ local MOVE = {
   ["other's older expired"] = 'end',
 }
 
--- Ends what stands of an ID, before, as moved to a registration of the time stamp.
--- That may be the older one, which an owner goes on with after a move that failed
--- for it: the tombstone is evidence for what it ends all the same.
+-- Ends what stands of an ID as moved to a registration of the time stamp. That may be
+-- the older one, which an owner keeps after a move that failed: the tombstone is
+-- evidence for what it ends all the same.
 local function end_as_moved(s, id, before, stamp, owner, seq, nonce)
   local flag = (before.owner ~= owner or before.flag == '1') and '1' or '0'
   put_tombstone(s, id, 'moved', math.max(stamp, before.stamp), owner, seq, flag, nonce)

@@ -1,15 +1,15 @@
--- Part of the scripts that look for an ID across services, which only one
--- standalone server can do in one step.
+-- Shared by the scripts that look for an ID in several services, which is one step only
+-- on a standalone server.
 
 -- Service names inside a key's hash tag: % { } are written %25 %7B %7D.
 local function escape_service(name)
   return (string.gsub(name, '[%%{}]', {['%'] = '%25', ['{'] = '%7B', ['}'] = '%7D'}))
 end
 
--- The base and name of the service in which id is live, or else of one that has
--- a trace of it: a record past its expiry, or a tombstone. Nil when there is none.
--- ids is its bucket of hints, or nil. When the hint does not say, and thorough is
--- set, all services are looked through, for records and what expired only.
+-- The base and name of the service in which id is live, or else of one in which it has
+-- a record past its expiry or a tombstone. Nil when there is none. ids is its bucket of
+-- the ID index, or nil. If the index does not say and thorough is set, all services are
+-- searched, for live and expired records only.
 local function find_id(prefix, names, ids, id, now, thorough)
   local function score_in(base)
     local score = redis.pcall('ZSCORE', base .. ':z', id)
@@ -17,11 +17,11 @@ local function find_id(prefix, names, ids, id, now, thorough)
     return tonumber(score or nil)
   end
   local function base_of(service) return prefix .. '{' .. escape_service(service) .. '}' end
-  local hinted = ids and index_get(ids, id)
-  local score = hinted and score_in(base_of(hinted))
-  if score and (score >= now or not thorough) then return base_of(hinted), hinted end
+  local indexed = ids and index_get(ids, id)
+  local score = indexed and score_in(base_of(indexed))
+  if score and (score >= now or not thorough) then return base_of(indexed), indexed end
   if not thorough then return nil end
-  local trace = score and hinted
+  local trace = score and indexed
   for _, name in ipairs(redis.call('ZRANGE', names, 0, -1)) do
     local base = base_of(name)
     score = score_in(base)
@@ -35,13 +35,13 @@ local function find_id(prefix, names, ids, id, now, thorough)
   return nil
 end
 
--- The service in which a call that names none took effect before, or nil. The ID
--- may be registered elsewhere since, where nothing tells of the call.
+-- The service in which a call that names no service took effect before, or nil. The ID
+-- may be registered in another service since, whose log does not have the call.
 local function service_of_done_call(ids, nonce)
   return index_get(ids, '\n' .. nonce) or nil
 end
 
--- Remembers that it did, for as long as it may be sent again. No ID has a newline.
+-- Records that it did, for as long as it may be sent again. No ID has a newline.
 local function note_done_call(ids, now, nonce, service)
   index_put(ids, now, '\n' .. nonce, MINUTE, service)
 end

@@ -1,4 +1,4 @@
--- Looks for IDs in all services of a standalone server; writes nothing.
+-- Finds IDs in all services of a standalone server. Writes nothing.
 -- KEYS  names
 -- ARGV  prefix, the IDs as a MessagePack array
 -- Answers {now, per ID: the service in which it is live, or else one in which it expired, or ''}.
@@ -15,7 +15,7 @@ local function note_found(name, base, id, score)
   end
 end
 
--- Many IDs in many services are found faster by looking at all there are.
+-- For many IDs in many services it is faster to read all members.
 local all, is_wanted = #wanted * #names > 10000, {}
 for _, id in ipairs(wanted) do is_wanted[id] = true end
 for _, name in ipairs(names) do

@@ -1,9 +1,9 @@
--- Sets parts of a record's overlay, whoever owns the record.
+-- Sets members of a record's overlay. The record may be another owner's.
 -- KEYS  base:h base:z [names ids : only on a standalone server];
 --       names instead of base:h and base:z when the service is to be looked for
--- ARGV  owner seq service prefix id deadline, then per member: name, JSON value or '' to take it out
+-- ARGV  owner seq service prefix id deadline, then per member: name, JSON value or '' to remove it
 -- Answers {now, rev, outcome, service, overlay or ''}.
--- Outcomes: ok, same (it stood so), none (no such instance), late (nothing was done).
+-- Outcomes: ok, same (nothing changed), none (no such instance), late (nothing was done).
 local owner, seq, service, prefix, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local names, ids = KEYS[3], KEYS[4]
 local now = server_time()
@@ -23,7 +23,7 @@ if by_id then
 end
 local s = open_service(base, now, owner .. ':' .. seq)
 if not s.exists then return {num(now), '', 'none', service, ''} end
-redis.call('HSET', s.h, 'seen', s.at) -- which a server out of memory refuses
+redis.call('HSET', s.h, 'seen', s.at) -- a server out of memory refuses this
 remove_expired(s)
 local v = redis.call('HGET', s.h, '+' .. id)
 local score = redis.call('ZSCORE', s.z, id)

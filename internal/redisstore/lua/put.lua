@@ -1,13 +1,13 @@
 -- Registers or reregisters records of one service.
--- KEYS  base:h base:z [names ids... : only on a standalone server; one ids key per record,
---       names in its place when the ID needs no hint]
+-- KEYS  base:h base:z [names ids... : only on a standalone server; one bucket of the ID index per
+--       record, names in its place when the ID needs no entry]
 -- ARGV  owner service prefix count, then 11 per record:
 --       seq, id, mode n (register) or h (reregister), stamp, ttl ms, heartbeat ms, payload, overlay,
---       members of the overlay to take out (separated by spaces), deadline, from (=service in which this owner has it now, - none,
---       ? to look for it, ! to look for it thoroughly)
--- No ID comes twice.
+--       members of the overlay to remove (separated by spaces), deadline, and where the ID may
+--       stand now: =service in which this owner has it, - nowhere, ? where the index says, ! search all
+-- Each ID comes once.
 -- Answers {now, rev, then per record: outcome, stamp, overlay}.
--- Outcomes: ok, late (nothing was done), superseded, buried, overtaken (a later call of this
+-- Outcomes: ok, late (nothing was done), superseded, deregistered, overtaken (a later call of this
 -- owner stands), foreign (another program's data is in the place of the service that the ID
 -- is to leave; nothing was done).
 local owner, service, prefix = ARGV[1], ARGV[2], ARGV[3]
@@ -16,8 +16,9 @@ local names = KEYS[3]
 local now = server_time()
 local nonce = owner .. ':' .. ARGV[5]
 
--- The columns of the table. What a cell leaves open: extend if the same stands,
--- superseded if the call took effect before and another owner's writing followed.
+-- The columns register and reregister of the fencing table. Where a cell has two
+-- verdicts: extend if the same stands, superseded if the call took effect before and
+-- another owner's write followed.
 local REGISTER = {
   ['nothing'] = 'write',
   ['own record, later call'] = 'overtaken',
@@ -79,13 +80,13 @@ if not in_time then
   return out
 end
 
--- Before whatever is written ahead of the leases: a server out of memory refuses it.
+-- Called before all that is written ahead of the leases: a server out of memory refuses it.
 local required = false
 local function require_memory()
   if required then return end
   required = true
   redis.call('HSET', s.h, 'seen', s.at)
-  -- At once, should another program's data end this midway.
+  -- At once, in case another program's data ends the script midway.
   if not s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil((now + OUTLIVE) / 1000))) end
 end
 if #s.ended > 0 or now < s.seen then
@@ -105,7 +106,7 @@ local function find_elsewhere(id, from, ids)
     name = string.sub(from, 2)
     base = prefix .. '{' .. escape_service(name) .. '}'
     if not redis.call('HGET', base .. ':h', '+' .. id) then
-      -- Another call of this owner has moved it on since.
+      -- Another call of this owner has moved it since.
       base, name = find_id(prefix, names, ids, id, now, not ids)
     end
   end
@@ -123,31 +124,31 @@ local function find_elsewhere(id, from, ids)
   return o, rec, not rec and parse_tombstone(v[2])
 end
 
--- Whether a record and its overlay are as a call would have them.
-local function same_content(cur, kept, payload, ttl, heartbeat, reset)
+-- Whether a record and its overlay already are as a call would set them.
+local function same_content(cur, standing, payload, ttl, heartbeat, reset)
   if cur.payload ~= payload or num(cur.ttl) ~= ttl or num(cur.heartbeat) ~= heartbeat then return false end
-  if kept and reset ~= '' then
+  if standing and reset ~= '' then
     for name in string.gmatch(reset, '%S+') do
-      if string.find(kept, '"' .. name .. '":', 1, true) then return false end
+      if string.find(standing, '"' .. name .. '":', 1, true) then return false end
     end
   end
   return true
 end
 
--- The overlay that a record starts with: what stands of its owner's, without the
--- members to reset, else its own.
-local function initial_overlay(id, kept, overlay, reset)
-  if kept and reset ~= '' then
+-- The overlay that a record starts with: the one that stands, if it is the owner's, without
+-- the members to reset; else the call's.
+local function initial_overlay(id, standing, overlay, reset)
+  if standing and reset ~= '' then
     local members = {}
     for name in string.gmatch(reset, '%S+') do members[name] = '' end
     require_memory()
-    kept = patch_overlay(s, id, kept, members)
+    standing = patch_overlay(s, id, standing, members)
   end
-  if not kept and overlay ~= '' then
+  if not standing and overlay ~= '' then
     set_field(s, '~' .. id, overlay)
-    kept = overlay
+    standing = overlay
   end
-  return kept
+  return standing
 end
 
 local function record(stamp, seq, ttl, heartbeat, flag, payload)
@@ -165,7 +166,7 @@ local function put(i)
   if ids == names then ids = nil end
   local registering = ARGV[at + 2] == 'n'
   local column = registering and REGISTER or REREGISTER
-  local field, kept = want[3 * i + 3], s.values[3 * i + 5]
+  local field, standing = want[3 * i + 3], s.values[3 * i + 5]
   local cur = parse_record(s.values[3 * i + 3])
   local tomb = not cur and parse_tombstone(s.values[3 * i + 4])
   local before = cur or tomb
@@ -174,19 +175,19 @@ local function put(i)
   if outcome == 'write or superseded' then
     outcome = took_effect(s, own_nonce) and 'superseded' or 'write'
   elseif outcome == 'write or extend' then
-    outcome = same_content(cur, kept, payload, ttl, heartbeat, reset) and (registering or cur.stamp == stamp) and 'extend' or 'write'
+    outcome = same_content(cur, standing, payload, ttl, heartbeat, reset) and (registering or cur.stamp == stamp) and 'extend' or 'write'
   elseif outcome == 'restore' then
     -- The call took effect, and its lease ended before it was sent again.
     outcome, registering, column, stamp = 'write', false, REREGISTER, tomb.stamp
   end
   if outcome == 'extend' then
     set_lease(s, now + ttl * 1000, id)
-    -- No change, but the later call: an earlier Deregister on its way must not end it.
+    -- No change, but a later call: an earlier Deregister that is still to arrive must not end it.
     set_field(s, field, record(num(cur.stamp), seq, ttl, heartbeat, cur.flag, payload))
     if ids then index_set(ids, now, id, service) end
-    return 'ok', num(cur.stamp), kept or ''
+    return 'ok', num(cur.stamp), standing or ''
   end
-  if outcome ~= 'write' then return outcome, num(before.stamp), kept or '' end
+  if outcome ~= 'write' then return outcome, num(before.stamp), standing or '' end
 
   local o, o_rec, o_tomb
   if not cur and names and from ~= '-' then
@@ -194,17 +195,17 @@ local function put(i)
     fine, o, o_rec, o_tomb = pcall(find_elsewhere, id, from, ids)
     if not fine then
       if not is_wrong_type(o) then error(o) end
-      return 'foreign', '0', '' -- this record fails alone
+      return 'foreign', '0', '' -- only this record fails
     end
   end
   local there = o_rec or o_tomb
   if there then
-    -- As if it stood here.
+    -- It counts as if it stood here.
     outcome = column[situation_of(owner, n, registering and 0 or stamp, o_rec, o_tomb)]
     if outcome == 'overtaken' or outcome == 'superseded' or outcome == 'deregistered' then return outcome, num(there.stamp), '' end
   end
   if registering then
-    -- The caller's stamp is that of a registration elsewhere on a Cluster, plus one, or
+    -- The caller's stamp is one more than that of a registration elsewhere on a Cluster, or
     -- a time that the clock had passed before it was set back.
     stamp = math.max(now, s.stamp + 1, stamp, before and before.stamp + 1 or 0, there and there.stamp + 1 or 0)
   end
@@ -217,12 +218,12 @@ local function put(i)
     flag = '1'
     remember_for_a_day(s)
   end
-  if kept and (not cur or cur.owner ~= owner) then
+  if standing and (not cur or cur.owner ~= owner) then
     require_memory()
     redis.call('HDEL', s.h, '~' .. id)
-    kept = false
+    standing = false
   end
-  kept = initial_overlay(id, kept, overlay, reset)
+  standing = initial_overlay(id, standing, overlay, reset)
   local text = stamp == now and s.at or num(stamp)
   local v = record(text, seq, ttl, heartbeat, flag, payload)
   local expiry = set_lease(s, now + ttl * 1000, id)
@@ -233,19 +234,19 @@ local function put(i)
   end
   s.stamp = math.max(s.stamp, stamp)
   if ids then index_set(ids, now, id, service) end
-  note_change(s, id, own_nonce, field, expiry, v, kept or '')
-  return 'ok', text, kept or ''
+  note_change(s, id, own_nonce, field, expiry, v, standing or '')
+  return 'ok', text, standing or ''
 end
 
 for i = 1, count do
   out[3 * i], out[3 * i + 1], out[3 * i + 2] = put(i)
 end
--- The new name shows an instance before the old one stops.
+-- The new name shows an instance before the old one stops to.
 commit(s)
 if names then
   update_catalog(names, now, service, longest_lease(s), s.lived, s.top < now + HOUR)
 elseif not s.lived and longest_lease(s) then
-  -- The catalog, in another slot, may have been told before there was an instance.
+  -- The catalog, in another slot, may have been written before there was an instance.
   redis.call('PUBLISH', prefix .. 'names:c', s.at)
 end
 for base, o in pairs(others) do

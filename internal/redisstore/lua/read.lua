@@ -1,19 +1,18 @@
--- Reads a service. That an instance is gone is evidence only if the server
--- accepts a write after the end of its lease: until then its owner may have
--- renewed without success. So a read that finds a lease ended collects the
--- service, and one that finds less than its reader knows makes sure that
--- writes are accepted. Any other read writes nothing.
+-- Reads a service. The end of a lease is evidence only if the server accepts a write
+-- after it: until then the owner may have tried to renew it without success. So a read
+-- that finds an ended lease removes it, and one that finds less than its reader knows
+-- verifies that writes are accepted. Any other read writes nothing.
 -- KEYS  base:h base:z [names: only on a standalone server]
 -- ARGV  rev that the reader knows, or ''; owner seq service; mode: collect (as above),
---       prove (make sure in any case) or look (write nothing: the user has no right to)
+--       prove (verify in any case) or look (write nothing: the user has no right to)
 -- Answers {now, rev, kind, when the next lease ends or '', ended, refusal, ...}, kind being
 --   none   nothing is stored
 --   same   nothing changed
 --   delta  then a list, per id that changed: id, record or '', overlay or '', expiry or '', tombstone or ''
 --   full   then the whole hash and the whole sorted set
--- refusal is what the server said to the write, or ''. If it is not '', or the
--- mode is look, no lease that has ended is proven to: ended lists those whose
--- owners had as long again to renew them, and the others end when they had.
+-- refusal is the error of the write, or ''. If it is not '', or the mode is look, no end
+-- of a lease is proven: ended lists the leases whose owners had as much time again to
+-- renew them, and the others count as ended when that time is over.
 local h, z, known, mode = KEYS[1], KEYS[2], ARGV[1], ARGV[5]
 local now = server_time()
 local base = string.sub(h, 1, -3)
@@ -45,7 +44,7 @@ end
 look_up()
 if mode == 'prove' or not whole or #dead > 0 then prove_absence() end
 
--- What the log names since the revision known, or nil when it does not reach back.
+-- The changes since the known revision, or nil when the log does not reach back so far.
 local function changes_since_known()
   local from, to = tonumber(string.match(known, '^%d+')), tonumber(string.match(rev, '^%d+'))
   if not from or to - from <= 0 or to - from >= LOG then return nil end
@@ -73,7 +72,7 @@ local function changes_since_known()
 end
 
 local items = whole and known ~= rev and changes_since_known()
--- The log names all that went since, unless the service was lost in between.
+-- The log has every removal since, unless the service was lost in between.
 if whole and known ~= rev and known ~= '' and not items then prove_absence() end
 
 if not whole then return {num(now), '', 'none', '', {}, refusal} end

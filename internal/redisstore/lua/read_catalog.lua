@@ -1,5 +1,5 @@
--- Reads the catalog. That a service is gone is evidence only if the server
--- accepts a write after the end of its longest lease, as in read.lua.
+-- Reads the catalog. The end of a service is evidence only if the server accepts a write
+-- after the end of its longest lease, as in read.lua.
 -- KEYS  names
 -- ARGV  prefix, or '' on a Cluster; mode: collect, or look (write nothing)
 -- Answers {now, the whole sorted set, refusal, a time at which the server accepted a write}.
@@ -15,7 +15,7 @@ if #dead > 0 and ARGV[2] == 'collect' then
 end
 if refusal ~= '' or ARGV[2] == 'look' then
   accepted = 0
-  -- On one server an accepted write of any service will do: those renewed last come first.
+  -- On one server an accepted write of any service is enough: those renewed last come first.
   if ARGV[1] ~= '' then
     for _, name in ipairs(redis.call('ZREVRANGEBYSCORE', KEYS[1], '+inf', '0', 'LIMIT', 0, 16)) do
       local seen = redis.pcall('HGET', ARGV[1] .. '{' .. escape_service(name) .. '}:h', 'seen')

@@ -1,11 +1,11 @@
 -- Ends one record and leaves a tombstone.
 -- KEYS  base:h base:z [names ids : only on a standalone server];
---       names instead of base:h and base:z when the hint is to say where it is
+--       names instead of base:h and base:z when the ID index says where it is
 -- ARGV  owner seq service prefix id deadline mode stamp
 --       mode own: the caller holds it since stamp; any: of any owner;
 --       moved: the caller registered the ID elsewhere with stamp
 -- Answers {now, rev, outcome, service, end of the longest lease left or '', own}.
--- Outcomes: ok, none (no record was ended; with no service if it is not where its hint
+-- Outcomes: ok, none (no record was ended; with no service if it is not where the index
 -- says), done (this call by ID took effect before), late (nothing was done). own: '1'
 -- if what stands now covers all calls of this owner before this one.
 local owner, seq, service, prefix, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -13,12 +13,12 @@ local mode, stamp = ARGV[7], tonumber(ARGV[8])
 local names, ids = KEYS[3], KEYS[4]
 local now = server_time()
 
--- The columns of the table.
+-- The columns deregister and deregister any of the fencing table.
 local DEREGISTER = {
   ['nothing'] = 'end',
   ['own record, earlier call'] = 'end',
   ["other's older record"] = 'end',
-  -- Its tombstone stands; it covers this call, too.
+  -- Its tombstone stands, and now covers this call as well.
   ['own left, earlier call'] = 'renumber',
   ['own left, earlier call, older'] = 'end',
   ['own expired, earlier call'] = 'end',
@@ -27,7 +27,7 @@ local DEREGISTER = {
   ["other's older expired"] = 'end',
   ["other's older moved"] = 'end',
 }
--- Another owner's are all newer here, for the call has no registration time.
+-- The call has no registration time, so all of other owners are newer.
 local DEREGISTER_ANY = {
   ['own record, earlier call'] = 'end',
   ["other's newer record"] = 'end',
@@ -51,7 +51,7 @@ local tomb = not cur and parse_tombstone(redis.call('HGET', s.h, '-' .. id))
 local before = cur or tomb or {stamp = stamp, owner = owner, flag = '0', seq = '0'}
 local row = situation_of(owner, tonumber(seq), mode == 'any' and 0 or stamp, cur, tomb)
 local act = mode == 'own' and DEREGISTER[row] or mode == 'moved' and MOVE[row] or mode == 'any' and DEREGISTER_ANY[row] or 'nothing'
--- An own one that ran before has left what shows it.
+-- An own call that took effect before has left a tombstone that shows it.
 local done = false
 if mode ~= 'own' and (act ~= 'nothing' or not names and mode == 'any' and tomb) and took_effect(s, nonce) then
   act, done = 'nothing', mode == 'any' and not names
@@ -77,7 +77,7 @@ if s.exists or s.nchanges > 0 then
   commit(s)
   if names then
     if service ~= '' then update_catalog(names, now, service, left) end
-    -- What is of use to another owner keeps its hint; it may also lead elsewhere by now.
+    -- An entry that another owner needs is kept. It may also lead elsewhere by now.
     if flag == '0' and (not cur or act == 'end') and index_get(ids, id) == service then redis.call('HDEL', ids, id) end
   end
 end

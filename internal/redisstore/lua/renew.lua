@@ -3,12 +3,12 @@
 -- ARGV  owner seq service rev (that the owner knows) ttl ms, deadline, and of the
 --       leases, as MessagePack arrays: their ids, with a 0 before each; their stamps
 -- Answers {now, rev, outcome}: late (nothing was done), same (all renewed, nothing looked at),
--- or each, followed per lease by: outcome (ok, lost, superseded, buried), overlay.
+-- or each, followed per lease by: outcome (ok, lost, superseded, deregistered), overlay.
 local owner, known, ttl = ARGV[1], ARGV[4], ARGV[5] * 1000
 
--- The column of the table. A renewal comes after all of its owner's calls.
+-- The column renew of the fencing table. A renewal comes after all calls of its owner.
 local RENEW = {
-  ['own record, earlier call'] = 'ok or lost', -- by its stamp
+  ['own record, earlier call'] = 'ok or lost', -- by its registration time
   ["other's newer record"] = 'superseded',
   ['own left, earlier call'] = 'deregistered',
   ["other's newer left"] = 'superseded',

@@ -1,15 +1,16 @@
--- Renews a process's watcher lease of a service, and says what its subscribers have acknowledged.
+-- Renews a process's watcher lease of a service, with the revision that its subscribers
+-- have acknowledged.
 -- KEYS  base:w, a hash: owner -> "end of the lease, number of the revision acknowledged", and
---       owner# -> "number of a call, when": calls of a lower number came too late
--- ARGV  owner, ttl in ms (0: it watches no more), number of the revision or 0, deadline,
---       number of this call, 1 if an earlier call may still be under way, else 0
+--       owner# -> "number of a call, when": calls with a lower number are ignored
+-- ARGV  owner, ttl in ms (0: it stopped watching), number of the revision or 0, deadline,
+--       number of this call, 1 if an earlier call may still run, else 0
 -- Answers {now, 'ok' or 'late' (nothing was done), 1 if it had a lease that had not ended, else 0}.
 local owner, ttl, call = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5])
 local now = server_time()
 if now > tonumber(ARGV[4]) then return {num(now), 'late', 0} end
 local had = redis.call('HMGET', KEYS[1], owner, owner .. '#')
-local barrier = had[2] and tonumber(string.match(had[2], '^%d+'))
-if barrier and barrier > call then return {num(now), 'ok', 0} end
+local newest = had[2] and tonumber(string.match(had[2], '^%d+'))
+if newest and newest > call then return {num(now), 'ok', 0} end
 local kept = had[1] and tonumber(string.match(had[1], '^%d+')) >= now and 1 or 0
 if had[2] and ARGV[6] == '0' then redis.call('HDEL', KEYS[1], owner .. '#') end
 if ttl == 0 then
@@ -18,7 +19,7 @@ if ttl == 0 then
 end
 local ends = now + ttl * 1000
 local life = num(math.max(math.ceil((ends + OUTLIVE) / 1000), math.floor(now / 1000) + redis.call('PTTL', KEYS[1])))
--- First when it has a lease, because a server out of memory lets a script go on that has written this.
+-- First when it has a lease: a server out of memory accepts this, and then the rest of the script.
 if had[1] then redis.call('PEXPIREAT', KEYS[1], life) end
 if ttl > 0 then redis.call('HSET', KEYS[1], owner, num(ends) .. ' ' .. ARGV[3]) end
 if ARGV[6] == '1' then redis.call('HSET', KEYS[1], owner .. '#', num(call) .. ' ' .. num(now)) end
