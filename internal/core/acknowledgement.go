@@ -155,7 +155,7 @@ func (h *serviceHub) acknowledge(s *subscriber, version uint64) {
 	h.acks.updateHasBarriers()
 }
 
-// addBarrier has other processes told once all subscribers have acknowledged the
+// addBarrier reports to other processes once all subscribers have acknowledged the
 // current state. It returns nil if they have. The caller holds the service's lock.
 func (h *serviceHub) addBarrier() *barrier {
 	rev := h.service.state.rev

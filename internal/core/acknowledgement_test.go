@@ -12,20 +12,30 @@ import (
 	"time"
 )
 
-// version is what the one instance of the tests below says of a state.
+// version returns the payload of a state's only instance, a number.
 func version(v *Content) int64 {
 	n, _ := strconv.ParseInt(v.Entries[0].Value.(string), 10, 64)
 	return n
 }
 
-// Whoever waits for a state to be taken waits until all loops have taken it, and
-// no longer, while states follow each other and loops come and go.
-func TestTakenMeansTakenByAll(t *testing.T) {
+// reached reports whether a barrier's channel is closed.
+func reached(barrier <-chan struct{}) bool {
+	select {
+	case <-barrier:
+		return true
+	default:
+		return false
+	}
+}
+
+// A barrier is reached once all loops have acknowledged its state, and not before,
+// while states follow each other and loops begin and end.
+func TestABarrierIsReachedWhenAllHaveAcknowledged(t *testing.T) {
 	const (
-		waits   = 50
-		readers = 60
-		waiters = 4
-		alone   = 100
+		barriers = 50 // per waiter
+		loops    = 60
+		waiters  = 4
+		alone    = 100
 	)
 	f := &fake{}
 	e := start(t, f, "alpha")
@@ -34,18 +44,18 @@ func TestTakenMeansTakenByAll(t *testing.T) {
 	register(t, e, "g", "a", "1")
 
 	watching, stop := context.WithCancel(ctx)
-	var loops sync.WaitGroup
-	var has [readers]atomic.Int64
+	var running sync.WaitGroup
+	var has [loops]atomic.Int64
 	for i := range has {
-		loops.Go(func() {
+		running.Go(func() {
 			for v := range e.Watch(watching, "g") {
 				runtime.Gosched()
 				has[i].Store(version(v.Content))
 			}
 		})
 	}
-	for i := range readers / 12 {
-		loops.Go(func() {
+	for i := range loops / 12 {
+		running.Go(func() {
 			for watching.Err() == nil {
 				left := i
 				for range e.Watch(watching, "g") {
@@ -57,157 +67,148 @@ func TestTakenMeansTakenByAll(t *testing.T) {
 		})
 	}
 	for i := range has {
-		for has[i].Load() == 0 {
+		for has[i].Load() == 0 && ctx.Err() == nil {
 			runtime.Gosched()
 		}
 	}
 
 	var waiting sync.WaitGroup
-	var waited atomic.Int64
+	var done atomic.Int64
 	for range waiters {
 		waiting.Go(func() {
-			defer waited.Add(1)
-			for range waits {
-				if err := takenByAll(ctx, e, has[:]); err != nil {
+			defer done.Add(1)
+			for range barriers {
+				if err := checkBarrier(ctx, e, has[:]); err != nil {
 					t.Error(err)
 					return
 				}
 			}
 		})
 	}
-	for n := 2; waited.Load() < waiters; n++ {
+	for n := 2; done.Load() < waiters; n++ {
 		register(t, e, "g", "a", fmt.Sprint(n))
 	}
 	waiting.Wait()
-	// Alone: what is followed then begins anew with each state, as loops take it.
+	// One at a time: then each barrier is set while loops acknowledge its state.
 	for n := range alone {
 		register(t, e, "g", "a", fmt.Sprint(1_000_000+n))
-		if err := takenByAll(ctx, e, has[:]); err != nil {
+		if err := checkBarrier(ctx, e, has[:]); err != nil {
 			t.Error(err)
 			break
 		}
 	}
 	stop()
-	loops.Wait()
-	if left := e.services["g"].hub; left != nil {
-		t.Errorf("nobody watches, yet there is a topic with %d readers and %d milestones", len(left.acks.subscribers), len(left.acks.barriers))
+	running.Wait()
+	if h := e.services["g"].hub; h != nil {
+		t.Errorf("after the last watch there is a hub with %d subscribers and %d barriers", len(h.acks.subscribers), len(h.acks.barriers))
 	}
 }
 
-// takenByAll waits until what stands now is taken, and checks that it is.
-func takenByAll(ctx context.Context, e *Engine, has []atomic.Int64) error {
-	g := e.acquireService("g")
-	defer e.releaseService(g)
-	g.mu.Lock()
-	stands := version(g.hub.publication.current.Load().content)
-	taken := g.hub.whenAcknowledged()
-	g.mu.Unlock()
+// checkBarrier waits for a barrier at the current state, and then checks that all
+// loops have that state or a later one.
+func checkBarrier(ctx context.Context, e *Engine, has []atomic.Int64) error {
+	s := e.acquireService("g")
+	defer e.releaseService(s)
+	s.mu.Lock()
+	current := version(s.hub.publication.current.Load().content)
+	barrier := s.hub.whenAcknowledged()
+	s.mu.Unlock()
 	select {
-	case <-taken:
+	case <-barrier:
 	case <-ctx.Done():
-		return fmt.Errorf("state %d does not come to be taken", stands)
+		return fmt.Errorf("the barrier at state %d was not reached within a minute", current)
 	}
 	for i := range has {
-		if n := has[i].Load(); n < stands {
-			return fmt.Errorf("state %d is said to be taken by all, and loop %d has taken %d", stands, i, n)
+		if n := has[i].Load(); n < current {
+			return fmt.Errorf("the barrier at state %d was reached, and loop %d has acknowledged %d", current, i, n)
 		}
 	}
 	return nil
 }
 
-// A loop that has taken one state, and has not come to be counted off yet when
-// the next is followed, is counted off the first once.
-func TestTakingWhileTheNextIsFollowed(t *testing.T) {
+// A subscriber that acknowledged one state, and is not counted off yet when the
+// next barrier is set, is counted off the first barrier once.
+func TestALateAcknowledgementCountsOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		register(t, e, "g", "a", "1")
 		watch(t, e, "g")
-		g := e.acquireService("g")
-		defer e.releaseService(g)
-		g.mu.Lock()
-		topic := g.hub
-		g.mu.Unlock()
-		r, other := topic.subscribe(), topic.subscribe()
-		follow := func() (taken func() bool) {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			done := topic.whenAcknowledged()
-			return func() bool {
-				select {
-				case <-done:
-					return true
-				default:
-					return false
-				}
-			}
+		s := e.acquireService("g")
+		defer e.releaseService(s)
+		s.mu.Lock()
+		h := s.hub
+		s.mu.Unlock()
+		one, other := h.subscribe(), h.subscribe()
+		barrier := func() <-chan struct{} {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return h.whenAcknowledged()
 		}
-		first, serial := follow(), topic.publication.current.Load().version
-		r.acknowledged.Store(serial)
+		first, version := barrier(), h.publication.current.Load().version
+		one.acknowledged.Store(version)
 		register(t, e, "g", "a", "2")
-		second := follow()
-		topic.acknowledge(r, serial)
-		if first() || second() {
-			t.Error("taken by all, though one of them has taken none")
+		second := barrier()
+		h.acknowledge(one, version)
+		if reached(first) || reached(second) {
+			t.Error("a barrier was reached that one of them has not acknowledged")
 		}
-		topic.acknowledge(other, serial)
-		if !first() || second() {
-			t.Errorf("both have taken the first only; taken by all: the first %v, the second %v", first(), second())
+		h.acknowledge(other, version)
+		if !reached(first) || reached(second) {
+			t.Errorf("both have acknowledged the first state only; barriers reached: first %v, second %v", reached(first), reached(second))
 		}
-		topic.acknowledge(r, serial+1)
-		topic.unsubscribe(other)
+		h.acknowledge(one, version+1)
+		h.unsubscribe(other)
 		synctest.Wait()
-		if !second() {
-			t.Error("who has not taken the second is gone, and it does not come to be taken")
+		if !reached(second) {
+			t.Error("the only subscriber that had not acknowledged the second state is gone, and its barrier is not reached")
 		}
-		topic.unsubscribe(r)
+		h.unsubscribe(one)
 	})
 }
 
-// A state that all have taken is followed no longer, so that taking needs no lock.
-func TestOnlyWhatIsWaitedForIsFollowed(t *testing.T) {
+// Once all barriers are reached, subscribers acknowledge without the lock again.
+func TestSubscribersNeedNoLockWithoutABarrier(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		register(t, e, "g", "a", "1")
 		watch(t, e, "g")
-		busy, free := make(chan struct{}), make(chan struct{})
+		busy, release := make(chan struct{}), make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() {
 			for v := range e.Watch(ctx, "g") {
 				if version(v.Content) == 2 {
 					close(busy)
-					<-free
+					waitOrDone(ctx, release)
 				}
 			}
 		}()
 		register(t, e, "g", "a", "2")
-		<-busy
-		g := e.acquireService("g")
-		defer e.releaseService(g)
-		g.mu.Lock()
-		topic := g.hub
-		taken := topic.whenAcknowledged()
-		g.mu.Unlock()
-		pass(time.Second)
-		select {
-		case <-taken:
-			t.Error("taken, while a loop is busy with it")
-		default:
+		await(t, busy, "the loop to be handed the second state")
+		s := e.acquireService("g")
+		defer e.releaseService(s)
+		s.mu.Lock()
+		h := s.hub
+		barrier := h.whenAcknowledged()
+		s.mu.Unlock()
+		advance(time.Second)
+		if reached(barrier) {
+			t.Error("the barrier was reached while a loop was busy with the state")
 		}
-		if !topic.acks.hasBarriers.Load() {
-			t.Error("it is waited for, and not followed")
+		if !h.acks.hasBarriers.Load() {
+			t.Error("there is a barrier, and subscribers do not look for it")
 		}
-		close(free)
-		<-taken
-		pass(time.Second)
-		if topic.acks.hasBarriers.Load() {
-			t.Error("all have taken it, and it is followed still")
+		close(release)
+		await(t, barrier, "the barrier to be reached")
+		advance(time.Second)
+		if h.acks.hasBarriers.Load() {
+			t.Error("all barriers are reached, and subscribers still look for one")
 		}
 	})
 }
 
-// The subscribers still count themselves off when the count for a barrier finds that
-// the barrier before it was reached.
+// Subscribers still look for barriers when setting one finds that the one before it
+// was reached.
 func TestABarrierOutlastsTheOneBefore(t *testing.T) {
 	h := &serviceHub{service: &service{}, retained: retainedInstances{}}
 	h.acks.changed = func() {}
@@ -222,11 +223,7 @@ func TestABarrierOutlastsTheOneBefore(t *testing.T) {
 	s.acknowledged.Store(1) // it is about to count itself off
 	second := barrier(2)
 	h.acknowledge(s, 2)
-	for i, acknowledged := range []<-chan struct{}{first, second} {
-		select {
-		case <-acknowledged:
-		default:
-			t.Errorf("state %d was acknowledged, and its barrier was not reached", i+1)
-		}
+	if !reached(first) || !reached(second) {
+		t.Errorf("both states were acknowledged; barriers reached: first %v, second %v", reached(first), reached(second))
 	}
 }

@@ -24,7 +24,7 @@ func (s *serviceState) clockJumped(r *store.Reading, now time.Time) bool {
 }
 
 // clockSetBack reports whether a reading, which the backend made at least elapsed
-// after it last told its time, shows that its clock was set back.
+// after its time was last read, shows that its clock was set back.
 func (s *serviceState) clockSetBack(r *store.Reading, elapsed time.Duration) bool {
 	return s.backendTime != 0 && r.Now != 0 &&
 		time.Duration(r.Now-s.backendTime)*time.Microsecond < elapsed-maxClockStepBack

@@ -25,7 +25,7 @@
 //     however much is to be written; small services do not wait for large ones.
 //   - Superseded: a newer owner has the ID. The heartbeat stops, and loss.go tells
 //     the listeners.
-//   - Deregistered: another registry deregistered it. The heartbeat stops likewise.
+//   - Deregistered: another registry deregistered it. The heartbeat stops, too.
 //
 // A registration is (registration time, owner). The time is the backend's at the
 // first write. Of two registrations of one ID by different owners the greater

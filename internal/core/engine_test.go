@@ -17,30 +17,29 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// That nothing is left is checked by the bubble, which ends only when all its
-// goroutines have.
-func TestCloseEndsEverything(t *testing.T) {
-	for _, how := range []string{"at ease", "frozen", "away", "lost all"} {
+// The bubble checks that no goroutine is left: it ends only when all of its goroutines have.
+func TestCloseEndsAllWork(t *testing.T) {
+	for _, how := range []string{"no fault", "frozen", "down", "memory lost"} {
 		t.Run(how, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
 				e := start(t, f, "alpha")
 				for i := range 10 {
 					register(t, e, "g", fmt.Sprint("i", i), "x")
 				}
-				var all []*watching
+				var all []*recordedWatch
 				for i := range 20 {
 					all = append(all, watch(t, e, fmt.Sprint("g", i%3)))
 				}
-				pass(2 * testBeat)
+				advance(2 * testHeartbeat)
 				switch how {
 				case "frozen":
 					f.freeze()
-				case "away":
+				case "down":
 					f.set(func() { f.down = true })
-				case "lost all":
+				case "memory lost":
 					f.loseAll()
 				}
-				pass(2*testBeat + 50*time.Millisecond)
+				advance(2*testHeartbeat + 50*time.Millisecond)
 				pending := make(chan error, 1)
 				go func() {
 					_, err := e.Read(context.Background(), "other")
@@ -58,18 +57,18 @@ func TestCloseEndsEverything(t *testing.T) {
 				synctest.Wait()
 				for i, w := range all {
 					if !w.ended {
-						t.Errorf("watch %d goes on", i)
+						t.Errorf("watch %d has not ended", i)
 					}
 				}
-				if err := <-pending; err != nil && !errors.Is(err, store.ErrClosed) {
-					t.Errorf("a call under way: %v", err)
+				if err := await(t, pending, "the Read under way to end"); err != nil && !errors.Is(err, store.ErrClosed) {
+					t.Errorf("the Read under way: %v", err)
 				}
 			})
 		})
 	}
 }
 
-func TestAfterCloseEveryCallSaysSo(t *testing.T) {
+func TestCallsAfterCloseReturnErrClosed(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		register(t, e, "g", "i", "x")
@@ -88,9 +87,9 @@ func TestAfterCloseEveryCallSaysSo(t *testing.T) {
 			t.Error("a watch of a closed engine yields")
 		}
 		at := time.Now()
-		pass(time.Minute)
+		advance(time.Minute)
 		if f.renewed("i", at) {
-			t.Error("it still beats")
+			t.Error("it still sends heartbeats")
 		}
 	})
 }
@@ -98,12 +97,12 @@ func TestAfterCloseEveryCallSaysSo(t *testing.T) {
 func TestAWatchEndsWithItsContextOrItsLoop(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		w := watch(t, e, "g")
 		w.stop()
 		synctest.Wait()
 		if !w.ended {
-			t.Error("the context ended and the watch goes on")
+			t.Error("the context has ended, and the watch has not")
 		}
 		for range e.Watch(t.Context(), "g") {
 			break
@@ -115,13 +114,13 @@ func TestAWatchEndsWithItsContextOrItsLoop(t *testing.T) {
 		if left != 0 {
 			t.Errorf("%d watches of the store are left", left)
 		}
-		// A reader that is busy when its context ends is not handed another state.
+		// A subscriber that is busy when its context ends is not handed another state.
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		n := 0
 		for range e.Watch(ctx, "g") {
 			n++
-			f.add("g", fmt.Sprint("more", n), testTTL, testBeat, time.Hour)
+			f.add("g", fmt.Sprint("more", n), testTTL, testHeartbeat, time.Hour)
 			cancel()
 		}
 		if n != 1 {
@@ -130,10 +129,10 @@ func TestAWatchEndsWithItsContextOrItsLoop(t *testing.T) {
 	})
 }
 
-func TestASlowReaderIsHandedTheNewest(t *testing.T) {
+func TestASlowSubscriberIsHandedTheNewestState(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		quick := watch(t, e, "g")
+		fast := watch(t, e, "g")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var sizes []int
@@ -145,15 +144,15 @@ func TestASlowReaderIsHandedTheNewest(t *testing.T) {
 		}()
 		synctest.Wait()
 		for i := range 100 {
-			f.add("g", fmt.Sprint("i", i), time.Hour, testBeat, time.Hour)
+			f.add("g", fmt.Sprint("i", i), time.Hour, testHeartbeat, time.Hour)
 			synctest.Wait()
 		}
-		if n := quick.count(); n != 101 {
-			t.Errorf("a quick reader was handed %d states of 101", n)
+		if n := fast.count(); n != 101 {
+			t.Errorf("a fast subscriber was handed %d states of 101", n)
 		}
-		pass(5 * time.Minute)
+		advance(5 * time.Minute)
 		if fmt.Sprint(sizes) != "[0 100]" {
-			t.Errorf("a slow reader was handed states of %v instances, want the first and the newest", sizes)
+			t.Errorf("a slow subscriber was handed states of %v instances, want the first and the newest", sizes)
 		}
 	})
 }
@@ -174,7 +173,7 @@ func TestTenThousandWatchersOfOneName(t *testing.T) {
 		}
 		synctest.Wait()
 		for i := range 2 {
-			f.add("g", fmt.Sprint("i", i), time.Hour, testBeat, time.Hour)
+			f.add("g", fmt.Sprint("i", i), time.Hour, testHeartbeat, time.Hour)
 			synctest.Wait()
 		}
 		for i := range states {
@@ -190,17 +189,17 @@ func TestTenThousandWatchersOfOneName(t *testing.T) {
 	})
 }
 
-// Idle is cheap: one check per beat and watched group, nothing per watcher.
-func TestIdleCosts(t *testing.T) {
+// An idle watched service costs one read per heartbeat interval, however many watches it has.
+func TestIdleWatchesCostOneCheckPerService(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		f.add("g", "a", time.Hour, testBeat, time.Hour)
+		f.add("g", "a", time.Hour, testHeartbeat, time.Hour)
 		for range 100 {
 			watch(t, e, "g")
 		}
 		before := f.readCount()
-		pass(10 * time.Minute)
-		if n := f.readCount() - before; n > int(10*time.Minute/testBeat)*10/8 {
+		advance(10 * time.Minute)
+		if n := f.readCount() - before; n > int(10*time.Minute/testHeartbeat)*10/8 {
 			t.Errorf("%d reads in 10 idle minutes", n)
 		}
 	})

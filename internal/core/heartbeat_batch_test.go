@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// An idle beat hands the store the very leases of the last one; one after a
-// change hands it what is owned by then.
-func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
+// An idle heartbeat hands the store the same batch as the one before. After a change
+// it hands over what the engine owns by then.
+func TestHeartbeatsShareTheirBatchUntilAChange(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		want := map[string]int64{}
@@ -17,14 +17,14 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 			t.Helper()
 			now := e.heartbeatBatch()
 			if (now != before) != changed {
-				t.Errorf("%s: made anew: %v, want %v", what, now != before, changed)
+				t.Errorf("%s: a new batch: %v, want %v", what, now != before, changed)
 			}
 			got := map[string]int64{}
 			for i, g := range now.leases {
 				for j, l := range g.Leases {
 					got[l.ID] = l.RegisteredAt
 					if r := now.services[i].registrations[j]; r.id != l.ID || r.service != g.Service {
-						t.Errorf("%s: lease %s of %s is of %s of %s", what, l.ID, g.Service, r.id, r.service)
+						t.Errorf("%s: the lease of %s in %s is the registration of %s in %s", what, l.ID, g.Service, r.id, r.service)
 					}
 				}
 			}
@@ -37,9 +37,9 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 			id := fmt.Sprint("i", i)
 			want[id] = register(t, e, fmt.Sprint("g", i%2), id, "x")
 		}
-		pass(2 * testBeat)
+		advance(2 * testHeartbeat)
 		b := check("registered", true, nil)
-		pass(2 * testBeat)
+		advance(2 * testHeartbeat)
 		b = check("idle", false, b)
 		want["i0"] = register(t, e, "g0", "i0", "y")
 		b = check("registered again", true, b)
@@ -56,44 +56,44 @@ func TestBeatsAreMadeAnewAfterAChange(t *testing.T) {
 			t.Fatal("deregistered with an ended context")
 		}
 		delete(want, "i2")
-		b = check("deregistered in vain", true, b)
+		b = check("deregistered without success", true, b)
 		e.Supersede("i3")
 		delete(want, "i3")
 		b = check("superseded", true, b)
 		f.loseAll()
-		pass(testBeat)
-		b = check("healed", true, b)
+		advance(testHeartbeat)
+		b = check("registered again", true, b)
 		f.set(func() { f.failRenewals = map[string]bool{"g0": true} })
-		pass(testBeat)
+		advance(testHeartbeat)
 		f.set(func() { f.failRenewals = nil })
-		pass(testBeat)
+		advance(testHeartbeat)
 		check("failed and tried again", false, b)
 	})
 }
 
-// The group's earliest writing says when one of it is due, each time.
+// The earliest write of a service decides when one of its registrations is due.
 func TestRegistrationsAreWrittenInFullEveryEightHours(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		healed := 0
-		e.cfg.Hooks.Reregistered = func(string, string) { healed++ }
+		back := 0
+		e.cfg.Hooks.Reregistered = func(string, string) { back++ }
 		written := func() (n int) {
 			f.set(func() { n = f.puts })
 			return n
 		}
-		const late = 10 * testBeat // each writing up to one more
+		const late = 10 * testHeartbeat // each write may be late by one more interval
 		register(t, e, "g", "early", "x")
-		pass(rewriteInterval / 2)
+		advance(rewriteInterval / 2)
 		register(t, e, "g", "late", "x")
 		for i, want := range []int{2, 3, 4, 5, 6} { // after 4 h, 8 h and so on
-			pass(late)
+			advance(late)
 			if got := written(); got != want {
 				t.Errorf("after %v written %d times, want %d", time.Duration(i+1)*rewriteInterval/2, got, want)
 			}
-			pass(rewriteInterval/2 - late)
+			advance(rewriteInterval/2 - late)
 		}
-		if healed > 0 {
-			t.Errorf("%d are said to have been lost", healed)
+		if back > 0 {
+			t.Errorf("%d are reported as lost and registered again", back)
 		}
 	})
 }

@@ -12,30 +12,30 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-func TestReadsAtOnceShareOneThatStartsAfterTheirCall(t *testing.T) {
+func TestConcurrentReadsShareOneThatStartsAfterTheirCall(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		f.latency, f.answerEarly = 100*time.Millisecond, true // a read brings what stood when it began
+		f.latency, f.answerEarly = 100*time.Millisecond, true // a read answers with the state at its beginning
 		began := time.Now()
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if v := read(t, e, "g"); len(v.Entries) != 0 {
-				t.Errorf("the first caller was given %v", names(v))
+				t.Errorf("the first caller got %v", idsOf(v))
 			}
 		})
-		pass(40 * time.Millisecond)
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		advance(40 * time.Millisecond)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		for range 10 {
 			wg.Go(func() {
 				v := read(t, e, "g")
-				if !slices.Equal(names(v), []string{"a"}) {
-					t.Errorf("called after the change and was given %v", names(v))
+				if !slices.Equal(idsOf(v), []string{"a"}) {
+					t.Errorf("a call after the change got %v", idsOf(v))
 				}
 				if took := time.Since(began); took != 200*time.Millisecond {
 					t.Errorf("answered after %v, want 200ms", took)
 				}
 				if v.AsOf.Before(began.Add(40 * time.Millisecond)) {
-					t.Errorf("as of %v after the beginning", v.AsOf.Sub(began))
+					t.Errorf("the state is of %v after the start", v.AsOf.Sub(began))
 				}
 			})
 		}
@@ -46,10 +46,10 @@ func TestReadsAtOnceShareOneThatStartsAfterTheirCall(t *testing.T) {
 	})
 }
 
-func TestEachReaderKeepsItsContext(t *testing.T) {
+func TestEachReadEndsWithItsOwnContext(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		f.latency = 100 * time.Millisecond
 		began := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -67,7 +67,7 @@ func TestEachReaderKeepsItsContext(t *testing.T) {
 			}
 		})
 		wg.Go(func() { read(t, e, "g") })
-		pass(50 * time.Millisecond)
+		advance(50 * time.Millisecond)
 		cancel()
 		wg.Wait()
 		if _, err := e.Read(ctx, "g"); !errors.Is(err, context.Canceled) {
@@ -76,10 +76,10 @@ func TestEachReaderKeepsItsContext(t *testing.T) {
 	})
 }
 
-func TestReadTriesAgainForAWhile(t *testing.T) {
+func TestReadRetriesUntilItsDeadline(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		f.set(func() { f.down = true })
 		began := time.Now()
 		time.AfterFunc(time.Second, func() { f.set(func() { f.down = false }) })
@@ -96,28 +96,28 @@ func TestReadTriesAgainForAWhile(t *testing.T) {
 	})
 }
 
-func TestReadSaysWhatTheBackendHolds(t *testing.T) {
+func TestReadReturnsWhatTheBackendHolds(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		f.add("g", "a", testTTL, testBeat, 5*time.Second)
-		f.add("g", "b", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, 5*time.Second)
+		f.add("g", "b", testTTL, testHeartbeat, time.Hour)
 		w := watch(t, e, "g")
-		if got := names(read(t, e, "g")); !slices.Equal(got, []string{"a", "b"}) {
+		if got := idsOf(read(t, e, "g")); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("got %v", got)
 		}
-		pass(5*time.Second + time.Millisecond)
-		if got := names(read(t, e, "g")); !slices.Equal(got, []string{"b"}) {
+		advance(5*time.Second + time.Millisecond)
+		if got := idsOf(read(t, e, "g")); !slices.Equal(got, []string{"b"}) {
 			t.Errorf("after the expiry: %v", got)
 		}
 		f.loseAll()
-		if got := names(read(t, e, "g")); len(got) != 0 {
+		if got := idsOf(read(t, e, "g")); len(got) != 0 {
 			t.Errorf("after a loss: %v", got)
 		}
-		w.want(true, "a", "b") // which a watch holds
+		w.want(true, "a", "b") // a watch retains them
 	})
 }
 
-func TestABadRecordIsLeftOutAndReportedOnce(t *testing.T) {
+func TestAMalformedRecordIsLeftOutAndReportedOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		var reported []string
 		e := start(t, f, "alpha")
@@ -128,12 +128,12 @@ func TestABadRecordIsLeftOutAndReportedOnce(t *testing.T) {
 			return "", nil
 		}
 		e.cfg.Hooks.BadRecord = func(_, id string) { reported = append(reported, id) }
-		f.add("g", "good", testTTL, testBeat, time.Hour)
-		f.add("g", "bad", testTTL, testBeat, time.Hour)
+		f.add("g", "good", testTTL, testHeartbeat, time.Hour)
+		f.add("g", "bad", testTTL, testHeartbeat, time.Hour)
 		w := watch(t, e, "g")
 		w.want(false, "good")
 		for range 3 {
-			f.add("g", "more", testTTL, testBeat, time.Hour)
+			f.add("g", "more", testTTL, testHeartbeat, time.Hour)
 			read(t, e, "g")
 		}
 		w.want(false, "good", "more")
@@ -147,40 +147,40 @@ func TestABadRecordIsLeftOutAndReportedOnce(t *testing.T) {
 func TestUnchangedContentIsShared(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		first := read(t, e, "g")
 		f.extend("g", "a", 2*time.Hour)
 		second := read(t, e, "g")
 		if first.Content != second.Content {
-			t.Error("a read that brought nothing new made new content")
+			t.Error("a read that found no change made new content")
 		}
-		f.add("g", "b", testTTL, testBeat, time.Hour)
+		f.add("g", "b", testTTL, testHeartbeat, time.Hour)
 		third := read(t, e, "g")
 		if third.Revision == first.Revision || third.Entries[0] != first.Entries[0] || len(first.Entries) != 1 {
-			t.Error("a change touched what stays, or the revision did not move")
+			t.Error("a change replaced the other entries, or left the revision")
 		}
 	})
 }
 
-// What cannot be read any more is left out, however that was learned.
-func TestADeltaLeavesOutWhatCannotBeRead(t *testing.T) {
+// A record that can no longer be read is left out of the state.
+func TestADeltaDropsMalformedRecords(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		g := &service{engine: start(t, f, "alpha"), name: "g"}
 		records := []*store.Record{{ID: "i", RegisteredAt: 1, TTL: time.Second}, {ID: "j", RegisteredAt: 2, TTL: time.Second}}
 		g.state.applyDelta(&store.Reading{Kind: store.Delta, Rev: "1", Records: records}, g.engine.decoder("g"))
 		unreadable := &store.Reading{Kind: store.Delta, Rev: "2", Malformed: []string{"i", "unknown"}}
 		if gone := g.state.mayEnd(unreadable); len(gone) != 1 || gone[0].ID != "i" {
-			t.Errorf("gone are %v", gone)
+			t.Errorf("the delta may end %v, want i", gone)
 		}
 		g.state.applyDelta(unreadable, g.engine.decoder("g"))
-		if got := names(View{Content: g.state.content()}); !slices.Equal(got, []string{"j"}) {
+		if got := idsOf(View{Content: g.state.content()}); !slices.Equal(got, []string{"j"}) {
 			t.Errorf("left are %v", got)
 		}
 	})
 }
 
-// A record read again is known by its sum, though its payload was let go.
-func TestAFullReadingDecodesWhatChanged(t *testing.T) {
+// A record that is read again is recognized by its sum, though its payload is gone.
+func TestAFullReadingDecodesOnlyWhatChanged(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		e.cfg.Decode = func(_ string, r *store.Record) (any, error) {
@@ -198,7 +198,7 @@ func TestAFullReadingDecodesWhatChanged(t *testing.T) {
 		}
 		was := full("1", "a", "")
 		if same := full("2", "a", ""); same[0] != was[0] || same[1] != was[1] {
-			t.Error("what did not change was decoded again")
+			t.Error("a record that did not change was decoded again")
 		}
 		if now := full("3", "A", ""); now[0].Value != "A" || now[1] != was[1] {
 			t.Errorf("another payload: %+v, %+v", now[0], now[1])
@@ -209,8 +209,8 @@ func TestAFullReadingDecodesWhatChanged(t *testing.T) {
 	})
 }
 
-// Who asks while the backend is away hears that it is, not just that his time is over.
-func TestAReadInVainSaysWhy(t *testing.T) {
+// A read whose deadline passes while the backend is unavailable says so in its error.
+func TestAFailedReadSaysThatTheBackendIsUnavailable(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		for name, fails := range map[string]func(){"refuses": func() { f.down = true }, "hangs": func() { f.frozen = true }} {
@@ -230,11 +230,11 @@ func TestAReadInVainSaysWhy(t *testing.T) {
 	})
 }
 
-// A read of leases goes through what fails in passing, as any other.
-func TestReadOfLeasesTriesAgain(t *testing.T) {
+// ReadLeases tries again after a failure, as Read does.
+func TestReadLeasesRetries(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		f.add("g", "a", testTTL, testBeat, time.Hour)
-		f.add("g", "b", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
+		f.add("g", "b", testTTL, testHeartbeat, time.Hour)
 		e := start(t, f, "alpha")
 		read(t, e, "g")
 		f.set(func() { f.down = true })
@@ -249,16 +249,16 @@ func TestReadOfLeasesTriesAgain(t *testing.T) {
 			t.Errorf("without a backend: %v", err)
 		}
 		if took := time.Since(before); took > defaultReadTimeout {
-			t.Errorf("it gave up after %v", took)
+			t.Errorf("ReadLeases returned after %v", took)
 		}
 	})
 }
 
-// What was deregistered during an outage is no reason to doubt what a read of leases lists.
-func TestReadOfLeasesTakesEvidence(t *testing.T) {
+// ReadLeases does not wait for an instance that was deregistered during an outage.
+func TestReadLeasesUsesEvidence(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		f.add("g", "a", testTTL, testBeat, time.Hour)
-		f.add("g", "b", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
+		f.add("g", "b", testTTL, testHeartbeat, time.Hour)
 		e := start(t, f, "alpha")
 		read(t, e, "g")
 		f.set(func() { f.down = true })
@@ -277,46 +277,45 @@ func TestReadOfLeasesTakesEvidence(t *testing.T) {
 	})
 }
 
-// mute is a store whose reads are never answered.
-type mute struct{ store.Store }
+// silentStore is a store whose reads are never answered.
+type silentStore struct{ store.Store }
 
-func (mute) Read(string, store.KnownState, func(store.Reading, error)) {}
+func (silentStore) Read(string, store.KnownState, func(store.Reading, error)) {}
 
-func TestReadOfLeasesEndsWithItsEngine(t *testing.T) {
+func TestReadLeasesEndsWithItsEngine(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e := startOn(t, mute{f.open("alpha")}, "alpha")
+		e := startOn(t, silentStore{f.open("alpha")}, "alpha")
 		answer := make(chan error)
 		go func() {
 			_, err := e.ReadLeases(context.Background(), "g")
 			answer <- err
 		}()
-		pass(time.Millisecond)
+		advance(time.Millisecond)
 		e.Close()
-		select {
-		case err := <-answer:
-			if !errors.Is(err, store.ErrClosed) {
-				t.Errorf("it ended with %v", err)
-			}
-		case <-time.After(time.Second):
-			t.Fatal("a read of leases has not ended 1 s after Close")
+		closed := time.Now()
+		if err := await(t, answer, "ReadLeases to end after Close"); !errors.Is(err, store.ErrClosed) {
+			t.Errorf("ReadLeases returned %v", err)
+		}
+		if took := time.Since(closed); took > time.Second {
+			t.Errorf("ReadLeases returned %v after Close, want within a second", took)
 		}
 	})
 }
 
-// After an outage reads of leases, too, make sure that writes are accepted before
-// they settle for what is stored.
-func TestReadOfLeasesProvesAfterAnOutage(t *testing.T) {
+// After an outage ReadLeases makes sure that writes are accepted before it reports an
+// absence.
+func TestReadLeasesProvesWritesAfterAnOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		f.add("g", "a", testTTL, testBeat, testTTL)
-		f.add("g", "b", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, testTTL)
+		f.add("g", "b", testTTL, testHeartbeat, time.Hour)
 		e := start(t, f, "alpha")
 		read(t, e, "g")
 		f.set(func() { f.refuseWrites = true })
-		pass(2 * testTTL)
+		advance(2 * testTTL)
 		if _, err := e.Read(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) {
 			t.Fatalf("a read while writes are refused: %v", err)
 		}
-		f.end("g", "b", store.ReasonDeregistered) // accepted, which shows the end of a, and then refused again
+		f.end("g", "b", store.ReasonDeregistered) // accepted, which also ends the lease of a; then writes are refused again
 		if l, err := e.ReadLeases(t.Context(), "g"); !errors.Is(err, store.ErrWritesRefused) {
 			t.Errorf("%d leases, %v, want that writes are refused", len(l), err)
 		}

@@ -18,8 +18,8 @@ func TestDeregisterDuringAnOutageStopsTheHeartbeat(t *testing.T) {
 		e := start(t, f, "alpha")
 		register(t, e, "g", "gone", "x")
 		register(t, e, "g", "stays", "x")
-		var told []Loss
-		defer e.OnLoss("gone", func(l Loss) { told = append(told, l) })()
+		var losses []Loss
+		defer e.OnLoss("gone", func(l Loss) { losses = append(losses, l) })()
 		f.freeze()
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
@@ -27,24 +27,24 @@ func TestDeregisterDuringAnOutageStopsTheHeartbeat(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		at := time.Now()
-		if !slices.Equal(told, []Loss{LossDeregistered}) {
-			t.Errorf("told %v", told)
+		if !slices.Equal(losses, []Loss{LossDeregistered}) {
+			t.Errorf("the losses are %v", losses)
 		}
-		pass(30 * time.Second)
+		advance(30 * time.Second)
 		f.loseAll()
 		f.thaw()
-		pass(time.Minute)
+		advance(time.Minute)
 		if f.renewed("gone", at) {
 			t.Error("it was renewed after its Deregister had returned")
 		}
-		if got := names(read(t, e, "g")); !slices.Equal(got, []string{"stays"}) {
-			t.Errorf("in the end there is %v", got)
+		if got := idsOf(read(t, e, "g")); !slices.Equal(got, []string{"stays"}) {
+			t.Errorf("in the end the instances are %v", got)
 		}
 	})
 }
 
-// What a Deregister that failed is tried again for is one's own registration.
-func TestDeregisterTriedAgainSparesTheNewerOwner(t *testing.T) {
+// A retry of a Deregister that failed is for the own registration only.
+func TestARetriedDeregisterSparesTheNewerOwner(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e, newer := start(t, f, "alpha"), start(t, f, "beta")
 		register(t, e, "g", "i", "x")
@@ -57,14 +57,14 @@ func TestDeregisterTriedAgainSparesTheNewerOwner(t *testing.T) {
 		if err := e.Deregister(t.Context(), "i"); err != nil {
 			t.Fatal(err)
 		}
-		if got := names(read(t, newer, "g")); !slices.Equal(got, []string{"i"}) {
+		if got := idsOf(read(t, newer, "g")); !slices.Equal(got, []string{"i"}) {
 			t.Errorf("the newer owner's registration is gone: %v", got)
 		}
 		if err := e.Deregister(t.Context(), "i"); err != nil {
 			t.Fatal(err)
 		}
-		if got := names(read(t, newer, "g")); len(got) != 0 {
-			t.Errorf("and then it could not be ended by its ID: %v", got)
+		if got := idsOf(read(t, newer, "g")); len(got) != 0 {
+			t.Errorf("a Deregister by ID left %v", got)
 		}
 	})
 }
@@ -79,15 +79,15 @@ func TestDeregisterWithAnEndedContextStopsTheHeartbeat(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		at := time.Now()
-		pass(time.Minute)
+		advance(time.Minute)
 		if f.renewed("i", at) {
 			t.Error("it is still renewed")
 		}
 	})
 }
 
-// A beat in flight while its registration is ended finds it lost, and must not heal it.
-func TestDeregisterBeatsAHeartbeatInFlight(t *testing.T) {
+// A heartbeat during a Deregister finds the registration lost, and must not write it again.
+func TestDeregisterIsFinalDuringAHeartbeat(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		f.set(func() { f.latency = 200 * time.Millisecond })
@@ -95,22 +95,22 @@ func TestDeregisterBeatsAHeartbeatInFlight(t *testing.T) {
 			id := fmt.Sprint("i", round)
 			register(t, e, "g", id, "x")
 			f.loseAll()
-			pass(time.Duration(round*37%3000) * time.Millisecond)
+			advance(time.Duration(round*37%3000) * time.Millisecond)
 			if err := e.Deregister(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
-			pass(500 * time.Millisecond)
-			if got := names(read(t, e, "g")); len(got) != 0 {
-				t.Fatalf("round %d: %v is back", round, got)
+			advance(500 * time.Millisecond)
+			if got := idsOf(read(t, e, "g")); len(got) != 0 {
+				t.Fatalf("round %d: %v was registered again", round, got)
 			}
 		}
 	})
 }
 
-func TestAFailedReplacementLeavesTheEarlierRunning(t *testing.T) {
+func TestAFailedReplacementLeavesTheEarlierRegistration(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		stamp := register(t, e, "g", "i", "first")
+		registeredAt := register(t, e, "g", "i", "first")
 		f.freeze()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -119,13 +119,13 @@ func TestAFailedReplacementLeavesTheEarlierRunning(t *testing.T) {
 		}
 		f.loseAll()
 		f.thaw()
-		pass(testBeat + time.Second)
+		advance(testHeartbeat + time.Second)
 		v := read(t, e, "g")
-		if len(v.Entries) != 1 || v.Entries[0].RegisteredAt != stamp || string(v.Entries[0].Payload) != "first" {
-			t.Errorf("the earlier did not come back: %v", names(v))
+		if len(v.Entries) != 1 || v.Entries[0].RegisteredAt != registeredAt || string(v.Entries[0].Payload) != "first" {
+			t.Errorf("the earlier registration is not there as it was: %v", idsOf(v))
 		}
-		if got := names(read(t, e, "h")); len(got) != 0 {
-			t.Errorf("the failed one is kept alive: %v", got)
+		if got := idsOf(read(t, e, "h")); len(got) != 0 {
+			t.Errorf("the failed registration is kept alive: %v", got)
 		}
 	})
 }
@@ -138,14 +138,14 @@ func TestAFailedFirstRegisterIsNotKeptAlive(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		f.set(func() { f.down = false })
-		pass(time.Minute)
+		advance(time.Minute)
 		if len(f.renewals) != 0 {
-			t.Error("it is renewed")
+			t.Error("it is kept alive")
 		}
 	})
 }
 
-func TestTheContextOfRegisterBoundsTheCallOnly(t *testing.T) {
+func TestTheContextOfRegisterBoundsOnlyTheCall(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -153,14 +153,14 @@ func TestTheContextOfRegisterBoundsTheCallOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		cancel()
-		pass(10 * testTTL)
-		if got := names(read(t, e, "g")); !slices.Equal(got, []string{"i"}) {
-			t.Errorf("there is %v", got)
+		advance(10 * testTTL)
+		if got := idsOf(read(t, e, "g")); !slices.Equal(got, []string{"i"}) {
+			t.Errorf("the instances are %v", got)
 		}
 	})
 }
 
-func TestRegisterAndDeregisterAtOnceEndInAgreement(t *testing.T) {
+func TestConcurrentRegisterAndDeregisterAgree(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		for range 50 {
@@ -178,53 +178,53 @@ func TestRegisterAndDeregisterAtOnceEndInAgreement(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.loseAll()
-			pass(testBeat)
-			if got := names(read(t, e, "g")); len(got) != 0 {
-				t.Fatalf("%v came back", got)
+			advance(testHeartbeat)
+			if got := idsOf(read(t, e, "g")); len(got) != 0 {
+				t.Fatalf("%v was registered again", got)
 			}
 		}
 	})
 }
 
-func TestSupersedeTellsOnce(t *testing.T) {
+func TestSupersedeNotifiesOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		register(t, e, "g", "i", "x")
-		var told []Loss
-		stop := e.OnLoss("i", func(l Loss) { told = append(told, l) })
+		var losses []Loss
+		stop := e.OnLoss("i", func(l Loss) { losses = append(losses, l) })
 		if !e.Supersede("i") || e.Supersede("i") || e.Supersede("never") {
-			t.Error("Supersede did not say whether there was one")
+			t.Error("Supersede did not report whether there was a registration")
 		}
 		synctest.Wait()
-		if !slices.Equal(told, []Loss{LossSuperseded}) {
-			t.Errorf("told %v", told)
+		if !slices.Equal(losses, []Loss{LossSuperseded}) {
+			t.Errorf("the losses are %v", losses)
 		}
 		stop()
 		register(t, e, "g", "i", "y")
 		e.Supersede("i")
-		if len(told) != 1 {
-			t.Error("told after stop")
+		if len(losses) != 1 {
+			t.Error("a listener was called after stop")
 		}
 	})
 }
 
-// A loss between a registration and the listening for losses is told all the same.
-func TestALossIsToldToWhoeverListensLate(t *testing.T) {
+// A listener that is added after the loss is called as well.
+func TestALateListenerLearnsOfAnEarlierLoss(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e, newer := start(t, f, "alpha"), start(t, f, "beta")
-		for _, id := range []string{"taken", "removed", "stays"} {
+		for _, id := range []string{"superseded", "removed", "stays"} {
 			register(t, e, "g", id, "x")
 		}
-		register(t, newer, "g", "taken", "y")
+		register(t, newer, "g", "superseded", "y")
 		if err := newer.Deregister(t.Context(), "removed"); err != nil {
 			t.Fatal(err)
 		}
-		pass(2 * testBeat)
-		for id, want := range map[string][]Loss{"taken": {LossSuperseded}, "removed": {LossDeregisteredByOther}, "stays": nil} {
-			var told []Loss
-			e.OnLoss(id, func(l Loss) { told = append(told, l) })()
-			if !slices.Equal(told, want) {
-				t.Errorf("of %q it told %v, want %v", id, told, want)
+		advance(2 * testHeartbeat)
+		for id, want := range map[string][]Loss{"superseded": {LossSuperseded}, "removed": {LossDeregisteredByOther}, "stays": nil} {
+			var losses []Loss
+			e.OnLoss(id, func(l Loss) { losses = append(losses, l) })()
+			if !slices.Equal(losses, want) {
+				t.Errorf("the losses of %q are %v, want %v", id, losses, want)
 			}
 		}
 	})

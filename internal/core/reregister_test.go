@@ -11,17 +11,17 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// slowPuts is a line on which reregistrations take their time.
-type slowPuts struct {
+// slowReregistrations is a store with a limited bandwidth for reregistrations.
+type slowReregistrations struct {
 	store.Store
 	perSecond int // bytes
 
-	mu    sync.Mutex
-	order []string
-	parts int
+	mu      sync.Mutex
+	order   []string
+	batches int
 }
 
-func (s *slowPuts) Put(ctx context.Context, puts []store.Put) []store.PutResult {
+func (s *slowReregistrations) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 	if !puts[0].Reregister {
 		return s.Store.Put(ctx, puts)
 	}
@@ -29,14 +29,14 @@ func (s *slowPuts) Put(ctx context.Context, puts []store.Put) []store.PutResult 
 	for _, p := range puts {
 		bytes += len(p.Payload)
 	}
-	line := time.NewTimer(time.Duration(bytes) * time.Second / time.Duration(s.perSecond))
-	defer line.Stop()
+	transfer := time.NewTimer(time.Duration(bytes) * time.Second / time.Duration(s.perSecond))
+	defer transfer.Stop()
 	select {
-	case <-line.C:
+	case <-transfer.C:
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	s.parts++
+	s.batches++
 	for _, p := range puts {
 		s.order = append(s.order, p.ID)
 	}
@@ -44,9 +44,9 @@ func (s *slowPuts) Put(ctx context.Context, puts []store.Put) []store.PutResult 
 	return s.Store.Put(ctx, puts)
 }
 
-func TestHeartbeatsGoOnWhileALotIsReregistered(t *testing.T) {
+func TestHeartbeatsContinueDuringALargeReregistration(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		slow := &slowPuts{Store: f.open("alpha"), perSecond: 100_000}
+		slow := &slowReregistrations{Store: f.open("alpha"), perSecond: 100_000}
 		e := startOn(t, slow, "alpha")
 		const n = 300 // 12 MB, which take two minutes
 		for i := range n {
@@ -55,21 +55,21 @@ func TestHeartbeatsGoOnWhileALotIsReregistered(t *testing.T) {
 		register(t, e, "tiny", "x", "x")
 		f.loseAll()
 		began := time.Now()
-		pass(testBeat + time.Second)
-		if got := names(read(t, e, "tiny")); len(got) != 1 {
-			t.Errorf("the small one waits for the large ones: %v", got)
+		advance(testHeartbeat + time.Second)
+		if got := idsOf(read(t, e, "tiny")); len(got) != 1 {
+			t.Errorf("the small registration waits for the large ones: %v", got)
 		}
 		for len(read(t, e, "big").Entries) < n {
 			if time.Since(began) > 3*time.Minute {
 				t.Fatalf("%d of %d are back after %v", len(read(t, e, "big").Entries), n, time.Since(began))
 			}
-			pass(time.Second)
-			if got := names(read(t, e, "tiny")); len(got) != 1 {
-				t.Fatalf("the small one is gone again %v after the loss", time.Since(began))
+			advance(time.Second)
+			if got := idsOf(read(t, e, "tiny")); len(got) != 1 {
+				t.Fatalf("the small registration is missing again %v after the loss", time.Since(began))
 			}
 		}
-		if longest, _ := f.renewalGap("tiny", began); longest > testBeat {
-			t.Errorf("two heartbeats are %v apart, more than %v", longest, testBeat)
+		if longest, _ := f.renewalGap("tiny", began); longest > testHeartbeat {
+			t.Errorf("two heartbeats are %v apart, more than %v", longest, testHeartbeat)
 		}
 		slow.mu.Lock()
 		defer slow.mu.Unlock()
@@ -79,13 +79,13 @@ func TestHeartbeatsGoOnWhileALotIsReregistered(t *testing.T) {
 		if slow.order[0] != "x" {
 			t.Errorf("%q was sent first", slow.order[0])
 		}
-		if least := n * 40_000 / maxReregisterBytes; slow.parts < least {
-			t.Errorf("sent in %d parts, want at least %d", slow.parts, least)
+		if minimum := n * 40_000 / maxReregisterBytes; slow.batches < minimum {
+			t.Errorf("sent in %d batches, want at least %d", slow.batches, minimum)
 		}
 	})
 }
 
-func TestReregistrationsTakeTurns(t *testing.T) {
+func TestReregistrationsAreFair(t *testing.T) {
 	var regs []*registration
 	for i := range 100 {
 		regs = append(regs, &registration{service: "a", id: fmt.Sprint("a", i), payload: make([]byte, 10_000)})

@@ -19,7 +19,7 @@ type serviceState struct {
 	// cached is the Content of live; nil until it is asked for.
 	cached *Content
 
-	backendTime   int64     // backend's clock when it last told it; 0: never
+	backendTime   int64     // backend's clock as it was last read; 0: never
 	backendTimeAt time.Time // when that was
 	// expiriesVoid: the backend's clock was set back, so the known ends of leases mean nothing.
 	expiriesVoid bool
@@ -135,8 +135,8 @@ func (s *serviceState) applyDelta(r *store.Reading, decode decoder) evidence {
 	if r.NextExpiry != 0 {
 		s.nextExpiry = r.NextExpiry
 	}
-	// A push has no Expired. Whoever wrote has first ended all leases that were over,
-	// so those that it did not name were not.
+	// A push has no Expired. Each write first ends all leases that are over,
+	// so the leases that it does not name have not ended.
 	s.expired = nil
 	if r.Expired != nil {
 		maps.Copy(ev, s.setExpired(r.Expired))

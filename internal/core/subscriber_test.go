@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// many are more readers than one of them wakes, and not a multiple of it.
-const many = 5*wakeFanout + 7
+// crowdSize is more subscribers than one of them wakes, and no multiple of that.
+const crowdSize = 5*wakeFanout + 7
 
-// crowd watches many times. Each loop calls take with its number and each state.
-func crowd(ctx context.Context, e *Engine, take func(i int, n int64)) (ended *atomic.Int64) {
+// startCrowd starts crowdSize watches. Each loop calls handle with its number and each state.
+func startCrowd(ctx context.Context, e *Engine, handle func(i int, n int64)) (ended *atomic.Int64) {
 	ended = &atomic.Int64{}
-	for i := range many {
+	for i := range crowdSize {
 		go func() {
 			for v := range e.Watch(ctx, "g") {
-				take(i, version(v.Content))
+				handle(i, version(v.Content))
 			}
 			ended.Add(1)
 		}()
@@ -28,22 +28,22 @@ func crowd(ctx context.Context, e *Engine, take func(i int, n int64)) (ended *at
 	return ended
 }
 
-// Loops that are busy hold up nobody, whatever their place among the others, and
-// are handed the newest state when they ask for it.
-func TestABusyLoopHoldsUpNobody(t *testing.T) {
-	for _, every := range []int{1, 2, wakeFanout, many} {
+// Loops that are busy delay no other, whatever their position, and are handed the
+// newest state when they ask for it.
+func TestABusyLoopDelaysNoOther(t *testing.T) {
+	for _, every := range []int{1, 2, wakeFanout, crowdSize} {
 		t.Run(fmt.Sprint(every), func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
 				e := start(t, f, "alpha")
 				register(t, e, "g", "a", "1")
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				free := make(chan struct{})
-				var has [many][]int64
-				crowd(ctx, e, func(i int, n int64) {
+				release := make(chan struct{})
+				var has [crowdSize][]int64
+				startCrowd(ctx, e, func(i int, n int64) {
 					has[i] = append(has[i], n)
 					if n == 2 && i%every == 0 {
-						<-free
+						waitOrDone(t.Context(), release)
 					}
 				})
 				for n := 2; n <= 4; n++ {
@@ -59,7 +59,7 @@ func TestABusyLoopHoldsUpNobody(t *testing.T) {
 						t.Errorf("loop %d has %s, want %s", i, got, want)
 					}
 				}
-				close(free)
+				close(release)
 				synctest.Wait()
 				for i := range has {
 					if i%every == 0 && fmt.Sprint(has[i]) != "[1 2 4]" {
@@ -71,15 +71,15 @@ func TestABusyLoopHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// foreign is a context of somebody else's making.
-type foreign struct {
+// foreignContext is a context that package context did not make.
+type foreignContext struct {
 	context.Context
 	done chan struct{}
 }
 
-func (c foreign) Done() <-chan struct{} { return c.done }
+func (c foreignContext) Done() <-chan struct{} { return c.done }
 
-func (c foreign) Err() error {
+func (c foreignContext) Err() error {
 	select {
 	case <-c.done:
 		return context.Canceled
@@ -88,37 +88,37 @@ func (c foreign) Err() error {
 	}
 }
 
-// calling is one that calls back.
-type calling struct {
-	foreign
+// afterFuncContext is one with an AfterFunc.
+type afterFuncContext struct {
+	foreignContext
 	calls *[]func()
 }
 
-func (c calling) AfterFunc(f func()) func() bool {
+func (c afterFuncContext) AfterFunc(f func()) func() bool {
 	*c.calls = append(*c.calls, f)
 	return func() bool { return true }
 }
 
-// Whatever kind of context a watch has, it ends with it, hands out no further
-// state, and costs no goroutine but the caller's own.
+// Whatever kind of context a watch has, it ends with the context, yields no further
+// state, and takes no goroutine but the caller's own.
 func TestWatchEndsWithItsContext(t *testing.T) {
 	kinds := map[string]func() (context.Context, func()){
 		"cancelled": func() (context.Context, func()) { return context.WithCancel(context.Background()) },
 		"wrapped": func() (context.Context, func()) {
 			ctx, cancel := context.WithCancel(context.Background())
-			return struct{ context.Context }{context.WithValue(ctx, foreign{}, 1)}, cancel
+			return struct{ context.Context }{context.WithValue(ctx, foreignContext{}, 1)}, cancel
 		},
 		"deadline": func() (context.Context, func()) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			return ctx, func() { pass(time.Minute); cancel() }
+			return ctx, func() { advance(time.Minute); cancel() }
 		},
 		"foreign": func() (context.Context, func()) {
-			ctx := foreign{context.Background(), make(chan struct{})}
+			ctx := foreignContext{context.Background(), make(chan struct{})}
 			return ctx, func() { close(ctx.done) }
 		},
 		"calling": func() (context.Context, func()) {
 			var calls []func()
-			ctx := calling{foreign{context.Background(), make(chan struct{})}, &calls}
+			ctx := afterFuncContext{foreignContext{context.Background(), make(chan struct{})}, &calls}
 			return ctx, func() {
 				close(ctx.done)
 				for _, call := range calls {
@@ -134,7 +134,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 				register(t, e, "g", "a", "1")
 				watch(t, e, "g")
 				ctx, end := begin()
-				free := make(chan struct{})
+				release := make(chan struct{})
 				var states atomic.Int64
 				before := runtime.NumGoroutine()
 				ended := &atomic.Int64{}
@@ -143,7 +143,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 						for range e.Watch(ctx, "g") {
 							states.Add(1)
 							if i%2 == 0 {
-								<-free
+								waitOrDone(t.Context(), release)
 							}
 						}
 						ended.Add(1)
@@ -156,25 +156,25 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 				end()
 				synctest.Wait()
 				if n := ended.Load(); n != 50 {
-					t.Errorf("%d of the 50 that waited have ended", n)
+					t.Errorf("%d of the 50 waiting watches have ended", n)
 				}
 				register(t, e, "g", "a", "2")
-				close(free)
+				close(release)
 				synctest.Wait()
 				if n := ended.Load(); n != 100 || states.Load() != 100 {
-					t.Errorf("%d of 100 have ended, %d states were handed out", n, states.Load())
+					t.Errorf("%d of 100 have ended, %d states were yielded", n, states.Load())
 				}
 			})
 		})
 	}
 }
 
-// One that ends while it has others to wake wakes them all the same.
-func TestOneThatEndsWakesTheOthers(t *testing.T) {
+// A subscriber that ends while it has others to wake still wakes them.
+func TestAnEndingSubscriberWakesTheOthers(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		register(t, e, "g", "a", "1")
-		foreignCtx := foreign{context.Background(), make(chan struct{})}
+		foreignCtx := foreignContext{context.Background(), make(chan struct{})}
 		first := &atomic.Int64{}
 		go func() {
 			for range e.Watch(foreignCtx, "g") {
@@ -185,7 +185,7 @@ func TestOneThatEndsWakesTheOthers(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var got atomic.Int64
-		crowd(ctx, e, func(_ int, n int64) {
+		startCrowd(ctx, e, func(_ int, n int64) {
 			if n == 2 {
 				got.Add(1)
 			}
@@ -193,8 +193,8 @@ func TestOneThatEndsWakesTheOthers(t *testing.T) {
 		f.set(func() { close(foreignCtx.done) })
 		register(t, e, "g", "a", "2")
 		synctest.Wait()
-		if first.Load() != 1 || got.Load() != many {
-			t.Errorf("the first has ended: %d; %d of %d were woken", first.Load(), got.Load(), many)
+		if first.Load() != 1 || got.Load() != crowdSize {
+			t.Errorf("the first has ended: %d; %d of %d were woken", first.Load(), got.Load(), crowdSize)
 		}
 	})
 }
@@ -203,25 +203,25 @@ func TestCloseEndsAllWatches(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
 		register(t, e, "g", "a", "1")
-		free := make(chan struct{})
+		release := make(chan struct{})
 		var states atomic.Int64
-		ended := crowd(context.Background(), e, func(i int, _ int64) {
+		ended := startCrowd(context.Background(), e, func(i int, _ int64) {
 			states.Add(1)
 			if i%3 == 0 {
-				<-free
+				waitOrDone(t.Context(), release)
 			}
 		})
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if n := ended.Load(); n != many-(many+2)/3 {
-			t.Errorf("%d of %d that waited have ended", n, many-(many+2)/3)
+		if n := ended.Load(); n != crowdSize-(crowdSize+2)/3 {
+			t.Errorf("%d of the %d waiting watches have ended", n, crowdSize-(crowdSize+2)/3)
 		}
-		close(free)
+		close(release)
 		synctest.Wait()
-		if n := ended.Load(); n != many || states.Load() != many {
-			t.Errorf("%d of %d have ended, %d states were handed out", n, many, states.Load())
+		if n := ended.Load(); n != crowdSize || states.Load() != crowdSize {
+			t.Errorf("%d of %d have ended, %d states were yielded", n, crowdSize, states.Load())
 		}
 	})
 }

@@ -7,59 +7,59 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// grace is how long a backend that answers again is given for owners to show up.
-const grace = max(testTTL, testBeat+time.Second)
+// testLossGrace is the grace period of an instance that the backend lost.
+const testLossGrace = max(testTTL, testHeartbeat+time.Second)
 
 func TestWatchShowsChangesAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		w := watch(t, start(t, f, "alpha"), "g")
 		w.want(false)
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		w.want(false, "a")
-		f.add("g", "b", testTTL, testBeat, time.Hour)
+		f.add("g", "b", testTTL, testHeartbeat, time.Hour)
 		w.want(false, "a", "b")
 		f.end("g", "a", store.ReasonDeregistered)
 		w.want(false, "b")
 		f.end("g", "b", store.ReasonMoved)
 		w.want(false)
-		pass(time.Minute)
+		advance(time.Minute)
 		if n := w.count(); n != 5 {
-			t.Errorf("%d states for 4 changes, %v", n, w.all)
+			t.Errorf("%d states for 4 changes, %v", n, w.observations)
 		}
 	})
 }
 
-func TestWatchHoldsWhatTheBackendLost(t *testing.T) {
+func TestWatchRetainsWhatTheBackendLost(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		f.add("g", "a", testTTL, testBeat, time.Hour)
-		f.add("g", "b", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
+		f.add("g", "b", testTTL, testHeartbeat, time.Hour)
 		w := watch(t, start(t, f, "alpha"), "g")
-		pass(time.Second)
+		advance(time.Second)
 		f.loseAll()
 		lost := w.elapsed()
-		pass(testBeat)
+		advance(testHeartbeat)
 		w.want(true, "a", "b")
-		pass(grace)
+		advance(testLossGrace)
 		w.want(false) // a true zero is still seen
 		gone := w.first(lost, lacks("a"))
-		if gone < lost+testBeat || gone > lost+grace+testBeat {
-			t.Errorf("lost after %v, dropped after %v: owners had less than a beat, or it took more than %v", lost, gone, grace)
+		if gone < lost+testHeartbeat || gone > lost+testLossGrace+testHeartbeat {
+			t.Errorf("lost after %v, dropped after %v: owners had less than a heartbeat interval, or it took more than %v", lost, gone, testLossGrace)
 		}
 	})
 }
 
-func TestWatchNeverMissesWhatIsHealed(t *testing.T) {
+func TestWatchNeverLacksWhatIsReregistered(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e := start(t, f, "alpha")
-		stamp := register(t, e, "g", "a", "x")
+		registeredAt := register(t, e, "g", "a", "x")
 		w := watch(t, start(t, f, "beta"), "g")
 		for range 20 {
-			pass(7 * time.Second)
+			advance(7 * time.Second)
 			f.loseAll()
-			pass(testBeat + time.Second)
+			advance(testHeartbeat + time.Second)
 			w.want(false, "a")
-			if got := read(t, e, "g").Entries[0].RegisteredAt; got != stamp {
-				t.Fatalf("healed with stamp %d, want %d", got, stamp)
+			if got := read(t, e, "g").Entries[0].RegisteredAt; got != registeredAt {
+				t.Fatalf("registered again with the time %d, want %d", got, registeredAt)
 			}
 		}
 		if at := w.first(0, lacks("a")); at >= 0 {
@@ -68,12 +68,12 @@ func TestWatchNeverMissesWhatIsHealed(t *testing.T) {
 	})
 }
 
-func TestWatchDropsTheExpiredWithinASecond(t *testing.T) {
+func TestWatchDropsAnExpiredInstanceWithinASecond(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		f.add("g", "dies", testTTL, testBeat, 5*time.Second)
-		f.add("g", "lives", testTTL, testBeat, time.Hour)
+		f.add("g", "dies", testTTL, testHeartbeat, 5*time.Second)
+		f.add("g", "lives", testTTL, testHeartbeat, time.Hour)
 		w := watch(t, start(t, f, "alpha"), "g")
-		pass(20 * time.Second)
+		advance(20 * time.Second)
 		w.want(false, "lives")
 		gone := w.first(0, lacks("dies"))
 		if gone < 5*time.Second+maxRetryPause || gone > 6*time.Second {
@@ -85,14 +85,14 @@ func TestWatchDropsTheExpiredWithinASecond(t *testing.T) {
 	})
 }
 
-func TestWatchKeepsWhatIsRenewedLate(t *testing.T) {
+func TestWatchKeepsAnInstanceThatIsRenewedLate(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		r := f.add("g", "a", testTTL, testBeat, 5*time.Second)
+		r := f.add("g", "a", testTTL, testHeartbeat, 5*time.Second)
 		w := watch(t, start(t, f, "alpha"), "g")
-		pass(5*time.Second + maxRetryPause)
+		advance(5*time.Second + maxRetryPause)
 		r.ExpiresAt += time.Hour.Microseconds()
 		f.write("g", *r) // its owner registers it again
-		pass(time.Minute)
+		advance(time.Minute)
 		w.want(false, "a")
 		if at := w.first(0, lacks("a")); at >= 0 {
 			t.Errorf("dropped after %v", at)
@@ -100,8 +100,8 @@ func TestWatchKeepsWhatIsRenewedLate(t *testing.T) {
 	})
 }
 
-func TestWatchHoldsAfterItWasBlind(t *testing.T) {
-	for how, blind := range map[string][2]func(*fake){
+func TestWatchRetainsAfterItWasDisconnected(t *testing.T) {
+	for how, fault := range map[string][2]func(*fake){
 		"refused": {func(f *fake) { f.set(func() { f.down = true }) }, func(f *fake) { f.set(func() { f.down = false }) }},
 		"frozen":  {(*fake).freeze, (*fake).thaw},
 	} {
@@ -109,27 +109,27 @@ func TestWatchHoldsAfterItWasBlind(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
 				owner := start(t, f, "owner")
 				register(t, owner, "g", "lives", "x")
-				f.add("g", "dead", testTTL, testBeat, testTTL)
+				f.add("g", "dead", testTTL, testHeartbeat, testTTL)
 				w := watch(t, start(t, f, "alpha"), "g")
-				pass(time.Second)
-				away := w.elapsed()
-				blind[0](f)
-				pass(testBeat + time.Second)
+				advance(time.Second)
+				down := w.elapsed()
+				fault[0](f)
+				advance(testHeartbeat + time.Second)
 				w.want(true, "dead", "lives")
-				pass(30 * time.Second) // all leases end meanwhile
+				advance(30 * time.Second) // all leases end meanwhile
 				w.want(true, "dead", "lives")
-				blind[1](f)
-				back := w.elapsed()
-				pass(2 * grace)
+				fault[1](f)
+				up := w.elapsed()
+				advance(2 * testLossGrace)
 				w.want(false, "lives")
 				if at := w.first(0, lacks("lives")); at >= 0 {
-					t.Errorf("the living was dropped after %v", at)
+					t.Errorf("the live instance was dropped after %v", at)
 				}
-				if at := w.first(0, lacks("dead")); at < back+testBeat || at > back+grace {
-					t.Errorf("back after %v, the dead dropped after %v; want after a beat, within %v", back, at, grace)
+				if at := w.first(0, lacks("dead")); at < up+testHeartbeat || at > up+testLossGrace {
+					t.Errorf("answers again after %v, the dead instance was dropped after %v; want after a heartbeat interval, within %v", up, at, testLossGrace)
 				}
-				if at := w.first(away, isStale); at > away+testBeat+time.Second {
-					t.Errorf("away after %v, stale after %v", away, at)
+				if at := w.first(down, isStale); at > down+testHeartbeat+time.Second {
+					t.Errorf("unavailable after %v, stale after %v", down, at)
 				}
 			})
 		})
@@ -145,9 +145,9 @@ func TestWatchSurvivesClockSteps(t *testing.T) {
 				register(t, owner, "g", "b", "x")
 				w := watch(t, start(t, f, "alpha"), "g")
 				for range 5 {
-					pass(5 * time.Second)
+					advance(5 * time.Second)
 					f.set(func() { f.clockStep += step })
-					pass(15 * time.Second)
+					advance(15 * time.Second)
 					w.want(false, "a", "b")
 				}
 				for _, id := range []string{"a", "b"} {
@@ -162,21 +162,21 @@ func TestWatchSurvivesClockSteps(t *testing.T) {
 
 func TestStaleAppearsAndClearsInTime(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		w := watch(t, start(t, f, "alpha"), "g")
 		for range 10 {
-			pass(7 * time.Second)
+			advance(7 * time.Second)
 			at := w.elapsed()
 			f.freeze()
-			pass(20 * time.Second)
-			if stale := w.first(at, isStale); stale < 0 || stale > at+testBeat+time.Second {
-				t.Errorf("blind after %v, stale after %v", at, stale)
+			advance(20 * time.Second)
+			if stale := w.first(at, isStale); stale < 0 || stale > at+testHeartbeat+time.Second {
+				t.Errorf("unavailable after %v, stale after %v", at, stale)
 			}
 			at = w.elapsed()
 			f.thaw()
-			pass(20 * time.Second)
-			if fresh := w.first(at, isFresh); fresh < 0 || fresh > at+testBeat+time.Second {
-				t.Errorf("back after %v, fresh after %v", at, fresh)
+			advance(20 * time.Second)
+			if fresh := w.first(at, isFresh); fresh < 0 || fresh > at+testHeartbeat+time.Second {
+				t.Errorf("available after %v, current after %v", at, fresh)
 			}
 		}
 		if n := w.count(); n != 21 {
@@ -185,98 +185,98 @@ func TestStaleAppearsAndClearsInTime(t *testing.T) {
 	})
 }
 
-func TestWatchBegunWhileAwayIsEmptyAndStale(t *testing.T) {
+func TestWatchBegunWithoutABackendIsEmptyAndStale(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		f.down = true
 		w := watch(t, start(t, f, "alpha"), "g")
-		pass(100 * time.Millisecond)
+		advance(100 * time.Millisecond)
 		w.want(true)
 		f.set(func() { f.down = false })
-		pass(time.Second)
+		advance(time.Second)
 		w.want(false, "a")
 	})
 }
 
-func TestAFailureInPassingIsNotShown(t *testing.T) {
+func TestASingleFailureIsNotShown(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		e := start(t, f, "alpha")
 		w := watch(t, e, "g")
 		g := e.acquireService("g")
 		defer e.releaseService(g)
 		f.set(func() { f.down = true })
 		g.sharedRead(resyncCheck)
-		pass(time.Millisecond)
+		advance(time.Millisecond)
 		f.set(func() { f.down = false })
-		pass(time.Minute)
+		advance(time.Minute)
 		if n := w.count(); n != 1 {
 			t.Errorf("%d states, want 1", n)
 		}
 	})
 }
 
-func TestLostPushesAreMadeUpFor(t *testing.T) {
+func TestLostPushesAreRepaired(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		f.add("g", "a", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		w := watch(t, start(t, f, "alpha"), "g")
-		pass(10 * time.Second)
+		advance(10 * time.Second)
 		f.set(func() { f.dropPushes = true })
-		f.add("g", "b", testTTL, testBeat, time.Hour)
-		pass(testBeat + time.Second)
-		w.want(false, "a", "b") // by the check
+		f.add("g", "b", testTTL, testHeartbeat, time.Hour)
+		advance(testHeartbeat + time.Second)
+		w.want(false, "a", "b") // by the periodic check
 		f.end("g", "a", store.ReasonDeregistered)
 		f.set(func() { f.dropPushes = false })
-		f.add("g", "c", testTTL, testBeat, time.Hour)
+		f.add("g", "c", testTTL, testHeartbeat, time.Hour)
 		w.want(false, "b", "c") // by the gap, at once
 	})
 }
 
-func TestShuffledPushesEndInTheTruth(t *testing.T) {
+func TestReorderedPushesEndInTheBackendsState(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		w := watch(t, start(t, f, "alpha"), "g")
 		f.set(func() { f.holdPushes = true })
-		f.add("g", "a", testTTL, testBeat, time.Hour)
-		f.add("g", "b", testTTL, testBeat, time.Hour)
+		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
+		f.add("g", "b", testTTL, testHeartbeat, time.Hour)
 		f.end("g", "a", store.ReasonDeregistered)
-		f.add("g", "c", testTTL, testBeat, time.Hour)
+		f.add("g", "c", testTTL, testHeartbeat, time.Hour)
 		f.release(2, 0, 0, 3, 1)
 		w.want(false, "b", "c")
-		f.release() // what comes twice, or never, changes nothing
-		pass(time.Minute)
+		f.release() // a push that is repeated or lost changes nothing
+		advance(time.Minute)
 		w.want(false, "b", "c")
 	})
 }
 
-// A push may overtake the answer of a read that began before it, or be older
-// than what a read brings.
-func TestPushesDuringAReadFollowIt(t *testing.T) {
+// A push may arrive before the answer to a read that began earlier, or be older than
+// that answer.
+func TestPushesDuringAReadAreAppliedAfterIt(t *testing.T) {
 	for _, late := range []bool{true, false} {
 		bubble(t, func(t *testing.T, f *fake) {
 			e := start(t, f, "alpha")
-			f.add("g", "a", testTTL, testBeat, time.Hour)
+			f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 			w := watch(t, e, "g")
 			g := e.acquireService("g")
 			defer e.releaseService(g)
 			f.set(func() { f.latency, f.answerEarly = 100*time.Millisecond, late })
 			g.sharedRead(resyncGap)
-			pass(10 * time.Millisecond)
-			f.add("g", "b", testTTL, testBeat, time.Hour)
+			advance(10 * time.Millisecond)
+			f.add("g", "b", testTTL, testHeartbeat, time.Hour)
 			f.end("g", "a", store.ReasonDeregistered)
-			f.add("g", "c", testTTL, testBeat, time.Hour)
+			f.add("g", "c", testTTL, testHeartbeat, time.Hour)
 			f.end("g", "c", store.ReasonDeregistered)
 			f.set(func() { f.latency = 0 })
-			pass(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 			w.want(false, "b")
-			pass(time.Minute)
+			advance(time.Minute)
 			w.want(false, "b")
-			seenB := false
-			for _, s := range w.all {
+			shownB := false
+			for _, s := range w.observations {
 				has := !lacks("b")(s)
-				if seenB && !has {
-					t.Errorf("late answers: %v: what was shown went back: %v", late, w.all)
+				if shownB && !has {
+					t.Errorf("answers with the early state: %v: the watch went back to an older state: %v", late, w.observations)
 				}
-				seenB = seenB || has
+				shownB = shownB || has
 			}
 		})
 	}

@@ -3,26 +3,27 @@ package core
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// attendedStore is a fake that others watch, too. Every second answer comes late.
-type attendedStore struct {
+// leaseRecorder is a fake that keeps the last renewal of each watcher lease. Every
+// second answer comes late.
+type leaseRecorder struct {
 	*fakeStore
 
-	mu    sync.Mutex
-	calls int
-	said  map[string]store.WatcherLease
+	mu       sync.Mutex
+	calls    int
+	renewals map[string]store.WatcherLease
 }
 
-func (s *attendedStore) RenewWatcherLeases(ctx context.Context, attendances []store.WatcherLease) []store.WatcherLeaseResult {
+func (s *leaseRecorder) RenewWatcherLeases(ctx context.Context, leases []store.WatcherLease) []store.WatcherLeaseResult {
 	s.mu.Lock()
 	s.calls++
 	wait := 50 * time.Millisecond
@@ -30,71 +31,69 @@ func (s *attendedStore) RenewWatcherLeases(ctx context.Context, attendances []st
 		wait *= 4
 	}
 	s.mu.Unlock()
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
-		return slices.Repeat([]store.WatcherLeaseResult{{Err: ctx.Err()}}, len(attendances))
+	if backoff.Sleep(ctx, wait) != nil {
+		return slices.Repeat([]store.WatcherLeaseResult{{Err: ctx.Err()}}, len(leases))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	results := make([]store.WatcherLeaseResult, len(attendances))
-	for i, a := range attendances {
-		results[i].Continued = s.said[a.Service].TTL > 0
-		s.said[a.Service] = a
+	results := make([]store.WatcherLeaseResult, len(leases))
+	for i, a := range leases {
+		results[i].Continued = s.renewals[a.Service].TTL > 0
+		s.renewals[a.Service] = a
 	}
 	return results
 }
 
-func (s *attendedStore) LaggingWatchers(context.Context, string, string, string) (store.Watchers, error) {
+func (s *leaseRecorder) LaggingWatchers(context.Context, string, string, string) (store.Watchers, error) {
 	return store.Watchers{RemembersRev: true, MemoryLostAgo: -1}, nil
 }
 
-func (s *attendedStore) attendance(group string) store.WatcherLease {
+func (s *leaseRecorder) lastRenewal(service string) store.WatcherLease {
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.said)[group]
+	return s.renewals[service]
 }
 
-func startAttended(t *testing.T, f *fake) (*Engine, *attendedStore) {
-	s := &attendedStore{fakeStore: f.open("alpha"), said: map[string]store.WatcherLease{}}
+func startRecorded(t *testing.T, f *fake) (*Engine, *leaseRecorder) {
+	s := &leaseRecorder{fakeStore: f.open("alpha"), renewals: map[string]store.WatcherLease{}}
 	e := New(Config{
-		Store: s, TTL: testTTL, HeartbeatInterval: testBeat, Logger: slog.New(slog.DiscardHandler),
+		Store: s, TTL: testTTL, HeartbeatInterval: testHeartbeat, Logger: slog.New(slog.DiscardHandler),
 		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
 	})
 	t.Cleanup(func() { _ = e.Close() })
 	return e, s
 }
 
-// Whoever drains is told of the watch that began last, not of the end of the one before.
-func TestAttendanceIsSaidInOrder(t *testing.T) {
+// The backend knows of the watch that began last, and not of the end of the one before.
+func TestWatcherLeasesAreRenewedInOrder(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e, s := startAttended(t, f)
+		e, s := startRecorded(t, f)
 		watch(t, e, "g").stop()
 		synctest.Wait()
 		w := watch(t, e, "g")
-		pass(time.Second)
-		if got := s.attendance("g"); got.TTL != testTTL {
-			t.Errorf("while it watches it says %+v", got)
+		advance(time.Second)
+		if got := s.lastRenewal("g"); got.TTL != testTTL {
+			t.Errorf("while it watches, its last renewal is %+v", got)
 		}
 		w.stop()
-		pass(time.Second)
-		if got := s.attendance("g"); got.TTL != 0 {
-			t.Errorf("when it watches no more it says %+v", got)
+		advance(time.Second)
+		if got := s.lastRenewal("g"); got.TTL != 0 {
+			t.Errorf("after the last watch, its last renewal is %+v", got)
 		}
 	})
 }
 
-// What readers have taken is said within a beat also when nothing in it was
-// marked, for somebody may wait for what is gone by then.
-func TestAttendanceKeepsUp(t *testing.T) {
+// What subscribers have acknowledged is reported within a heartbeat interval also if
+// no instance has an overlay: a Drain may wait for an instance that is gone by then.
+func TestTheAcknowledgedRevisionKeepsUp(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e, s := startAttended(t, f)
+		e, s := startRecorded(t, f)
 		watch(t, e, "g")
 		register(t, e, "g", "i", "x")
-		pass(testBeat + time.Second)
-		if got, want := s.attendance("g").Acknowledged, read(t, e, "g").Content; revisionNumber(got) != want.Revision {
-			t.Errorf("it says that %q was taken", got)
+		advance(testHeartbeat + time.Second)
+		if got, want := s.lastRenewal("g").Acknowledged, read(t, e, "g").Content; revisionNumber(got) != want.Revision {
+			t.Errorf("the acknowledged revision is %q", got)
 		}
 	})
 }

@@ -25,7 +25,6 @@ var wordsNotYetReplaced = []string{
 	"faults",
 	"grpcresolver",
 	"health",
-	"internal/core",
 	"internal/deploytest",
 	"internal/faultnet",
 	"internal/memstore",

@@ -11,29 +11,29 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// ordered is a store whose calls take effect in one order and are answered in another.
-type ordered struct {
+// reorderingStore is a store whose calls take effect in one order and are answered in another.
+type reorderingStore struct {
 	store.Store
 	mu      sync.Mutex
 	waiting []*waitingCall
 }
 
 type waitingCall struct {
-	what     string // the payload, or "remove"
-	run      func()
-	ran, say chan struct{}
+	what        string // the payload, or "remove"
+	run         func()
+	ran, answer chan struct{}
 }
 
-func (o *ordered) wait(what string, run func()) {
+func (o *reorderingStore) wait(what string, run func()) {
 	c := &waitingCall{what, run, make(chan struct{}), make(chan struct{})}
 	o.mu.Lock()
 	o.waiting = append(o.waiting, c)
 	o.mu.Unlock()
 	<-c.ran
-	<-c.say
+	<-c.answer
 }
 
-func (o *ordered) Put(ctx context.Context, puts []store.Put) (results []store.PutResult) {
+func (o *reorderingStore) Put(ctx context.Context, puts []store.Put) (results []store.PutResult) {
 	if puts[0].Reregister {
 		return o.Store.Put(ctx, puts)
 	}
@@ -41,13 +41,13 @@ func (o *ordered) Put(ctx context.Context, puts []store.Put) (results []store.Pu
 	return results
 }
 
-func (o *ordered) Remove(ctx context.Context, r store.Removal) (removed store.RemoveResult, err error) {
+func (o *reorderingStore) Remove(ctx context.Context, r store.Removal) (removed store.RemoveResult, err error) {
 	o.wait("remove", func() { removed, err = o.Store.Remove(ctx, r) })
 	return removed, err
 }
 
-// settle lets what waits take effect in one order and be answered in another.
-func (o *ordered) settle(effects, answers []string) {
+// run has the waiting calls take effect in one order and answers them in another.
+func (o *reorderingStore) run(effects, answers []string) {
 	synctest.Wait()
 	o.mu.Lock()
 	waiting := o.waiting
@@ -63,27 +63,26 @@ func (o *ordered) settle(effects, answers []string) {
 		close(c.ran)
 	}
 	for _, what := range answers {
-		close(call(what).say)
+		close(call(what).answer)
 		synctest.Wait()
 	}
 }
 
-// Of calls of one engine for one ID at the same time, the one that the backend
-// took last stands: also after the backend lost its memory, and in whatever
-// order the answers come.
-func TestWhatComesBackIsWhatStood(t *testing.T) {
+// Of concurrent calls of one engine for one ID, the one that took effect last stands:
+// also after the backend lost its memory, and in whatever order the answers come.
+func TestAReregistrationRestoresWhatTheBackendHad(t *testing.T) {
 	for _, effects := range [][]string{{"a", "b"}, {"b", "a"}, {"a", "b", "remove"}, {"a", "remove", "b"}, {"remove", "b", "a"}, {"b", "remove", "a"}} {
 		answers := slices.Clone(effects)
 		for range factorial(len(effects)) {
 			answers = nextPermutation(answers)
 			synctest.Test(t, func(t *testing.T) {
 				f := &fake{}
-				o := &ordered{Store: f.open("alpha")}
+				o := &reorderingStore{Store: f.open("alpha")}
 				e := startOn(t, o, "alpha")
 				first := make(chan error, 1)
 				go func() { first <- registerID(e, "i", "first") }()
-				o.settle([]string{"first"}, []string{"first"})
-				if err := <-first; err != nil {
+				o.run([]string{"first"}, []string{"first"})
+				if err := await(t, first, "the first registration"); err != nil {
 					t.Fatal(err)
 				}
 				var wg sync.WaitGroup
@@ -100,16 +99,16 @@ func TestWhatComesBackIsWhatStood(t *testing.T) {
 						}
 					})
 				}
-				o.settle(effects, answers)
+				o.run(effects, answers)
 				wg.Wait()
 				want := stored(f, "g", "i")
 				if last := effects[len(effects)-1]; want != last && (last != "remove" || want != "") {
 					t.Fatalf("after %q the backend has %q", effects, want)
 				}
 				f.loseAll()
-				pass(testBeat + time.Second)
+				advance(testHeartbeat + time.Second)
 				if got := stored(f, "g", "i"); got != want {
-					t.Errorf("%q took effect in this order and were answered in the order %q; %q stood, and after a loss %q came back", effects, answers, want, got)
+					t.Errorf("%q took effect in this order and were answered in the order %q; the backend had %q, and after a loss %q was registered again", effects, answers, want, got)
 				}
 			})
 		}
@@ -121,9 +120,9 @@ func registerID(e *Engine, id, payload string) error {
 	return err
 }
 
-// stored is the payload that the backend lists of an ID, or "".
-func stored(f *fake, group, id string) string {
-	if r := f.record(group, id); r != nil && r.ExpiresAt >= f.now() {
+// stored returns the payload that the backend lists for an ID, or "".
+func stored(f *fake, service, id string) string {
+	if r := f.record(service, id); r != nil && r.ExpiresAt >= f.now() {
 		return string(r.Payload)
 	}
 	return ""
@@ -136,7 +135,7 @@ func factorial(n int) int {
 	return n * factorial(n-1)
 }
 
-// nextPermutation returns the next order of list, the first after the last.
+// nextPermutation returns the next order of a list, and after the last the first.
 func nextPermutation(list []string) []string {
 	list = slices.Clone(list)
 	i := len(list) - 2
@@ -156,11 +155,11 @@ func nextPermutation(list []string) []string {
 	return list
 }
 
-// overtaking is a store that found, of two registrations at once, the one of
-// payload "a" to be the earlier, and then lost the reply to the other.
-type overtaking struct{ store.Store }
+// overtakingStore answers, of two concurrent registrations, that the one with the
+// payload "a" was overtaken, and loses the reply to the other.
+type overtakingStore struct{ store.Store }
 
-func (o *overtaking) Put(ctx context.Context, puts []store.Put) []store.PutResult {
+func (o *overtakingStore) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 	results := o.Store.Put(ctx, puts)
 	switch string(puts[0].Payload) {
 	case "b":
@@ -173,71 +172,71 @@ func (o *overtaking) Put(ctx context.Context, puts []store.Put) []store.PutResul
 	return results
 }
 
-// A registration that returned nil is kept alive also when one that was made at
-// the same time replaced it and then failed for its caller.
-func TestTheOvertakenStandsWhenTheLaterFails(t *testing.T) {
+// A registration that returned nil is kept alive also if a concurrent one replaced it
+// and then failed for its caller.
+func TestAnOvertakenRegistrationStaysWhenTheLaterFails(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e := startOn(t, &overtaking{f.open("alpha")}, "alpha")
+		e := startOn(t, &overtakingStore{f.open("alpha")}, "alpha")
 		if err := registerID(e, "i", "a"); err != nil {
 			t.Fatal(err)
 		}
 		later := *f.record("g", "i")
 		later.Payload = []byte("b")
-		f.write("g", later) // which the store took to be later
+		f.write("g", later) // as the later call
 		if err := registerID(e, "i", "b"); err == nil {
-			t.Fatal("the later did not fail")
+			t.Fatal("the later call did not fail")
 		}
 		for range 3 {
-			pass(testBeat)
+			advance(testHeartbeat)
 			if got := stored(f, "g", "i"); got != "a" {
-				t.Errorf("the backend has %q, want the one that returned nil", got)
+				t.Errorf("the backend has %q, want the payload of the call that returned nil", got)
 			}
 		}
 		before := f.record("g", "i").RegisteredAt
 		f.loseAll()
-		pass(testBeat)
+		advance(testHeartbeat)
 		if got := f.record("g", "i"); got == nil || got.RegisteredAt != before {
 			t.Errorf("after a loss there is %+v, want the registration time %d", got, before)
 		}
 	})
 }
 
-// A registration that was found, when it was sent again, to have been ended by
-// another is not kept alive, and says so.
-func TestARegistrationThatWasEndedSinceIsLost(t *testing.T) {
+// A registration is not kept alive, and counts as lost, if a retry of its request
+// finds that another process has ended it.
+func TestARegistrationThatARetryFindsEndedIsLost(t *testing.T) {
 	for outcome, want := range map[store.Outcome]Loss{store.Superseded: LossSuperseded, store.Deregistered: LossDeregisteredByOther} {
 		bubble(t, func(t *testing.T, f *fake) {
-			e := startOn(t, &endedSince{f.open("alpha"), outcome}, "alpha")
+			e := startOn(t, &endingStore{f.open("alpha"), outcome}, "alpha")
 			if err := registerID(e, "i", "a"); err != nil {
 				t.Fatal(err)
 			}
-			var told []Loss
-			defer e.OnLoss("i", func(l Loss) { told = append(told, l) })()
-			if !slices.Equal(told, []Loss{want}) {
-				t.Errorf("outcome %d: told %v, want %v", outcome, told, want)
+			var losses []Loss
+			defer e.OnLoss("i", func(l Loss) { losses = append(losses, l) })()
+			if !slices.Equal(losses, []Loss{want}) {
+				t.Errorf("outcome %d: the losses are %v, want %v", outcome, losses, want)
 			}
 			f.loseAll()
-			pass(3 * testBeat)
+			advance(3 * testHeartbeat)
 			if got := stored(f, "g", "i"); got != "" {
-				t.Errorf("outcome %d: it came back as %q", outcome, got)
+				t.Errorf("outcome %d: it was registered again as %q", outcome, got)
 			}
 		})
 	}
 }
 
-type endedSince struct {
+type endingStore struct {
 	store.Store
 	outcome store.Outcome
 }
 
-func (s *endedSince) Put(context.Context, []store.Put) []store.PutResult {
+func (s *endingStore) Put(context.Context, []store.Put) []store.PutResult {
 	return []store.PutResult{{Outcome: s.outcome, Seq: 1, RegisteredAt: 7}}
 }
 
-// lossy is a store whose replies to registrations in the group "new" are lost.
-type lossy struct{ store.Store }
+// replyLosingStore loses the replies to registrations in the service "new".
+type replyLosingStore struct{ store.Store }
 
-func (l *lossy) Put(ctx context.Context, puts []store.Put) []store.PutResult {
+func (l *replyLosingStore) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 	results := l.Store.Put(ctx, puts)
 	if puts[0].Service == "new" {
 		results[0].Err = errFake
@@ -245,11 +244,11 @@ func (l *lossy) Put(ctx context.Context, puts []store.Put) []store.PutResult {
 	return results
 }
 
-// What a move that failed for its caller left under the new name goes with the
-// Deregister of the registration that went on.
-func TestDeregisterEndsWhatAFailedMoveLeft(t *testing.T) {
+// If a move failed for its caller, a Deregister also ends what the move left in the
+// other service.
+func TestDeregisterEndsTheRemainsOfAFailedMove(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e := startOn(t, &lossy{f.open("alpha")}, "alpha")
+		e := startOn(t, &replyLosingStore{f.open("alpha")}, "alpha")
 		if err := registerID(e, "i", "x"); err != nil {
 			t.Fatal(err)
 		}
@@ -260,9 +259,9 @@ func TestDeregisterEndsWhatAFailedMoveLeft(t *testing.T) {
 		if err := e.Deregister(t.Context(), "i"); err != nil {
 			t.Fatal(err)
 		}
-		for _, group := range []string{"g", "new"} {
-			if got := stored(f, group, "i"); got != "" {
-				t.Errorf("after its Deregister %q lists it as %q", group, got)
+		for _, service := range []string{"g", "new"} {
+			if got := stored(f, service, "i"); got != "" {
+				t.Errorf("after its Deregister %q lists it as %q", service, got)
 			}
 		}
 	})

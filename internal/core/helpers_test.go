@@ -1,0 +1,195 @@
+package core
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/store"
+)
+
+const (
+	testTTL       = 10 * time.Second
+	testHeartbeat = 3 * time.Second
+)
+
+// bubble runs a test in a synctest bubble: time passes while all goroutines wait, and
+// a goroutine that outlives the engines fails the test.
+func bubble(t *testing.T, test func(t *testing.T, f *fake)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, &fake{}) })
+}
+
+// start returns an engine on the fake. It is closed at the end of the test.
+func start(t *testing.T, f *fake, owner string) *Engine {
+	t.Helper()
+	return startOn(t, f.open(owner), owner)
+}
+
+// startOn returns an engine on any store.
+func startOn(t *testing.T, s store.Store, owner string) *Engine {
+	t.Helper()
+	e := New(Config{
+		Store: s, TTL: testTTL, HeartbeatInterval: testHeartbeat, Logger: slog.New(slog.DiscardHandler),
+		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
+	})
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return e
+}
+
+// register registers an instance and returns its registration time, 0 if it is lost already.
+func register(t *testing.T, e *Engine, service, id, payload string) int64 {
+	t.Helper()
+	if err := e.Register(t.Context(), RegisterRequest{Service: service, ID: id, Payload: []byte(payload)}); err != nil {
+		t.Fatalf("Register %s: %v", id, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if own := e.owned[id]; own != nil {
+		return own.registeredAt
+	}
+	return 0
+}
+
+func read(t *testing.T, e *Engine, service string) View {
+	t.Helper()
+	v, err := e.Read(t.Context(), service)
+	if err != nil {
+		t.Fatalf("Read %s: %v", service, err)
+	}
+	return v
+}
+
+func idsOf(v View) []string {
+	out := []string{}
+	for _, e := range v.Entries {
+		out = append(out, e.ID)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// observation is one state that a watch yielded.
+type observation struct {
+	after time.Duration // since the watch began
+	ids   []string
+	stale error
+}
+
+// recordedWatch is a watch that records what it yields.
+type recordedWatch struct {
+	t     *testing.T
+	began time.Time
+	stop  context.CancelFunc
+
+	mu           sync.Mutex
+	observations []observation
+	ended        bool
+}
+
+// watch starts a recorded watch, which ends with the test.
+func watch(t *testing.T, e *Engine, service string) *recordedWatch {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &recordedWatch{t: t, began: time.Now(), stop: cancel}
+	t.Cleanup(cancel)
+	go func() {
+		for v := range e.Watch(ctx, service) {
+			w.mu.Lock()
+			w.observations = append(w.observations, observation{time.Since(w.began), idsOf(v), v.Stale})
+			w.mu.Unlock()
+		}
+		w.mu.Lock()
+		w.ended = true
+		w.mu.Unlock()
+	}()
+	synctest.Wait()
+	return w
+}
+
+// elapsed is the time since the watch began.
+func (w *recordedWatch) elapsed() time.Duration { return time.Since(w.began) }
+
+func (w *recordedWatch) latest() observation {
+	w.t.Helper()
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.observations) == 0 {
+		w.t.Fatal("the watch has yielded nothing")
+	}
+	return w.observations[len(w.observations)-1]
+}
+
+func (w *recordedWatch) count() int {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.observations)
+}
+
+// want checks the last observation.
+func (w *recordedWatch) want(stale bool, ids ...string) {
+	w.t.Helper()
+	if got := w.latest(); !slices.Equal(got.ids, append([]string{}, ids...)) || (got.stale != nil) != stale {
+		w.t.Errorf("after %v the watch shows %v, stale: %v; want %v, stale: %v", w.elapsed(), got.ids, got.stale, ids, stale)
+	}
+}
+
+// first returns the time of the first observation of a kind at or after from, -1 if
+// there is none.
+func (w *recordedWatch) first(from time.Duration, is func(observation) bool) time.Duration {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.observations {
+		if s.after >= from && is(s) {
+			return s.after
+		}
+	}
+	return -1
+}
+
+func lacks(id string) func(observation) bool {
+	return func(s observation) bool { return !slices.Contains(s.ids, id) }
+}
+
+func isStale(s observation) bool { return s.stale != nil }
+func isFresh(s observation) bool { return s.stale == nil }
+
+// advance lets time pass, and waits until all that happens in it is done.
+func advance(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// awaitLimit bounds each wait of a test: more than any of these waits takes, in a
+// bubble as well as outside.
+const awaitLimit = time.Minute
+
+// await receives from c within awaitLimit.
+func await[T any](t *testing.T, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(awaitLimit):
+		t.Fatalf("waited %v for %s", awaitLimit, what)
+	}
+	return v
+}
+
+// waitOrDone waits until c is closed or ctx ends.
+func waitOrDone(ctx context.Context, c <-chan struct{}) {
+	select {
+	case <-c:
+	case <-ctx.Done():
+	}
+}
