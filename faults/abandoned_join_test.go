@@ -48,7 +48,7 @@ func TestServeEndedWhileItJoinsLeavesNothing(t *testing.T) {
 func TestAbandonedRegisterLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for name, hold := range map[string]faultnet.Direction{"request": faultnet.ToServer, "reply": faultnet.ToClient} {
-		t.Run(name+" held up", func(t *testing.T) {
+		t.Run(name+" held", func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
@@ -63,7 +63,7 @@ func TestAbandonedRegisterLeavesNothing(t *testing.T) {
 			for _, id := range ids {
 				_, err := registry.Join(contextFor(t, 50*time.Millisecond), caller, service("api", id))
 				if !errors.Is(err, context.DeadlineExceeded) {
-					t.Fatalf("join %s on a held line: %v", id, err)
+					t.Fatalf("join %s on a held connection: %v", id, err)
 				}
 			}
 			line.Heal()
@@ -75,7 +75,7 @@ func TestAbandonedRegisterLeavesNothing(t *testing.T) {
 	}
 }
 
-// A registration of the same ID right after one that was given up stands.
+// A registration of the same ID right after an abandoned one stays.
 func TestRegisterAfterAnAbandonedOneStays(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -89,7 +89,7 @@ func TestRegisterAfterAnAbandonedOneStays(t *testing.T) {
 		}
 		line.Heal()
 		register(t, caller, "api", "x")
-		throughout(t, time.Now().Add(100*time.Millisecond), "the later registration stands", discovers(reader, "api", "x"))
+		throughout(t, time.Now().Add(100*time.Millisecond), "the later registration stays", discovers(reader, "api", "x"))
 		if err := caller.Deregister(t.Context(), "x"); err != nil {
 			t.Fatalf("round %d: deregister: %v", round, err)
 		}

@@ -19,8 +19,8 @@ const appRights = "~rollcall:* &rollcall:* -@all +evalsha +eval +hget +time +sub
 
 // The user loses a right and gets it back, in less than the TTL and in more.
 //
-// Promise 1 and 3: nobody is lost in less; all are back, the same, after more.
-// Promise 7: a watch whose own right was taken holds what it knows, marked Stale.
+// Promise 1 and 3: no instance is lost after a shorter time; all are back unchanged after a longer one.
+// Promise 7: a watch whose own right was taken keeps the last known state, marked Stale.
 func TestUserLosesARight(t *testing.T) {
 	t.Parallel()
 	for name, loss := range map[string]struct {
@@ -68,7 +68,7 @@ func TestUserLosesARight(t *testing.T) {
 	}
 }
 
-// The reader alone loses every right: it is blind.
+// Only the reader loses all rights. Its watches are disconnected.
 //
 // Promise 7, no false empty: Stale within one heartbeat + 1 s, and nothing is dropped.
 func TestReaderLosesItsRights(t *testing.T) {
@@ -95,7 +95,7 @@ func TestReaderLosesItsRights(t *testing.T) {
 	seen.requireKept(t, began, "a1", "a2")
 }
 
-// The user may not subscribe any more: changes are still seen, by the timed check.
+// The user loses the right to subscribe. The periodic check still finds changes.
 //
 // Promise 8: a watch never dies silently.
 func TestUserMayNotSubscribe(t *testing.T) {

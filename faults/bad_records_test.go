@@ -11,7 +11,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// Among good records stand such as this version cannot read.
+// Some of the records are such that this version cannot read them.
 //
 // They are left out, counted and logged once each, never break the others and
 // are never deleted.

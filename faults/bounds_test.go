@@ -11,9 +11,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// within polls until check returns nil and fails the test when that is later
-// after since than the bound and the machine's stall meanwhile. It returns how
-// long after since it was.
+// within polls until check returns nil. It fails the test if the time since then is
+// more than the bound plus the machine's stall, and returns that time.
 func within(t testing.TB, since time.Time, bound time.Duration, what string, check func() error) time.Duration {
 	t.Helper()
 	for {
@@ -37,8 +36,8 @@ func within(t testing.TB, since time.Time, bound time.Duration, what string, che
 	}
 }
 
-// checkBound fails the test, which goes on, when now is later after since than the
-// bound and the machine's stall meanwhile. It returns how long after since it is.
+// checkBound fails the test, but does not end it, if the time since then is more than
+// the bound plus the machine's stall. It returns that time.
 func checkBound(t testing.TB, since time.Time, bound time.Duration, what string) time.Duration {
 	t.Helper()
 	took := time.Since(since)
@@ -49,7 +48,7 @@ func checkBound(t testing.TB, since time.Time, bound time.Duration, what string)
 	return took
 }
 
-// reportBound reports a bound and what was measured, for the collector of several runs.
+// reportBound logs a bound and the measured time for scripts/test and scripts/figures.
 func reportBound(t testing.TB, since time.Time, took, bound time.Duration, what string) {
 	t.Helper()
 	stalled := stall.Between(t, since, since.Add(took))
@@ -58,7 +57,7 @@ func reportBound(t testing.TB, since time.Time, took, bound time.Duration, what 
 
 func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
-// elapse waits until the machine has run for d, or for ten times as long.
+// elapse waits until the machine has run for d, at most for ten times as long.
 func elapse(t testing.TB, d time.Duration) {
 	since := time.Now()
 	for left := d; left > 0; {
@@ -67,9 +66,9 @@ func elapse(t testing.TB, d time.Duration) {
 	}
 }
 
-// retryStalled makes a call that has to succeed. One that the backend did not answer
-// while the machine stood for a quarter of a heartbeat, which is the time that a
-// request has, proves nothing and is made again.
+// retryStalled makes a call that must succeed. It repeats a call that the backend did
+// not answer if the machine stalled for a quarter of a heartbeat meanwhile. Such a
+// call proves nothing: the timeout of a request is one heartbeat.
 func retryStalled(t testing.TB, beat time.Duration, call func() error) error {
 	for tries := 1; ; tries++ {
 		at := time.Now()
@@ -81,26 +80,26 @@ func retryStalled(t testing.TB, beat time.Duration, call func() error) error {
 	}
 }
 
-// wasStalled reports whether, of the time d before a moment, the machine kept the test
-// from running for half or more.
+// wasStalled reports whether the machine kept the test from running for half or
+// more of the time d before a point in time.
 func wasStalled(t testing.TB, d time.Duration, before time.Time) bool {
 	return stall.Between(t, before.Add(-d), before) >= d/2
 }
 
-// receive waits for what has no bound in the contract.
+// receive waits for something that has no bound in the contract.
 func receive[T any](t testing.TB, from <-chan T, what string) T {
 	t.Helper()
-	const patience = 40 * time.Second
+	const maxWait = 40 * time.Second
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(patience):
-		t.Fatalf("waited %s for %s", patience, what)
+	case <-time.After(maxWait):
+		t.Fatalf("waited %s for %s", maxWait, what)
 		panic("unreachable")
 	}
 }
 
-// throughout fails the test when check fails at any time before the end.
+// throughout fails the test if check fails at any time before until.
 func throughout(t testing.TB, until time.Time, what string, check func() error) {
 	t.Helper()
 	for time.Now().Before(until) {
@@ -111,13 +110,13 @@ func throughout(t testing.TB, until time.Time, what string, check func() error) 
 	}
 }
 
-// figure reports a measurement, for the collector of the worst of several runs.
+// figure logs a measurement. scripts/figures collects the worst of several runs.
 func figure(t testing.TB, what string, d time.Duration) {
 	t.Helper()
 	t.Logf("figure: %s %d ms", what, round(d).Milliseconds())
 }
 
-// maximum keeps the largest of several measurements.
+// maximum keeps the greatest of several measurements.
 type maximum struct {
 	mu sync.Mutex
 	d  time.Duration

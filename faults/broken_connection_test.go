@@ -14,7 +14,7 @@ import (
 
 // A slow line, but faster than a request's timeout.
 //
-// Promise 1, kept alive; promise 7: nobody notices.
+// Promise 1, kept alive; promise 7: watches notice nothing.
 func TestLineDelays(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -51,7 +51,7 @@ func TestLineDelays(t *testing.T) {
 // A line that loses requests, and one that loses replies: what was asked for was
 // then carried out.
 //
-// Promise 3, comes back; promise 5: nobody is superseded by himself; promise 7.
+// Promise 3, comes back; promise 5: no registry is superseded by itself; promise 7.
 func TestLineDrops(t *testing.T) {
 	t.Parallel()
 	for name, dir := range map[string]faultnet.Direction{"requests": faultnet.ToServer, "replies": faultnet.ToClient} {
@@ -82,15 +82,15 @@ func TestLineDrops(t *testing.T) {
 			figure(t, "line loses "+name+": stale shown", seen.await(t, began, backBy, "staleness", isStale))
 			time.Sleep(time.Until(began.Add(shortTTL + 500*time.Millisecond)))
 			line.Heal()
-			healed := time.Now()
-			figure(t, "line loses "+name+": back", within(t, healed, backBy, "all in Discover", discoversExactly(direct, "web", want)))
-			figure(t, "line loses "+name+": watch current", seen.await(t, healed, 2*backBy, "a current state", is(want)))
+			restored := time.Now()
+			figure(t, "line loses "+name+": back", within(t, restored, backBy, "all in Discover", discoversExactly(direct, "web", want)))
+			figure(t, "line loses "+name+": watch current", seen.await(t, restored, 2*backBy, "a current state", is(want)))
 			register(t, owner, "other", "o")
 			must(t, retryStalled(t, shortHeartbeat, discovers(direct, "other", "o")))
 			seen.requireKept(t, began, "a1")
 			select {
 			case <-m.Lost():
-				t.Fatalf("lost to nobody: %v", m.Err())
+				t.Fatalf("lost without a newer owner: %v", m.Err())
 			default:
 			}
 		})
@@ -100,7 +100,7 @@ func TestLineDrops(t *testing.T) {
 // The line ends before, in the middle of and after the reply to each call, which
 // was carried out: the call is tried again and succeeds, once.
 //
-// Promise 5: nobody is superseded by himself; an error is never an empty list.
+// Promise 5: no registry is superseded by itself; an error is never an empty list.
 func TestLineEndsInTheMiddleOfAReply(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -119,7 +119,7 @@ func TestLineEndsInTheMiddleOfAReply(t *testing.T) {
 		}
 		line.CutReplyAfter(after)
 		if got, err := steady.Discover(t.Context(), "web"); err != nil || same(got, want) != nil {
-			t.Fatalf("discover anew, reply cut after %d bytes: %v, %v", after, err, same(got, want))
+			t.Fatalf("discover again, reply cut after %d bytes: %v, %v", after, err, same(got, want))
 		}
 		line.CutReplyAfter(after)
 		m, err := registry.Join(t.Context(), owner, service("other", "o"))
@@ -133,7 +133,7 @@ func TestLineEndsInTheMiddleOfAReply(t *testing.T) {
 		}
 		must(t, retryStalled(t, shortHeartbeat, discovers(writer, "other")))
 		if m.Err() != nil {
-			t.Fatalf("lost to nobody: %v", m.Err())
+			t.Fatalf("lost without a newer owner: %v", m.Err())
 		}
 		line.Heal()
 	}

@@ -12,7 +12,7 @@ import (
 // Redis's clock steps a minute ahead, and again.
 //
 // Promise 6, one clock: in watches that empties nothing; all are back in
-// Discover within a heartbeat + 1 s; stamps stay unique and in order.
+// Discover within a heartbeat + 1 s; registration times stay unique and in order.
 func TestClockStepsAhead(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithFakeTime())

@@ -94,7 +94,7 @@ func TestClusterBasics(t *testing.T) {
 				t.Error(err)
 			}
 			w.await(t, at, backBy, "it is gone", lacking(m.ID()))
-			lostWithin(t, m, at, backBy, registry.ErrDeregistered, "Cluster: owner told of an operator's Deregister")
+			lostWithin(t, m, at, backBy, registry.ErrDeregistered, "Cluster: owner reports an operator's Deregister")
 			throughout(t, time.Now().Add(shortTTL), "it stays gone", isGone(b, "web", m.ID()))
 		}
 	})
@@ -103,7 +103,7 @@ func TestClusterBasics(t *testing.T) {
 		earlier := join(t, a, "web", "contested")
 		at := time.Now()
 		later := join(t, b, "mail", "contested")
-		lostWithin(t, earlier, at, backBy, registry.ErrSuperseded, "Cluster: earlier owner told")
+		lostWithin(t, earlier, at, backBy, registry.ErrSuperseded, "Cluster: earlier owner reports its loss")
 		throughout(t, time.Now().Add(shortTTL), "the later keeps it", func() error {
 			if err := isGone(reader, "web", "contested")(); err != nil {
 				return err

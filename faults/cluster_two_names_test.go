@@ -14,8 +14,8 @@ import (
 )
 
 // Two processes register the same IDs under two names at once. Each ID then
-// stands under the name of the later registration only, and the other process is
-// told. It also holds for two calls of one process, of which neither is told.
+// is only under the name of the later registration, and the other process reports
+// its loss. Of two calls of one process neither reports a loss.
 //
 // Promise 5: the newest owner wins.
 func TestClusterOneIDUnderTwoNamesAtOnce(t *testing.T) {
@@ -46,7 +46,7 @@ func TestClusterOneIDUnderTwoNamesAtOnce(t *testing.T) {
 				return
 			}
 			began := time.Now()
-			within(t, began, backBy, "each ID stands under one name", func() error {
+			within(t, began, backBy, "each ID is under one name", func() error {
 				both, neither, untold := 0, 0, 0
 				a, errA := discover(reader, names[0])
 				b, errB := discover(reader, names[1])
@@ -67,7 +67,7 @@ func TestClusterOneIDUnderTwoNamesAtOnce(t *testing.T) {
 					}
 				}
 				if both+neither+untold > 0 || errA != nil || errB != nil {
-					return fmt.Errorf("of %d IDs %d stand under both names and %d under neither, %d owners know no better (%v, %v)",
+					return fmt.Errorf("of %d IDs %d are under both names and %d under neither, %d owners have not reported their loss (%v, %v)",
 						rounds, both, neither, untold, errA, errB)
 				}
 				return nil

@@ -23,7 +23,7 @@ const (
 	goneBy = shortTTL + slack
 	// backBy: after Redis answers again every live registration is back (promise
 	// 3). Within as long a change is seen by a watch whose push was lost (promise
-	// 8), and a watch that was struck blind says so.
+	// 8), and a watch that is disconnected says so.
 	backBy = shortHeartbeat + slack
 	// retainedFor: once Redis answers again after it was away or lost its memory, an
 	// instance whose owner died is gone (promise 2).
@@ -110,10 +110,9 @@ func lacking(id string) func(registry.Snapshot) bool {
 	return func(s registry.Snapshot) bool { return !slices.Contains(idsOf(s.Instances), id) }
 }
 
-// await waits for a state that stood after a moment and meets cond, and returns
-// how long after that moment it was first shown, by the time that the watch
-// yielded it. It fails the test when that is more than the bound and the
-// machine's stall until then.
+// await waits for a state that was current after from and meets cond. It returns how
+// long after from the watch yielded it. It fails the test if that is more than the
+// bound plus the machine's stall.
 func (s *watchLog) await(t testing.TB, from time.Time, bound time.Duration, what string, cond func(registry.Snapshot) bool) time.Duration {
 	t.Helper()
 	for late := false; ; {
@@ -133,7 +132,7 @@ func (s *watchLog) await(t testing.TB, from time.Time, bound time.Duration, what
 	}
 }
 
-// describe describes what was shown since a moment.
+// describe describes the states since from.
 func (s *watchLog) describe(from time.Time) string {
 	var b strings.Builder
 	for _, seen := range s.since(from) {

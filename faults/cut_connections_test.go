@@ -100,7 +100,7 @@ func TestServerCutsConnections(t *testing.T) {
 	seen.requireKept(t, began, "a1")
 }
 
-// Only the subscription suffers: it is cut again and again, cut for good, held
+// Only the subscription is affected: it is cut repeatedly, cut permanently, held
 // back, or its messages are lost while all else passes.
 //
 // Promise 8: a change is seen within one heartbeat + 1 s even when the push is
@@ -110,7 +110,7 @@ func TestWatchNeverDiesSilently(t *testing.T) {
 	for name, fault := range map[string]func(*faultnet.Faults){
 		"cut again and again": func(f *faultnet.Faults) { f.Cut() },
 		"cut for good":        func(f *faultnet.Faults) { f.CutAlways() },
-		"held back":           func(f *faultnet.Faults) { f.Hold() },
+		"held":                func(f *faultnet.Faults) { f.Hold() },
 		"muted":               func(f *faultnet.Faults) { f.DropMessages() },
 		"replies lost":        func(f *faultnet.Faults) { f.Drop(faultnet.ToClient) },
 	} {
@@ -136,9 +136,9 @@ func TestWatchNeverDiesSilently(t *testing.T) {
 			}
 			figure(t, "subscription "+name+": change seen", c.worst.get())
 			line.Subscriptions.Heal()
-			healed := time.Now()
+			restored := time.Now()
 			n := 8
-			within(t, healed, 2*backBy, "pushes arrive again", func() error {
+			within(t, restored, 2*backBy, "pushes arrive again", func() error {
 				register(t, writer, "web", fmt.Sprint("p", n))
 				took := seen.await(t, time.Now(), backBy, "a registration", with(fmt.Sprint("p", n)))
 				if n++; took > shortHeartbeat/4 {

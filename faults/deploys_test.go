@@ -21,7 +21,7 @@ import (
 // eight client processes call them: by GET and by POST, on kept-alive
 // connections and on new ones.
 //
-// Leave and Serve drain, deregister, then stop: no request fails, though nobody
+// Leave and Serve drain, deregister, then stop: no request fails, although no client
 // sleeps. Beside it, what becomes of the same when servers end otherwise.
 func TestDeploysOverHTTP(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 )
 
 // A thousand times an instance is deregistered while heartbeats, every 10 ms,
-// renew it and heal what FLUSHALL took.
+// renew it and reregister what FLUSHALL removed.
 //
 // Promise 4, final: once Deregister has returned nil, only a new Register brings
 // the instance back. A call that says that Redis was unavailable, which with so

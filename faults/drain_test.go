@@ -23,8 +23,8 @@ func startWatcher(t testing.TB, s *redistest.Server, name string) *owner {
 	return o
 }
 
-// blockWatch watches a service and does not take what follows the first state
-// until release is called.
+// blockWatch watches a service and does not acknowledge the first state until
+// release is called.
 func blockWatch(t testing.TB, w registry.Watcher, name string) (release func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -59,7 +59,8 @@ func startDrain(ctx context.Context, b registry.Backend, id string) <-chan error
 	return result
 }
 
-// hasStatus fails unless an instance has a status and, by it, is called or not.
+// hasStatus fails unless an instance has a status and is in the list for it:
+// callable or not.
 func hasStatus(b registry.Backend, name, id string, want registry.Status) func() error {
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -78,7 +79,7 @@ func hasStatus(b registry.Backend, name, id string, want registry.Status) func()
 			}
 		}
 		for _, s := range list {
-			if s.ID == id && (s.Status == want || s.Status == "" && want == registry.StatusPassing) {
+			if s.ID == id && s.Status == want {
 				return nil
 			}
 		}
@@ -98,8 +99,8 @@ func awaitHeartbeat(t testing.TB, b registry.Backend, name, id string) {
 	})
 }
 
-// A probe finds an instance well, and later ill and well again, while a drain of
-// it waits and after.
+// A probe finds an instance passing, critical and passing again, during a drain of
+// it and after.
 //
 // Status: a passing probe does not end a drain, Undrain does.
 func TestProbePassesDuringADrain(t *testing.T) {
@@ -117,13 +118,13 @@ func TestProbePassesDuringADrain(t *testing.T) {
 	throughout(t, time.Now().Add(2*shortHeartbeat), "it goes on draining", hasStatus(operator, "web", "leaver", registry.StatusDraining))
 	select {
 	case err := <-result:
-		t.Fatalf("the drain ended with %v although a watcher had not taken it", err)
+		t.Fatalf("the drain ended with %v although a watcher had not acknowledged it", err)
 	default:
 	}
 	release()
 	at := time.Now()
 	must(t, receive(t, result, "the drain to end"))
-	figure(t, "drain: ends after the last watcher took it", time.Since(at))
+	figure(t, "drain: ends after the last watcher acknowledged it", time.Since(at))
 	must(t, prober.SetStatus(t.Context(), "leaver", registry.StatusPassing, "well"))
 	must(t, hasStatus(operator, "web", "leaver", registry.StatusDraining)())
 	must(t, operator.Undrain(t.Context(), "leaver"))
@@ -137,8 +138,8 @@ func TestProbePassesDuringADrain(t *testing.T) {
 // An operator drains another's instance, and at once, or after the owner's next
 // heartbeat, Redis loses its memory.
 //
-// Status: what was set survives self-healing; less than a heartbeat before a
-// total loss it may be lost, but then it is for everybody.
+// Status: what was set survives reregistration. If set less than a heartbeat before a
+// total loss it may be lost, but then all readers agree.
 func TestOperatorDrainsBeforeAMemoryLoss(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -183,7 +184,7 @@ func TestOperatorDrainsBeforeAMemoryLoss(t *testing.T) {
 
 // Redis loses its memory while a drain waits.
 //
-// Status: a drain that waits sees to it that it stands.
+// Status: a drain that waits sets the status again.
 func TestMemoryLossWhileADrainWaits(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -213,7 +214,7 @@ func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 	within(t, time.Now(), slack, "it drains", hasStatus(operator, "web", "leaver", registry.StatusDraining))
 	select {
 	case err := <-result:
-		t.Fatalf("the drain ended with %v although a watcher had not taken it", err)
+		t.Fatalf("the drain ended with %v although a watcher had not acknowledged it", err)
 	default:
 	}
 	w.kill()
@@ -225,8 +226,7 @@ func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 
 // Two of three processes that watch are frozen while a drain waits.
 //
-// Drain returns with the context's error, which says how many have not taken
-// the state; and well once they have.
+// Drain returns with the context's error, which says how many have not acknowledged the state, and returns nil once they have.
 func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -252,7 +252,7 @@ func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 			break
 		}
 		if tries == 10 || stall.Since(t, begun) < limit/10 { // a busy machine may not have counted them
-			t.Fatalf("the drain's error is %v, want the context's that tells of 2 processes", err)
+			t.Fatalf("the drain's error is %v, want the context's that names 2 processes", err)
 		}
 	}
 	must(t, hasStatus(operator, "web", "leaver", registry.StatusDraining)())
@@ -264,7 +264,7 @@ func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 	figure(t, "drain: ends after frozen watchers ran on", checkBound(t, at, backBy, "the drain ends after the watchers run on"))
 }
 
-// Nobody watches the service, or nobody does any more, or only others are watched.
+// No process watches the service, or no longer, or only other services are watched.
 //
 // Drain returns at once.
 func TestDrainOfAnUnwatchedService(t *testing.T) {
@@ -290,9 +290,9 @@ func TestDrainOfAnUnwatchedService(t *testing.T) {
 	watch(t, ended, "web")
 	must(t, ended.Close())
 	drain("c")
-	figure(t, "drain: of a service nobody watches", slowest.get())
+	figure(t, "drain: of an unwatched service", slowest.get())
 	for _, call := range []func(context.Context, string) error{operator.Drain, operator.Undrain} {
-		if err := call(t.Context(), "nobody"); !errors.Is(err, registry.ErrNotFound) {
+		if err := call(t.Context(), "unknown"); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("the error for an unknown ID is %v, want one that matches %v", err, registry.ErrNotFound)
 		}
 	}
@@ -310,7 +310,7 @@ func TestUndrain(t *testing.T) {
 	must(t, operator.Drain(contextFor(t, 5*time.Second), "stayer"))
 	at := time.Now()
 	if with("stayer")(web.last()) {
-		t.Error("the drain ended before a watch had taken it")
+		t.Error("the drain ended before a watch had acknowledged it")
 	}
 	must(t, other.Undrain(t.Context(), "stayer"))
 	web.await(t, at, backBy, "undrained", with("stayer"))
@@ -324,7 +324,7 @@ func TestUndrain(t *testing.T) {
 	throughout(t, time.Now().Add(2*time.Second+slack/2), "no drain undoes it", hasStatus(other, "web", "stayer", registry.StatusPassing))
 	release()
 	if err := receive(t, result, "the drain to end"); err == nil {
-		t.Error("the drain that was undone ended well")
+		t.Error("the drain that was undone returned nil")
 	}
 	must(t, hasStatus(other, "web", "stayer", registry.StatusPassing)())
 }

@@ -13,7 +13,7 @@ import (
 
 // A move to another name whose answer is lost on the line took effect in Redis,
 // but failed for its caller: the earlier registration goes on under its old name
-// (promise 1), and its owner is not told that it lost it (promise 5).
+// (promise 1), and its owner does not report a loss (promise 5).
 func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
 	t.Parallel()
 	const ttl, beat = 2 * time.Second, 300 * time.Millisecond
@@ -22,8 +22,8 @@ func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
 	cfg := config(t, s, ttl, beat)
 	reader := open(t, cfg)
 	cfg.RedisAddr = line.Addr()
-	told := make(chan string, 1)
-	lost := func(_, id string) { told <- id }
+	losses := make(chan string, 1)
+	lost := func(_, id string) { losses <- id }
 	cfg.Observer = &registry.Observer{Superseded: lost, Deregistered: lost}
 	owner := open(t, cfg)
 	register(t, owner, "old", "x")
@@ -35,15 +35,15 @@ func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
 		t.Fatal("a registration without an answer returned nil")
 	}
 	line.Heal()
-	healed := time.Now()
+	restored := time.Now()
 
-	took := within(t, healed, beat+slack, "the earlier registration is back", func() error {
+	took := within(t, restored, beat+slack, "the earlier registration is back", func() error {
 		return errors.Join(discovers(reader, "old", "x")(), discovers(reader, "new")())
 	})
 	figure(t, "1 failed move undone", took)
 	select {
-	case id := <-told:
-		t.Errorf("the owner was told that it lost %q", id)
+	case id := <-losses:
+		t.Errorf("the owner reported the loss of %q", id)
 	case <-time.After(2 * beat):
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Redis is frozen for longer than the TTL and thaws: its clock says that every
 // lease has run out.
 //
-// Promise 7, no false empty: nobody that lives is dropped by a watch.
+// Promise 7, no false empty: a watch drops no instance of a living owner.
 // Promise 3: the living are back, the same. Promise 2: one that died during the
 // freeze goes in time.
 func TestRedisFrozenPastTheTTL(t *testing.T) {
@@ -55,7 +55,7 @@ func TestRedisFrozenPastTheTTL(t *testing.T) {
 // Redis is frozen for a little less than the TTL, again and again, so that a
 // lease may run out before its owner gets through.
 //
-// Promise 7: nobody is dropped by a watch.
+// Promise 7: a watch drops no instance.
 func TestRedisFrozenAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

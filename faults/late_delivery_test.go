@@ -23,9 +23,9 @@ var callerEndings = map[string]func(t *testing.T) context.Context{
 }
 
 // The bytes of a Register that its caller gave up are delivered when a partition
-// heals, after another owner registered the ID.
+// works again, after another owner registered the ID.
 //
-// Promise 5: a registration whose caller gave up long ago supersedes nobody.
+// Promise 5: a registration whose caller gave up long ago supersedes no other.
 func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 	t.Parallel()
 	for name, give := range callerEndings {
@@ -41,7 +41,7 @@ func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 			late.Address = "10.9.9.9"
 			err := gone.Register(give(t), late)
 			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-				t.Fatalf("register on a held line: %v", err)
+				t.Fatalf("register on a held connection: %v", err)
 			}
 			m, err := registry.Join(t.Context(), owner, service("web", "x"))
 			if err != nil {
@@ -50,7 +50,7 @@ func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 			want := registered(t, reader, "web", "x")
 			time.Sleep(2 * shortHeartbeat) // longer than any request of the library's waits
 			line.Heal()
-			throughout(t, time.Now().Add(shortTTL+shortHeartbeat), "the owner's registration stands", func() error {
+			throughout(t, time.Now().Add(shortTTL+shortHeartbeat), "the owner's registration stays", func() error {
 				list, err := discover(reader, "web")
 				if err != nil {
 					return err
@@ -65,7 +65,7 @@ func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 }
 
 // The same of a Deregister: the owner's own, after which another took the ID, and
-// an operator's by ID alone, after which the owner registered anew.
+// an operator's by ID alone, after which the owner registered again.
 //
 // Promise 5: the newest owner wins.
 func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
@@ -86,7 +86,7 @@ func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
 				}
 				line.Hold(faultnet.ToServer)
 				if err := gone.Deregister(give(t), "x"); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-					t.Fatalf("deregister on a held line: %v", err)
+					t.Fatalf("deregister on a held connection: %v", err)
 				}
 				newer := service("web", "x")
 				newer.Version = "v2"
@@ -97,7 +97,7 @@ func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
 				want := registered(t, reader, "web", "x")
 				time.Sleep(2 * shortHeartbeat)
 				line.Heal()
-				throughout(t, time.Now().Add(shortTTL+shortHeartbeat), "the newer registration stands", func() error {
+				throughout(t, time.Now().Add(shortTTL+shortHeartbeat), "the newer registration stays", func() error {
 					list, err := discover(reader, "web")
 					if err != nil {
 						return err
@@ -113,7 +113,7 @@ func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
 }
 
 // An operator's Deregister took effect but its answer was lost; until it is tried
-// again the owner registers anew.
+// again the owner registers again.
 //
 // Promise 5: a call that is sent twice takes effect once.
 func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
@@ -137,7 +137,7 @@ func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
 	if err := receive(t, done, "a deregistration"); err != nil {
 		t.Fatalf("deregister: %v", err)
 	}
-	throughout(t, time.Now().Add(2*shortHeartbeat), "the newer registration stands", func() error {
+	throughout(t, time.Now().Add(2*shortHeartbeat), "the newer registration stays", func() error {
 		return same([]registry.ServiceInfo{registered(t, reader, "web", "x")}, []registry.ServiceInfo{want})
 	})
 }

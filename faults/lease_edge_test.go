@@ -26,7 +26,7 @@ const (
 	edgeBeat    = 60 * time.Millisecond
 )
 
-// lease is what Redis holds on an instance at a moment of its own clock.
+// lease is what Redis stores about an instance at one time of its clock.
 type lease struct {
 	now, expires int64 // µs; expires is 0 or less when no lease is there
 	stamp        int64
@@ -61,7 +61,7 @@ type edgeReader struct {
 	reads, verdicts int // of the reads some are not answered
 }
 
-// read fails when the answer was at no moment of the call what Redis held.
+// read fails if the answer never was, during the call, what Redis stored.
 func (r *edgeReader) read(ctx context.Context) error {
 	before, err := leaseOf(ctx, r.client, r.namespace, r.id)
 	if err != nil {
@@ -112,8 +112,8 @@ func (r *edgeReader) read(ctx context.Context) error {
 	return nil
 }
 
-// Readers that are told "unchanged" race expiries, renewals that come too late,
-// and takeovers by a second owner. What they are shown was true at a moment of
+// Readers that get the answer "unchanged" race with expiries, late renewals and
+// takeovers by a second owner. What they show was true at one time of
 // the call by Redis's clock: never an instance past its expiry, never one
 // missing whose lease runs.
 //
@@ -132,7 +132,7 @@ func TestReadsAtTheEdgeOfTheLease(t *testing.T) {
 	var all sync.WaitGroup
 	defer func() { cancel(); all.Wait() }()
 
-	// Each owner's line is held up now and then for about as long as its lease.
+	// Each owner's connection is held at times for about as long as its lease.
 	var takeovers atomic.Int64
 	for i := range instances {
 		id := fmt.Sprint("i", i)

@@ -35,7 +35,7 @@ func TestOperatorDeregistersByID(t *testing.T) {
 		at := time.Now()
 		must(t, retryStalled(t, shortHeartbeat, discovers(a, "web", "other")))
 		web.await(t, at, backBy, "it is gone from the watch", lacking(m.ID()))
-		lostWithin(t, m, at, shortHeartbeat+slack, registry.ErrDeregistered, "promise 4: owner told of an operator's Deregister")
+		lostWithin(t, m, at, shortHeartbeat+slack, registry.ErrDeregistered, "promise 4: owner reports an operator's Deregister")
 		flush(t, server)
 		at = time.Now()
 		within(t, at, backBy, "the other one is back", discovers(a, "web", "other"))
@@ -51,7 +51,7 @@ func TestOperatorDeregistersByID(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := operator.Deregister(t.Context(), "nobody"); err != nil {
+	if err := operator.Deregister(t.Context(), "unknown"); err != nil {
 		t.Errorf("deregistering an unknown ID: %v", err)
 	}
 }
@@ -64,7 +64,7 @@ func lostWithin(t testing.TB, m *registry.Membership, from time.Time, bound time
 		case <-m.Lost():
 			return nil
 		case <-time.After(20 * time.Millisecond):
-			return fmt.Errorf("the owner of %q was not told", m.ID())
+			return fmt.Errorf("the owner of %q did not report its loss", m.ID())
 		}
 	}))
 	if !errors.Is(m.Err(), why) {

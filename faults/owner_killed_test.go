@@ -9,8 +9,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// Two owners are killed, one of a short and one of a long TTL. Nobody else is
-// registered, so nobody writes any more.
+// Two owners are killed, one of a short and one of a long TTL. No other is
+// registered, so no process writes.
 //
 // Promise 2, gone after a crash: each with its own TTL, from Discover and from
 // every watch; and in the end nothing of them is left in Redis.

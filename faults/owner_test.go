@@ -22,10 +22,10 @@ import (
 )
 
 // ownerEnv makes the test binary an owner: a process that registers what it
-// holds as JSON and then obeys the lines it is sent.
+// contains as JSON and then runs the commands on its input.
 const ownerEnv = "ROLLCALL_FAULTS_OWNER"
 
-// ownerTask is what an owner is told.
+// ownerTask is what an owner does at its start.
 type ownerTask struct {
 	Addr      string
 	Namespace string
@@ -35,7 +35,7 @@ type ownerTask struct {
 	Services  [][2]string   // name and ID
 }
 
-// ownerLine is what an owner says.
+// ownerLine is one line of an owner's output.
 type ownerLine struct {
 	Event string // ready, lost, done, services
 	ID    string
@@ -148,11 +148,11 @@ func (o *owner) await(event, id string, limit time.Duration) ownerLine {
 	return line
 }
 
-// send sends a line: "register name id", "deregister id", "discover name" or "watch name".
+// send sends a command: "register name id", "deregister id", "discover name" or "watch name".
 func (o *owner) send(words ...string) {
 	o.t.Helper()
 	if _, err := fmt.Fprintln(o.stdin, strings.Join(words, "\t")); err != nil {
-		o.t.Fatalf("telling an owner: %v", err)
+		o.t.Fatalf("writing to an owner: %v", err)
 	}
 }
 
@@ -231,9 +231,9 @@ func runOwner() {
 		case "watch":
 			first := make(chan struct{})
 			go func() {
-				taken := sync.OnceFunc(func() { close(first) })
+				acknowledge := sync.OnceFunc(func() { close(first) })
 				for range r.Watch(ctx, words[1]) {
-					taken()
+					acknowledge()
 				}
 			}()
 			<-first
@@ -243,5 +243,5 @@ func runOwner() {
 		}
 		say(done)
 	}
-	os.Exit(0) // its line to the test was cut: no politeness
+	os.Exit(0) // the test closed its input: end without closing anything
 }

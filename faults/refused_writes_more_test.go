@@ -71,7 +71,7 @@ func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 }
 
 // Redis restarts empty and without its replica: it refuses the registrations of
-// all owners. Nobody is dropped, and all come back once the replica is there.
+// all owners. No instance is dropped, and all come back once the replica is connected.
 func TestRefusedWritesAfterALoss(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

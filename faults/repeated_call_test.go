@@ -36,7 +36,7 @@ func TestOperatorDeregistersTheStalled(t *testing.T) {
 	}
 	line.Cut()
 	line.Heal()
-	lostWithin(t, m, time.Now(), shortHeartbeat+slack, registry.ErrDeregistered, "the owner is told of the Deregister of what had expired")
+	lostWithin(t, m, time.Now(), shortHeartbeat+slack, registry.ErrDeregistered, "the owner reports the Deregister of what had expired")
 	throughout(t, time.Now().Add(2*shortHeartbeat), "it stays gone", isGone(operator, "web", "x"))
 }
 
@@ -71,7 +71,7 @@ func TestTheEarlierOwnerStaysOut(t *testing.T) {
 				within(t, time.Now(), shortTTL+slack, "the later one's lease ends", discovers(reader, name))
 				line.Cut()
 				line.Heal()
-				lostWithin(t, m, time.Now(), shortHeartbeat+slack, registry.ErrSuperseded, "the earlier owner is told")
+				lostWithin(t, m, time.Now(), shortHeartbeat+slack, registry.ErrSuperseded, "the earlier owner reports its loss")
 				throughout(t, time.Now().Add(2*shortHeartbeat), "it stays out", isGone(reader, "web", "x"))
 			})
 		}
@@ -147,7 +147,7 @@ func TestDeregisterSentAgainSparesAnotherName(t *testing.T) {
 	}
 	throughout(t, time.Now().Add(1500*time.Millisecond), "the newer stays", discovers(reader, "web2", "x"))
 	if m.Err() != nil {
-		t.Errorf("its owner was told: %v", m.Err())
+		t.Errorf("its owner reported a loss: %v", m.Err())
 	}
 }
 

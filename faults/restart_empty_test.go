@@ -42,10 +42,10 @@ func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 	}
 	figure(t, "restart empty: stale shown", web.await(t, killed, backBy, "staleness", isStale))
 
-	// A watch begun now is told at once that nothing is known.
+	// A watch begun now yields at once that nothing is known.
 	asked := time.Now()
-	blind := watch(t, reader, "other")
-	figure(t, "watch begun while away", blind.await(t, asked, time.Second, "an empty stale state",
+	later := watch(t, reader, "other")
+	figure(t, "watch begun while away", later.await(t, asked, time.Second, "an empty stale state",
 		func(s registry.Snapshot) bool { return s.Stale != nil && s.Instances != nil && len(s.Instances) == 0 }))
 
 	for time.Since(killed) < shortTTL+500*time.Millisecond {
@@ -75,5 +75,5 @@ func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 	figure(t, "restart empty: watch current without the dead", web.await(t, back, retainedFor, "the dead one's end", is(want)))
 	web.requireKept(t, killed, "a1", "a2", "b1")
 	within(t, back, retainedFor+backBy, "the cache's list", discoversExactly(cache, "web", want))
-	within(t, back, retainedFor+backBy, "the other watch is current", blind.shows())
+	within(t, back, retainedFor+backBy, "the other watch is current", later.shows())
 }

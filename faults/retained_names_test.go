@@ -65,8 +65,8 @@ func TestFailedMoveInAWatchOfTheNewName(t *testing.T) {
 		t.Fatal("a registration without an answer returned nil")
 	}
 	line.Heal()
-	healed := time.Now()
-	took := within(t, healed, beat+slack, "the earlier registration is back, and the watch current", func() error {
+	restored := time.Now()
+	took := within(t, restored, beat+slack, "the earlier registration is back, and the watch current", func() error {
 		return errors.Join(discovers(reader, "old", "x")(), discovers(reader, "new")(), seen.shows()())
 	})
 	figure(t, "failed move: watch of the new name current", took)

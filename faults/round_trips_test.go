@@ -110,22 +110,22 @@ func TestRoundTripsOfAHeartbeat(t *testing.T) {
 	}
 	for receive(t, beats, "a heartbeat of all").instances != 1000 {
 	}
-	receive(t, beats, "a heartbeat") // by now the beats know what the registrations left
+	receive(t, beats, "a heartbeat") // by now the heartbeats include all registrations
 	// As above.
 	line.Delay(faultnet.ToServer, 50*time.Millisecond)
 	line.Reset()
 	const counted = 3
 	for range counted {
 		if b := receive(t, beats, "a heartbeat"); b.instances != 1000 || b.err != nil {
-			t.Fatalf("a beat of %d instances: %v", b.instances, b.err)
+			t.Fatalf("a heartbeat of %d instances: %v", b.instances, b.err)
 		}
 	}
 	commands := line.Commands()
 	if got := line.RoundTrips(); got != counted {
-		t.Errorf("%d beats took %d round trips: %v", counted, got, commands)
+		t.Errorf("%d heartbeats took %d round trips: %v", counted, got, commands)
 	}
 	if got := commands["EVALSHA"]; got != 10*counted || len(commands) != 1 {
-		t.Errorf("%d beats of 10 services took %v", counted, commands)
+		t.Errorf("%d heartbeats of 10 services took %v", counted, commands)
 	}
 	t.Logf("count: heartbeat of 1000 instances of 10 services: %d round trip, %d commands", line.RoundTrips()/counted, commands["EVALSHA"]/counted)
 }
@@ -136,16 +136,16 @@ func TestRoundTripsOfAHeartbeat(t *testing.T) {
 // Promise 9: idling costs little.
 func TestCommandsOfAnIdleMinute(t *testing.T) {
 	t.Parallel()
-	const shorter = time.Second // the least at which a subscription is asked once a beat
+	const shorter = time.Second // the minimum at which the subscription is pinged once per heartbeat
 	scale := registry.DefaultHeartbeatInterval.Seconds() / shorter.Seconds()
 	for name, use := range map[string]struct {
 		start func(*testing.T, *registry.RedisRegistry)
 		most  map[string]float64 // per idle minute, by command
 	}{
-		// Six beats a minute, each up to a tenth early.
+		// Six heartbeats a minute, each up to a tenth early.
 		"instance": {func(t *testing.T, r *registry.RedisRegistry) { register(t, r, "web", "a1") },
 			map[string]float64{"EVALSHA": 7.5}},
-		// A check, a lease as a watcher and a sign of life of the subscription with every beat.
+		// A check, a renewal of the watcher lease and a ping of the subscription with every heartbeat.
 		"watch": {func(t *testing.T, r *registry.RedisRegistry) { watch(t, r, "web") },
 			map[string]float64{"EVALSHA": 7.5, "HGET": 7.5, "TIME": 7.5, "PING": 7.5}},
 	} {

@@ -9,7 +9,7 @@ import (
 
 // SCRIPT FLUSH again and again, so that the server never knows a script.
 //
-// Promise 1, kept alive; promise 7: nobody notices.
+// Promise 1, kept alive; promise 7: watches notice nothing.
 func TestScriptFlush(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

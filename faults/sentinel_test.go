@@ -51,7 +51,7 @@ func TestRunsWhereSentinelFailsOver(t *testing.T) {
 // The primary is frozen until another has taken its place, and thawed: for some
 // seconds it takes itself for the primary still.
 //
-// As above; and once the Sentinels switched, nobody writes to the old one.
+// As above; and once the Sentinels switched, no process writes to the old one.
 func TestSentinelFailoverPrimaryFrozen(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartSentinels(t)

@@ -169,7 +169,7 @@ func TestReadsABigServiceOverASlowLine(t *testing.T) {
 	}
 }
 
-// A line that was slow and stands is noticed as soon as one that was quick.
+// A slow connection that freezes is noticed as soon as a fast one.
 //
 // Promise 8: a watch never dies silently.
 func TestASlowLineThatFreezesIsNoticed(t *testing.T) {
@@ -200,16 +200,16 @@ func TestASlowLineThatFreezesIsNoticed(t *testing.T) {
 	default:
 	}
 	line.Hold()
-	held := time.Now()
+	frozen := time.Now()
 	select {
 	case <-stale:
-		checkBound(t, held, cfg.HeartbeatInterval+time.Second, "Stale")
+		checkBound(t, frozen, cfg.HeartbeatInterval+time.Second, "Stale")
 	case <-ctx.Done():
 		t.Fatal("the watch did not become Stale within 10 s of the line standing")
 	}
 }
 
-// Requests that are lost for a moment cost a client of the caller's, with
+// Requests that are lost for a short time cost a client of the caller's, with
 // go-redis's own settings, no more than the library's own.
 //
 // Promise 1: kept alive.
@@ -235,9 +235,9 @@ func TestLostRequestsOfACallersClient(t *testing.T) {
 			line.Drop()
 			time.Sleep(1100 * time.Millisecond) // at least one heartbeat is lost
 			line.Heal()
-			for healed := time.Now(); time.Since(healed) < 4*time.Second; time.Sleep(10 * time.Millisecond) {
+			for restored := time.Now(); time.Since(restored) < 4*time.Second; time.Sleep(10 * time.Millisecond) {
 				if err := discovers(reader, "web", "x")(); err != nil {
-					t.Fatalf("%v after the line worked again: %v", round(time.Since(healed)), err)
+					t.Fatalf("%v after the line worked again: %v", round(time.Since(restored)), err)
 				}
 			}
 		})

@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
-// An owner stands still for longer than its TTL, and runs on.
+// An owner is stopped for longer than its TTL, then continues.
 //
 // Promise 3, comes back: also after its process was stalled, with the same
 // RegisteredAt, for a watch that had dropped it too.

@@ -27,7 +27,7 @@ func TestNewestOwnerWins(t *testing.T) {
 
 	later := startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "x"}))
 	ready, _ := later.find("ready", "")
-	lostWithin(t, earlier, ready.Wall, backBy, registry.ErrSuperseded, "promise 5: earlier owner told")
+	lostWithin(t, earlier, ready.Wall, backBy, registry.ErrSuperseded, "promise 5: earlier owner reports its loss")
 	if lines := said.lines("superseded by a newer owner", "x"); len(lines) != 1 {
 		t.Errorf("the log has %d lines on it: %q", len(lines), lines)
 	}
@@ -36,8 +36,8 @@ func TestNewestOwnerWins(t *testing.T) {
 		t.Errorf("the later owner's RegisteredAt is %s, the earlier's %s", second.RegisteredAt, first.RegisteredAt)
 	}
 	throughout(t, time.Now().Add(2*shortTTL), "the later keeps it", discoversExactly(reader, "web", []registry.ServiceInfo{second}))
-	if line, told := later.find("lost", "x"); told {
-		t.Fatalf("the later one was told that it lost: %s", line.Error)
+	if line, lost := later.find("lost", "x"); lost {
+		t.Fatalf("the later one reported a loss: %s", line.Error)
 	}
 
 	later.kill()
@@ -49,7 +49,7 @@ func TestNewestOwnerWins(t *testing.T) {
 	web.requireNever(t, at, "x")
 }
 
-// Redis loses its memory before the earlier owner was told.
+// Redis loses its memory before the earlier owner knew.
 //
 // Promise 5: with both alive the later has it within a heartbeat; if it had died
 // by then, the earlier stays.
@@ -89,7 +89,7 @@ func TestNewestOwnerWinsThroughMemoryLoss(t *testing.T) {
 				})
 				return
 			}
-			lostWithin(t, earlier, at, 2*beat+slack, registry.ErrSuperseded, "promise 5: earlier owner told after a memory loss")
+			lostWithin(t, earlier, at, 2*beat+slack, registry.ErrSuperseded, "promise 5: earlier owner reports its loss after a memory loss")
 			throughout(t, time.Now().Add(2*beat), "the later keeps it", discoversExactly(reader, "web", []registry.ServiceInfo{want}))
 			notLost(t, later)
 		})
@@ -99,7 +99,7 @@ func TestNewestOwnerWinsThroughMemoryLoss(t *testing.T) {
 // The earlier owner is stalled while a later one comes and dies, under the same
 // name and under another.
 //
-// Promise 5: resumed, the earlier is told and stays away.
+// Promise 5: resumed, the earlier reports its loss and stays away.
 func TestStalledOwnerWasSuperseded(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -121,7 +121,7 @@ func TestStalledOwnerWasSuperseded(t *testing.T) {
 	at := time.Now()
 	for _, id := range []string{"x", "y"} {
 		line := earlier.await("lost", id, backBy)
-		figure(t, "promise 5: stalled earlier owner told", line.Wall.Sub(at))
+		figure(t, "promise 5: stalled earlier owner reports its loss", line.Wall.Sub(at))
 	}
 	throughout(t, at.Add(2*shortTTL), "the earlier stays away", func() error {
 		if err := discovers(reader, "web")(); err != nil {
@@ -136,7 +136,7 @@ func TestStalledOwnerWasSuperseded(t *testing.T) {
 // One registry registers an ID again and again, with other data each time, from
 // several goroutines, while Redis loses its memory.
 //
-// Promise 5: nobody is superseded by himself.
+// Promise 5: no registry is superseded by itself.
 func TestNoRegistryIsSupersededByItself(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -176,7 +176,7 @@ func TestNoRegistryIsSupersededByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Now()
-	throughout(t, at.Add(2*shortTTL), "the last one stands, under its name only", func() error {
+	throughout(t, at.Add(2*shortTTL), "the last one stays, under its name only", func() error {
 		if err := discovers(a, "db")(); err != nil {
 			return err
 		}

@@ -102,7 +102,7 @@ func TestOpenOnAnUnresponsiveServer(t *testing.T) {
 	}
 }
 
-// byHand and byDeadline make a context that ends in a moment, and say when.
+// cancelled and deadlineExceeded return a context that ends soon, and say when.
 func cancelled() (context.Context, context.CancelFunc, time.Time) {
 	ctx, cancel := context.WithCancel(context.Background())
 	const in = 100 * time.Millisecond

@@ -22,7 +22,6 @@ var wordsNotYetReplaced = []string{
 	"cmd",
 	"docs",
 	"examples",
-	"faults",
 	"grpcresolver",
 	"health",
 	"internal/deploytest",
