@@ -19,7 +19,7 @@ func designTable(t *testing.T) map[store.Situation][]store.Verdict {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "\n| what stands |")
+	_, rest, _ := strings.Cut(string(text), "\n| situation |")
 	table := map[store.Situation][]store.Verdict{}
 	for i, line := range strings.Split(rest, "\n") {
 		if !strings.HasSuffix(line, "|") {
