@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// AdvertiseAddr returns the host and port under which others reach a listener
-// with this address. A concrete IP is returned as it is. For a listener on all
-// addresses (":0", "0.0.0.0", "[::]") it is this machine's first IPv4 address
-// that is neither loopback nor link-local, in the order of its interfaces that
-// are up; else, unless the listener is for IPv4 only, the first such IPv6
-// address; else loopback. Where that choice is wrong, behind NAT or with
-// several networks, set ServiceInfo.Address yourself.
+// AdvertiseAddr returns the host and port at which other machines reach a listener
+// with this address. A specific IP is returned unchanged. For a listener on all
+// addresses (":0", "0.0.0.0", "[::]") the host is this machine's first IPv4 address
+// that is neither loopback nor link-local, in the order of the interfaces that are
+// up. Without one it is the first such IPv6 address, unless the listener is for IPv4
+// only, and otherwise loopback. Where that choice is wrong, behind NAT or with several
+// networks, set ServiceInfo.Address yourself.
 //
 // An address that is not of TCP or UDP, or has no port, gives an error that
 // matches ErrInvalidService.
@@ -33,7 +33,7 @@ func addrPort(addr net.Addr) (netip.AddrPort, error) {
 	var ap netip.AddrPort
 	switch a := addr.(type) {
 	case nil:
-		return ap, invalidService("Address", "there is no listener address")
+		return ap, invalidService("Address", "the listener has no address")
 	case *net.TCPAddr:
 		ap = netAddrPort(a.IP, a.Zone, a.Port)
 	case *net.UDPAddr:
@@ -56,7 +56,7 @@ func addrPort(addr net.Addr) (netip.AddrPort, error) {
 	return ap, nil
 }
 
-// netAddrPort takes the missing IP of ":80" for all addresses.
+// netAddrPort returns an address and port; a missing IP, as in ":80", means all addresses.
 func netAddrPort(ip net.IP, zone string, port int) netip.AddrPort {
 	addr := netip.IPv6Unspecified()
 	if len(ip) > 0 {
@@ -69,7 +69,7 @@ func netAddrPort(ip net.IP, zone string, port int) netip.AddrPort {
 	return netip.AddrPortFrom(addr, uint16(port))
 }
 
-// reachable picks among a machine's addresses.
+// reachable returns the address to advertise from those of a machine.
 func reachable(addrs []netip.Addr, only4 bool) netip.Addr {
 	for _, addr := range addrs {
 		if addr.Is4() && addr.IsGlobalUnicast() {
@@ -91,8 +91,8 @@ func reachable(addrs []netip.Addr, only4 bool) netip.Addr {
 	return loopback
 }
 
-// interfaceAddrs lists the addresses of the interfaces that are up, by their
-// index. Those that cannot be read are left out.
+// interfaceAddrs returns the addresses of the interfaces that are up, ordered by
+// interface index. Interfaces that cannot be read are left out.
 func interfaceAddrs() []netip.Addr {
 	interfaces, err := net.Interfaces()
 	if err != nil {

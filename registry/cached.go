@@ -11,11 +11,13 @@ import (
 )
 
 // CachedRegistry is a Backend whose Discover answers from memory: it watches
-// each service that it is asked for. While the backend is away, Discover
+// each service that it is asked for. While the backend is unavailable, Discover
 // returns the last known list with a nil error, and Lookup's Stale says so.
 //
 // A process's own Register and Deregister through it are in its next Discover.
-// Everything else goes to the backend. It is safe for concurrent use.
+// All other methods are the backend's. It is safe for concurrent use. The methods of
+// the zero value return ErrClosed, except those of the backend, which it lacks and
+// which panic: use NewCachedRegistry.
 type CachedRegistry struct {
 	Backend
 	options cacheOptions
@@ -23,9 +25,9 @@ type CachedRegistry struct {
 	cancel  context.CancelFunc
 	loops   sync.WaitGroup
 
-	services atomic.Pointer[map[string]*cachedService] // replaced, never changed
+	services atomic.Pointer[map[string]*cachedService] // copied on write
 
-	mu     sync.Mutex // of those who replace it
+	mu     sync.Mutex // held to replace services
 	closed bool
 }
 
@@ -45,20 +47,26 @@ const (
 	DefaultMaxServices = 10_000
 )
 
-// WithIdleTimeout stops watching a service that was not asked for during d.
-// Default: DefaultIdleTimeout; 0 or less: never.
+// WithIdleTimeout stops watching a service that was not asked for during d. 0 means
+// never. Default: DefaultIdleTimeout. It panics if d is negative.
 func WithIdleTimeout(d time.Duration) CacheOption {
+	if d < 0 {
+		panic(fmt.Sprintf("registry: WithIdleTimeout: %v is negative", d))
+	}
 	return func(o *cacheOptions) { o.idleTimeout = d }
 }
 
-// WithMaxServices bounds how many services are watched at a time. For a service
-// beyond them Discover asks the backend, and Lookup stays not ready.
-// Default: DefaultMaxServices; 0 or less: no bound.
+// WithMaxServices limits how many services are watched at a time. For a service
+// beyond the limit Discover asks the backend, and Lookup stays not ready. 0 means no
+// limit. Default: DefaultMaxServices. It panics if n is negative.
 func WithMaxServices(n int) CacheOption {
+	if n < 0 {
+		panic(fmt.Sprintf("registry: WithMaxServices: %d is negative", n))
+	}
 	return func(o *cacheOptions) { o.maxServices = n }
 }
 
-// NewCachedRegistry returns a cache on a backend, which it closes when it is closed.
+// NewCachedRegistry returns a cache on a backend. Closing the cache closes the backend.
 func NewCachedRegistry(backend Backend, options ...CacheOption) *CachedRegistry {
 	c := &CachedRegistry{Backend: backend, options: cacheOptions{idleTimeout: DefaultIdleTimeout, maxServices: DefaultMaxServices}}
 	for _, o := range options {
@@ -76,31 +84,31 @@ func NewCachedRegistry(backend Backend, options ...CacheOption) *CachedRegistry 
 // cached is one watched service.
 type cachedService struct {
 	name   string
-	ended  <-chan struct{} // closed when it is watched no more
+	ended  <-chan struct{} // closed when its watch ends
 	cancel context.CancelFunc
-	used   atomic.Bool // since dropIdle looked last
+	used   atomic.Bool // since removeIdle last ran
 	state  atomic.Pointer[cachedState]
 }
 
-// cachedState is what is known; changed is closed when something newer is.
+// cachedState is the last known state.
 type cachedState struct {
 	Snapshot
-	known   bool // the backend has answered once
-	changed chan struct{}
+	known   bool          // the backend has answered once
+	changed chan struct{} // closed when there is a newer state
 }
 
-// Lookup returns what is known of a service, without blocking and without
-// allocating. For a name not asked for before it starts the watch and returns
-// an empty snapshot whose Stale matches ErrNotReady.
+// Lookup returns the last known state of a service. It does not block and does not
+// allocate. For a name not asked for before it starts the watch and returns an
+// empty snapshot whose Stale matches ErrNotReady.
 func (c *CachedRegistry) Lookup(serviceName string) (snap Snapshot) {
 	c.lookup(serviceName, &snap)
 	return snap
 }
 
-// lookup writes its result in place and leaves Lookup small enough to be
-// inlined, because copying a Snapshot takes as long as finding it.
+// lookup stores its result in snap, and Lookup is small enough to be inlined, because
+// copying a Snapshot takes as long as finding it.
 func (c *CachedRegistry) lookup(serviceName string, snap *Snapshot) {
-	s := (*c.services.Load())[serviceName]
+	s := c.find(serviceName)
 	if s == nil {
 		_, err := c.startWatch(serviceName)
 		if err == nil {
@@ -125,14 +133,14 @@ func (s *cachedService) markUsed() {
 	}
 }
 
-// follow starts watching a service, unless that runs already.
+// startWatch starts the watch of a service unless it runs already.
 func (c *CachedRegistry) startWatch(name string) (*cachedService, error) {
 	if err := validateName("Name", name); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.ctx == nil {
 		return nil, opError("look up", name, ErrClosed)
 	}
 	services := *c.services.Load()
@@ -140,15 +148,15 @@ func (c *CachedRegistry) startWatch(name string) (*cachedService, error) {
 		return s, nil
 	}
 	if c.options.maxServices > 0 && len(services) >= c.options.maxServices {
-		return nil, fmt.Errorf("look up %q: %w: %d services are cached, the most that WithMaxServices allows", name, ErrNotReady, len(services))
+		return nil, fmt.Errorf("look up %q: %w: %d services are cached, the limit of WithMaxServices", name, ErrNotReady, len(services))
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	s := &cachedService{name: name, ended: ctx.Done(), cancel: cancel}
 	s.used.Store(true)
 	s.state.Store(&cachedState{Snapshot: emptySnapshot(name, opError("look up", name, ErrNotReady)), changed: make(chan struct{})})
-	more := maps.Clone(services)
-	more[name] = s
-	c.services.Store(&more)
+	services = maps.Clone(services)
+	services[name] = s
+	c.services.Store(&services)
 	c.loops.Add(1)
 	go func() {
 		defer c.loops.Done()
@@ -158,7 +166,7 @@ func (c *CachedRegistry) startWatch(name string) (*cachedService, error) {
 	return s, nil
 }
 
-// run takes each state of the watch.
+// run stores each state of the watch.
 func (s *cachedService) run(ctx context.Context, w Watcher) {
 	var last Snapshot
 	for snap := range w.Watch(ctx, s.name) {
@@ -181,8 +189,8 @@ func (s *cachedService) set(state *cachedState) {
 	close(s.state.Swap(state).changed)
 }
 
-// forget takes a service out of the cache, if it still is the one meant. It is
-// out before its watch ends, so that nobody who sees that end finds it again.
+// remove removes a service from the cache if s is still its entry. It does so before
+// the watch ends, so that a caller that sees the end does not find s again.
 func (c *CachedRegistry) remove(s *cachedService) {
 	defer s.cancel()
 	c.mu.Lock()
@@ -191,9 +199,9 @@ func (c *CachedRegistry) remove(s *cachedService) {
 	if services[s.name] != s {
 		return
 	}
-	fewer := maps.Clone(services)
-	delete(fewer, s.name)
-	c.services.Store(&fewer)
+	services = maps.Clone(services)
+	delete(services, s.name)
+	c.services.Store(&services)
 }
 
 func (c *CachedRegistry) removeIdle() {
@@ -215,12 +223,12 @@ func (c *CachedRegistry) removeIdle() {
 }
 
 // Discover answers from memory. It waits for the first state of a service, and
-// fails with ctx before there is one.
+// returns ctx's error if that ends before.
 func (c *CachedRegistry) Discover(ctx context.Context, serviceName string) ([]ServiceInfo, error) {
 	if err := ctx.Err(); err != nil && !c.isClosed() {
 		return nil, opError("discover", serviceName, err)
 	}
-	s := (*c.services.Load())[serviceName]
+	s := c.find(serviceName)
 	if s == nil || c.isClosed() {
 		var err error
 		if s, err = c.startWatch(serviceName); err != nil {
@@ -245,16 +253,28 @@ func (c *CachedRegistry) Discover(ctx context.Context, serviceName string) ([]Se
 			return nil, opError("discover", serviceName, ctx.Err())
 		case <-c.ctx.Done():
 			return nil, opError("discover", serviceName, ErrClosed)
-		case <-s.ended: // idle for long, but for this call
+		case <-s.ended: // removed as idle
 			return c.Discover(ctx, serviceName)
 		}
 	}
 }
 
-func (c *CachedRegistry) isClosed() bool { return c.ctx.Err() != nil }
+func (c *CachedRegistry) isClosed() bool { return c.ctx == nil || c.ctx.Err() != nil }
+
+// find returns the entry of a service, or nil.
+func (c *CachedRegistry) find(name string) *cachedService {
+	services := c.services.Load()
+	if services == nil {
+		return nil // the zero value
+	}
+	return (*services)[name]
+}
 
 // Register implements Registry.
 func (c *CachedRegistry) Register(ctx context.Context, service ServiceInfo) error {
+	if c.Backend == nil {
+		return opError("register an instance of", service.Name, ErrClosed)
+	}
 	ctx, err := AssignID(ctx, &service)
 	if err != nil {
 		return err
@@ -269,6 +289,9 @@ func (c *CachedRegistry) Register(ctx context.Context, service ServiceInfo) erro
 
 // Deregister implements Registry.
 func (c *CachedRegistry) Deregister(ctx context.Context, serviceID string) error {
+	if c.Backend == nil {
+		return opError("deregister", serviceID, ErrClosed)
+	}
 	if err := c.Backend.Deregister(ctx, serviceID); err != nil {
 		return err
 	}
@@ -276,36 +299,38 @@ func (c *CachedRegistry) Deregister(ctx context.Context, serviceID string) error
 	return nil
 }
 
-// ownTimeout bounds the wait for one's own change to be seen by the cache.
+// ownChangeTimeout bounds the wait until the cache shows this process's own change.
 const ownChangeTimeout = time.Second
 
-// awaitWhereListed awaits an ID's end in the cached services that list it, but for one.
-func (c *CachedRegistry) awaitRemovals(ctx context.Context, id, but string) {
+// awaitRemovals waits for the removal of an ID from the cached services that list it,
+// except one.
+func (c *CachedRegistry) awaitRemovals(ctx context.Context, id, except string) {
 	for name, s := range *c.services.Load() {
-		if _, listed := s.state.Load().find(id); listed && name != but {
+		if _, listed := s.state.Load().find(id); listed && name != except {
 			c.awaitChange(ctx, name, id)
 		}
 	}
 }
 
-// await waits until the cache shows of an ID what the backend says now, if the service is cached.
+// awaitChange waits until the cache shows an ID as the backend does now, if the service
+// is cached.
 func (c *CachedRegistry) awaitChange(ctx context.Context, name, id string) {
-	s := (*c.services.Load())[name]
+	s := c.find(name)
 	if s == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, ownChangeTimeout)
 	defer cancel()
-	// Reading makes the watch see it, however late the push is.
+	// A read makes the watch see the change even if the push is late.
 	now, err := c.Snapshot(ctx, name)
 	if err != nil {
 		return
 	}
-	want, there := find(now, id)
+	want, listedNow := findInstance(now, id)
 	for {
 		state := s.state.Load()
 		have, listed := state.find(id)
-		if listed == there && have.Equal(want) {
+		if listed == listedNow && have.Equal(want) {
 			return
 		}
 		select {
@@ -317,11 +342,11 @@ func (c *CachedRegistry) awaitChange(ctx context.Context, name, id string) {
 }
 
 func (s *cachedState) find(id string) (registered time.Time, listed bool) {
-	return find(s.Snapshot, id)
+	return findInstance(s.Snapshot, id)
 }
 
-// find returns when an instance that a snapshot lists was registered.
-func find(s Snapshot, id string) (registered time.Time, listed bool) {
+// findInstance returns the RegisteredAt of an instance that a snapshot lists.
+func findInstance(s Snapshot, id string) (registered time.Time, listed bool) {
 	for _, list := range [][]ServiceInfo{s.Instances, s.Others} {
 		for i := range list {
 			if list[i].ID == id {
@@ -338,7 +363,7 @@ func (c *CachedRegistry) Close() error {
 	closed := c.closed
 	c.closed = true
 	c.mu.Unlock()
-	if closed {
+	if closed || c.cancel == nil {
 		return nil
 	}
 	c.cancel()

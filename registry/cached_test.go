@@ -46,7 +46,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestCacheKeepsTheLastKnownWhileTheBackendIsAway(t *testing.T) {
+func TestCacheServesTheLastKnownStateWhileDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
 		c := registry.NewCachedRegistry(flaky)
@@ -58,10 +58,10 @@ func TestCacheKeepsTheLastKnownWhileTheBackendIsAway(t *testing.T) {
 		synctest.Wait()
 		list, err := c.Discover(t.Context(), "api")
 		if err != nil || len(list) != 1 {
-			t.Errorf("Discover = %v, %v while the backend is away", list, err)
+			t.Errorf("Discover = %v, %v while disconnected", list, err)
 		}
 		if s := c.Lookup("api"); s.Stale == nil || len(s.Instances) != 1 {
-			t.Errorf("Lookup = %+v while the backend is away", s)
+			t.Errorf("Lookup = %+v while disconnected", s)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -71,7 +71,7 @@ func TestCacheKeepsTheLastKnownWhileTheBackendIsAway(t *testing.T) {
 		flaky.Reconnect()
 		synctest.Wait()
 		if s := c.Lookup("api"); s.Stale != nil {
-			t.Errorf("stale after the backend is back: %v", s.Stale)
+			t.Errorf("stale after Reconnect: %v", s.Stale)
 		}
 	})
 }
@@ -96,7 +96,7 @@ func TestCacheDropsIdleServices(t *testing.T) {
 	})
 }
 
-// However long the backend is away, who waits for a service is answered when it is back.
+// A Discover that waits longer than the idle timeout is answered when the backend is back.
 func TestCacheWaitsLongerThanTheIdleTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		flaky := registrytest.NewFlaky(registry.NewLocalRegistry())

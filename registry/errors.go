@@ -7,31 +7,36 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Errors that calls return, wrapped with what failed, on what, and what to do.
-// Compare with errors.Is.
+// Calls return these errors wrapped in what failed and on what. Compare with errors.Is.
 var (
-	// ErrClosed: the registry was closed.
+	// ErrClosed is returned by calls after Close.
 	ErrClosed error = store.ErrClosed
-	// ErrInvalidService: a ServiceInfo, an ID or a service name is not acceptable; the text names the field.
+	// ErrInvalidService is returned when a ServiceInfo, an ID or a service name is not
+	// acceptable. The text names the field.
 	ErrInvalidService = errors.New("invalid service")
-	// ErrInvalidConfig: a configuration or URL is not acceptable; the text names the field.
+	// ErrInvalidConfig is returned when a configuration or URL is not acceptable. The
+	// text names the field.
 	ErrInvalidConfig = errors.New("invalid configuration")
-	// ErrNotFound: no instance of that ID is live.
+	// ErrNotFound is returned by SetStatus, Drain and Undrain when no live instance has
+	// the ID.
 	ErrNotFound = errors.New("instance not found")
-	// ErrUnavailable: the backend could not be reached or did not answer.
+	// ErrUnavailable is returned when the backend cannot be reached, does not answer or
+	// refuses the operation.
 	ErrUnavailable error = store.ErrUnavailable
-	// ErrNotReady: nothing is known of the service yet.
+	// ErrNotReady is the Stale of a CachedRegistry's Lookup before the first state of a
+	// service.
 	ErrNotReady = errors.New("no state known yet")
-	// ErrSuperseded: a newer owner registered the same ID.
+	// ErrSuperseded is the Err of a Membership when a newer owner registered its ID.
 	ErrSuperseded = errors.New("superseded by a newer owner")
-	// ErrDeregistered: another registry deregistered the instance. It matches ErrNotFound, too.
-	ErrDeregistered = fmt.Errorf("deregistered by another registry: %w", ErrNotFound)
+	// ErrDeregistered is the Err of a Membership when its instance was deregistered by
+	// its ID. It also matches ErrNotFound.
+	ErrDeregistered = fmt.Errorf("instance was deregistered: %w", ErrNotFound)
 )
 
-// failed words the error of a call on a service or an instance.
-func opError(call, subject string, err error) error {
+// opError returns the error of an operation on a service or an instance, or nil.
+func opError(op, subject string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s %q: %w", call, subject, err)
+	return fmt.Errorf("%s %q: %w", op, subject, err)
 }

@@ -17,7 +17,7 @@ type Membership struct {
 	backend Backend
 	service ServiceInfo
 
-	stopNotify func() // ends the notification of a loss
+	stopNotify func() // from NotifyLost
 	lost       chan struct{}
 
 	mu   sync.Mutex
@@ -25,20 +25,20 @@ type Membership struct {
 	err  error
 }
 
-// joinPauses are the pauses between two tries to join.
+// joinPauses are the pauses between attempts to join.
 var joinPauses = backoff.Pauses{Min: 50 * time.Millisecond, Max: 500 * time.Millisecond}
 
 // Join registers a service instance and returns its membership, whose ID is
-// generated when service has none. It keeps trying while the backend is away;
-// ctx bounds the joining, not the membership. It fails with ctx's error, or at
-// once when the service is not acceptable or the backend is closed.
+// generated if service has none. It retries while the backend is unavailable. ctx
+// bounds the joining, not the membership. Join fails with ctx's error, or at once if
+// the service is not acceptable or the backend is closed.
 func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membership, error) {
 	ctx, err := AssignID(ctx, &service)
 	if err != nil {
 		return nil, err
 	}
 	m := &Membership{backend: backend, service: service.Clone(), lost: make(chan struct{})}
-	for try := 1; ; try++ {
+	for attempt := 1; ; attempt++ {
 		err := backend.Register(ctx, service)
 		if err == nil {
 			m.stopNotify = backend.NotifyLost(service.ID, m.lose)
@@ -47,8 +47,8 @@ func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membershi
 		if ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
 			return nil, err
 		}
-		if joinPauses.Sleep(ctx, try) != nil {
-			return nil, fmt.Errorf("%w; last: %w", opError("join", service.Name, ctx.Err()), err)
+		if joinPauses.Sleep(ctx, attempt) != nil {
+			return nil, fmt.Errorf("%w; last attempt: %w", opError("join", service.Name, ctx.Err()), err)
 		}
 	}
 }
@@ -56,12 +56,12 @@ func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membershi
 // ID returns the instance's ID.
 func (m *Membership) ID() string { return m.service.ID }
 
-// Lost is closed when the registration was superseded by a newer owner of its
-// ID or deregistered by another. Leave does not close it.
+// Lost returns a channel that is closed when a newer owner registers the ID or the
+// instance is deregistered by its ID. Leave does not close it.
 func (m *Membership) Lost() <-chan struct{} { return m.lost }
 
-// Err returns why the membership was lost, and nil while it was not: an error
-// that matches ErrSuperseded, or ErrDeregistered when it was deregistered.
+// Err returns nil until Lost is closed, and then an error that matches ErrSuperseded
+// or ErrDeregistered.
 func (m *Membership) Err() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,13 +78,13 @@ func (m *Membership) lose(reason error) {
 	close(m.lost)
 }
 
-// Leave drains the instance, so that whoever watches the service stops calling
-// it, and then deregisters it. After a nil return nothing brings it back; after
-// an error its heartbeat has stopped nevertheless, and it goes with its TTL.
+// Leave drains the instance, so that watching processes stop calling it, and then
+// deregisters it. After nil nothing brings the instance back. After an error its
+// heartbeat has nevertheless stopped, and it expires with its TTL.
 //
 // Draining gets half the time that ctx leaves, or 5 s if that is less;
-// watchers that have not taken the news by then learn it from the
-// deregistration. Leaving again, or after the membership was lost, does nothing.
+// watches that have not acknowledged the drain by then see the deregistration instead.
+// Leaving again, or after the membership was lost, does nothing.
 func (m *Membership) Leave(ctx context.Context) error {
 	m.mu.Lock()
 	gone := m.left || m.err != nil || m.backend == nil
@@ -99,11 +99,11 @@ func (m *Membership) Leave(ctx context.Context) error {
 		limit = min(limit, time.Until(d)/2)
 	}
 	draining, cancel := context.WithTimeout(ctx, limit)
-	// Whatever comes of it, the instance is deregistered next.
+	// The instance is deregistered next even if the drain fails.
 	err := m.backend.Drain(draining, m.service.ID)
 	cancel()
 	if errors.Is(err, ErrUnavailable) {
-		// One more try, no more: the TTL does it as well.
+		// Only one short attempt: the TTL ends the registration anyway.
 		last, cancel := context.WithTimeout(ctx, unavailableLeaveTimeout)
 		defer cancel()
 		ctx = last
@@ -111,7 +111,7 @@ func (m *Membership) Leave(ctx context.Context) error {
 	return m.backend.Deregister(ctx, m.service.ID)
 }
 
-// lastTry bounds the deregistration by Leave while the backend is away.
+// unavailableLeaveTimeout bounds Leave's deregistration while the backend is unavailable.
 const unavailableLeaveTimeout = 500 * time.Millisecond
 
 // drainTimeout bounds how long Leave waits for watchers.

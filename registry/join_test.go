@@ -38,7 +38,7 @@ func TestJoinGeneratesAnIDAndLeaveEndsIt(t *testing.T) {
 	})
 }
 
-func TestJoinKeepsTryingWhileTheBackendIsAway(t *testing.T) {
+func TestJoinRetriesWhileTheBackendIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
 		defer flaky.Close()
@@ -52,12 +52,12 @@ func TestJoinKeepsTryingWhileTheBackendIsAway(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		if _, err := registry.Join(ctx, flaky, instance("api", "a")); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("Join with the backend away = %v", err)
+			t.Fatalf("Join while disconnected = %v", err)
 		}
 	})
 }
 
-func TestJoinRefusesAtOnceWhatCannotSucceed(t *testing.T) {
+func TestJoinFailsAtOnceIfItCannotSucceed(t *testing.T) {
 	r := registry.NewLocalRegistry()
 	if _, err := registry.Join(t.Context(), r, registry.ServiceInfo{Name: "api"}); !errors.Is(err, registry.ErrInvalidService) {
 		t.Errorf("Join without an address = %v", err)
@@ -94,7 +94,7 @@ func TestMembershipIsLostToAnotherOwnerOrOperator(t *testing.T) {
 		list, err := owner.Discover(t.Context(), "api")
 		must(t, err)
 		if len(list) != 1 || list[0].Port != 81 {
-			t.Fatalf("Discover = %v after the superseded left, want the newer", list)
+			t.Fatalf("Discover = %v after the superseded membership left, want the newer instance", list)
 		}
 
 		m, err = registry.Join(t.Context(), owner, instance("api", "b"))
@@ -110,15 +110,11 @@ func TestMembershipIsLostToAnotherOwnerOrOperator(t *testing.T) {
 // awaitLost waits until a membership is lost.
 func awaitLost(t *testing.T, m *registry.Membership) {
 	t.Helper()
-	select {
-	case <-m.Lost():
-	case <-time.After(waitLimit):
-		t.Fatalf("the membership of %q was not lost within %s", m.ID(), waitLimit)
-	}
+	receive(t, m.Lost(), "the membership of "+m.ID()+" to be lost")
 }
 
-// A membership that was lost and is never left must not stay in its registry.
-func TestALostMembershipIsLetGo(t *testing.T) {
+// A membership that was lost and is never left must not remain in its registry's memory.
+func TestALostMembershipIsCollected(t *testing.T) {
 	b := registry.NewLocalRegistry()
 	defer b.Close()
 	const n = 50
@@ -131,20 +127,20 @@ func TestALostMembershipIsLetGo(t *testing.T) {
 		if err := b.Deregister(t.Context(), m.ID()); err != nil {
 			t.Fatal(err)
 		}
-		<-m.Lost()
+		awaitLost(t, m)
 		freed.Add(1)
 		runtime.AddCleanup(m, func(struct{}) { freed.Done() }, struct{}{})
 	}
 	done := make(chan struct{})
 	go func() { freed.Wait(); close(done) }()
-	limit := time.After(30 * time.Second)
+	limit := time.After(waitLimit)
 	for {
 		runtime.GC()
 		select {
 		case <-done:
 			return
 		case <-limit:
-			t.Fatalf("the registry still holds some of %d memberships that were lost", n)
+			t.Fatalf("the registry still refers to some of %d lost memberships", n)
 		default:
 			runtime.Gosched()
 		}

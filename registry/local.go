@@ -12,9 +12,9 @@ import (
 // development, testing, and single-instance deployments. For distributed
 // service discovery, use RedisRegistry instead.
 //
-// There is no TTL in memory: an instance lives until it is deregistered or its
+// Registrations do not expire: an instance lives until it is deregistered or its
 // registry closes. It is a Backend, safe for concurrent use, and works inside a
-// testing/synctest bubble.
+// testing/synctest bubble. The zero value is a closed registry.
 type LocalRegistry struct{ coreBackend }
 
 var _ Backend = (*LocalRegistry)(nil)
@@ -52,7 +52,7 @@ func NewLocalRegistryWith(options ...LocalOption) *LocalRegistry {
 	return &LocalRegistry{coreBackend{newEngine(memstore.New(owner), 0, 0, cmp.Or(o.logger, slog.Default()), o.observer)}}
 }
 
-// Close closes the local registry (no-op for local registry): it releases
-// nothing outside, ends watches, and makes later calls return ErrClosed. A
-// second Close returns nil.
+// Close closes the local registry (no-op for local registry): it has no external
+// resources to release. It ends watches, and later calls return ErrClosed. A second
+// Close returns nil.
 func (r *LocalRegistry) Close() error { return r.close() }

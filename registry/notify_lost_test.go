@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/rollcall-sd/rollcall/registry"
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
@@ -18,13 +17,8 @@ func lossOf(b registry.Backend, id string) (lost <-chan error, stop func()) {
 
 func wantLoss(t *testing.T, lost <-chan error, want error) {
 	t.Helper()
-	select {
-	case err := <-lost:
-		if !errors.Is(err, want) {
-			t.Errorf("the registration was lost with %v, want %v", err, want)
-		}
-	case <-time.After(waitLimit):
-		t.Fatalf("no loss was reported within %s, want %v", waitLimit, want)
+	if err := receive(t, lost, "a loss to be reported"); !errors.Is(err, want) {
+		t.Errorf("the registration was lost with %v, want %v", err, want)
 	}
 }
 

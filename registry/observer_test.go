@@ -1,110 +1,156 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
+	"github.com/rollcall-sd/rollcall/registry/registrytest"
 )
 
-// events counts what an Observer was told, and tells who waits.
+// events records the kinds of events that an Observer has reported.
 type events struct {
-	mu     sync.Mutex
-	counts map[string]int
-	more   chan struct{}
+	mu   sync.Mutex
+	seen map[string]bool
+	more chan struct{} // closed and replaced at each new kind
 }
 
-func (e *events) note(what string) {
+func newEvents() *events { return &events{seen: make(map[string]bool), more: make(chan struct{})} }
+
+func (e *events) add(kind string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.counts[what]++
-	close(e.more)
-	e.more = make(chan struct{})
+	if !e.seen[kind] {
+		e.seen[kind] = true
+		close(e.more)
+		e.more = make(chan struct{})
+	}
 }
 
-// await waits until each of the events was seen at least once.
-func (e *events) await(t *testing.T, what ...string) {
+// await waits until each kind was reported at least once.
+func (e *events) await(t *testing.T, kinds ...string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
-	for {
-		e.mu.Lock()
-		more, missing := e.more, ""
-		for _, w := range what {
-			if e.counts[w] == 0 {
-				missing = w
+	deadline := time.After(waitLimit)
+	for _, kind := range kinds {
+		for {
+			e.mu.Lock()
+			seen, more := e.seen[kind], e.more
+			e.mu.Unlock()
+			if seen {
+				break
 			}
-		}
-		e.mu.Unlock()
-		if missing == "" {
-			return
-		}
-		select {
-		case <-more:
-		case <-deadline:
-			t.Fatalf("the observer was never told of %q; it was of %v", missing, e.counts)
+			select {
+			case <-more:
+			case <-deadline:
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				t.Fatalf("the observer reported no %q within %s, only %v", kind, waitLimit, e.seen)
+			}
 		}
 	}
 }
 
-func TestObserverIsTold(t *testing.T) {
-	server := redistest.Start(t)
-	seen := &events{counts: make(map[string]int), more: make(chan struct{})}
+func (e *events) observer() *registry.Observer {
+	return &registry.Observer{
+		Heartbeat: func(n int, took time.Duration, err error) {
+			if err != nil {
+				e.add("heartbeat failed")
+			} else if n > 0 && took > 0 {
+				e.add("heartbeat")
+			}
+		},
+		HeartbeatLate: func(time.Duration) { e.add("heartbeat late") },
+		Missing:       func(_, id string) { e.add("missing " + id) },
+		Reregistered:  func(_, id string) { e.add("reregistered " + id) },
+		Superseded:    func(_, id string) { e.add("superseded " + id) },
+		Deregistered:  func(_, id string) { e.add("deregistered " + id) },
+		Resync:        func(_ string, reason registry.ResyncReason) { e.add("resync " + string(reason)) },
+		Read:          func(_ string, kind registry.ReadKind, _ time.Duration, _ error) { e.add("read " + string(kind)) },
+		SnapshotAge:   func(string, time.Duration) { e.add("snapshot age") },
+	}
+}
+
+// observed opens a registry on a server and returns the events of its observer.
+func observed(t *testing.T, server *redistest.Server) (*registry.RedisRegistry, *events) {
+	t.Helper()
+	e := newEvents()
 	r, err := registry.NewRedisRegistry(t.Context(), registry.RedisRegistryConfig{
 		RedisAddr: server.Addr(), TTL: 2 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
-		Logger: slog.New(slog.DiscardHandler),
-		Observer: &registry.Observer{
-			Heartbeat: func(n int, took time.Duration, err error) {
-				if err != nil {
-					seen.note("heartbeat failed")
-				} else if n > 0 && took > 0 {
-					seen.note("heartbeat")
-				}
-			},
-			HeartbeatLate: func(time.Duration) { seen.note("late") },
-			Missing:       func(_, _ string) { seen.note("missing") },
-			Reregistered:  func(_, _ string) { seen.note("reregistered") },
-			Superseded:    func(_, _ string) { seen.note("superseded") },
-			Deregistered:  func(_, _ string) { seen.note("deregistered") },
-			Resync:        func(_ string, reason registry.ResyncReason) { seen.note("resync " + string(reason)) },
-			Read:          func(_ string, kind registry.ReadKind, _ time.Duration, _ error) { seen.note("read " + string(kind)) },
-			SnapshotAge:   func(string, time.Duration) { seen.note("age") },
-			BadRecord:     func(_, _ string) { seen.note("bad") },
-		},
+		Logger: slog.New(slog.DiscardHandler), Observer: e.observer(),
 	})
 	must(t, err)
-	defer r.Close()
-	other, err := registry.Open(t.Context(), server.URL()+"?ttl=2s&heartbeat=200ms")
-	must(t, err)
-	defer other.Close()
+	t.Cleanup(func() { r.Close() })
+	return r, e
+}
 
-	watching, stop := context.WithCancel(t.Context())
+func TestObserverReportsHeartbeats(t *testing.T) {
+	server := redistest.Start(t)
+	r, e := observed(t, server)
+	must(t, r.Register(t.Context(), instance("api", "a")))
+	e.await(t, "heartbeat")
+	server.Freeze()
+	e.await(t, "heartbeat failed")
+	server.Thaw()
+	e.await(t, "heartbeat late")
+}
+
+func TestObserverReportsTheReadsOfAWatch(t *testing.T) {
+	server := redistest.Start(t)
+	r, e := observed(t, server)
+	must(t, r.Register(t.Context(), instance("api", "a")))
+	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for range r.Watch(watching, "api") {
+		for range r.Watch(ctx, "api") {
 		}
 	}()
-	defer func() { stop(); <-ended }()
-
-	for _, id := range []string{"a", "b", "c"} {
-		must(t, r.Register(t.Context(), instance("api", id)))
-	}
-	seen.await(t, "heartbeat", "resync start", "read full", "read unchanged", "age")
-	must(t, server.Client(t).FlushAll(t.Context()).Err())
-	seen.await(t, "missing", "reregistered")
-	must(t, other.Register(t.Context(), registry.ServiceInfo{ID: "a", Name: "api", Address: "10.0.0.2", Port: 80}))
-	must(t, other.Deregister(t.Context(), "b"))
-	seen.await(t, "superseded", "deregistered")
+	e.await(t, "resync "+string(registry.ResyncStart), "read "+string(registry.ReadFull), "read "+string(registry.ReadUnchanged), "snapshot age")
 	server.CutSubscriptions()
-	seen.await(t, "resync connected")
-	must(t, server.Client(t).HSet(t.Context(), "rollcall:default:{api}:h", "+bad", "garbage", "rev", "1.other:1").Err())
-	seen.await(t, "bad")
-	server.Freeze()
-	seen.await(t, "heartbeat failed")
-	server.Thaw()
-	seen.await(t, "late")
+	e.await(t, "resync "+string(registry.ResyncConnected))
+	stop()
+	receive(t, ended, "the watch to end")
+}
+
+func TestObserverReportsMissingRegistrations(t *testing.T) {
+	server := redistest.Start(t)
+	r, e := observed(t, server)
+	must(t, r.Register(t.Context(), instance("api", "a")))
+	must(t, r.Register(t.Context(), instance("api", "b")))
+	must(t, server.Client(t).FlushAll(t.Context()).Err())
+	e.await(t, "missing a", "missing b", "reregistered a", "reregistered b")
+}
+
+func TestObserverReportsLostRegistrations(t *testing.T) {
+	server := redistest.Start(t)
+	r, e := observed(t, server)
+	other, _ := observed(t, server)
+	must(t, r.Register(t.Context(), instance("api", "a")))
+	must(t, r.Register(t.Context(), instance("api", "b")))
+	newer := instance("api", "a")
+	newer.Port = 81
+	must(t, other.Register(t.Context(), newer))
+	must(t, other.Deregister(t.Context(), "b"))
+	e.await(t, "superseded a", "deregistered b")
+}
+
+func TestLocalRegistryUsesItsObserverAndLogger(t *testing.T) {
+	e := newEvents()
+	var log bytes.Buffer
+	r := registry.NewLocalRegistryWith(registry.WithObserver(e.observer()), registry.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	defer r.Close()
+	must(t, r.Register(t.Context(), instance("api", "a")))
+	if !registrytest.NewFlaky(r).Supersede("a") {
+		t.Fatal("there is no registration to supersede")
+	}
+	e.await(t, "superseded a")
+	if !strings.Contains(log.String(), "instance was superseded") {
+		t.Errorf("the log is %q, without the supersession", log.String())
+	}
 }

@@ -21,18 +21,18 @@ const openTimeout = 5 * time.Second
 // the registry.
 //
 // The first Register starts the registry's one heartbeat goroutine, which
-// serves all its instances, and the first watch its one subscription. What
-// Redis loses is registered again with the next heartbeat. It is a Backend and
-// safe for concurrent use.
+// serves all its instances, and the first watch its one subscription. A registration
+// that Redis loses is written again with the next heartbeat. It is a Backend and
+// safe for concurrent use. The zero value is a closed registry.
 type RedisRegistry struct{ coreBackend }
 
 var _ Backend = (*RedisRegistry)(nil)
 
 // NewRedisRegistry creates a new Redis-backed registry with automatic heartbeats.
 //
-// It reaches the server once, within ctx or 5 s, and fails with an error that
-// matches ErrUnavailable if it can't, or ErrInvalidConfig if cfg is not
-// acceptable. ctx bounds this call only.
+// It contacts the server once, within ctx or 5 s, and fails with an error that
+// matches ErrUnavailable if it cannot, or ErrInvalidConfig if cfg is not acceptable.
+// ctx bounds this call only.
 func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegistry, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -64,7 +64,7 @@ func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegis
 	return &RedisRegistry{coreBackend{newEngine(s, cfg.TTL, cfg.HeartbeatInterval, cfg.Logger, cfg.Observer)}}, nil
 }
 
-// openFailed words the error of the first call to the server.
+// openFailed returns the error of a failed first call to the server.
 func openFailed(ctx context.Context, cfg RedisRegistryConfig, err error) error {
 	if cfg.Client != nil && redis.HasErrorPrefix(err, "READONLY") {
 		return invalidConfig("Client", "reads from a replica; use a client of the primary")
@@ -72,14 +72,14 @@ func openFailed(ctx context.Context, cfg RedisRegistryConfig, err error) error {
 	if !errors.Is(err, ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return fmt.Errorf("open registry on %s: %w; check that it runs there, and that this user may use it and the keys of this namespace", cfg.server(), err)
+	return fmt.Errorf("open registry on %s: %w; check that Redis runs there, and that the user has rights to it and to the keys of the namespace", cfg.server(), err)
 }
 
-// server names what a configuration leads to.
+// server describes the server of a configuration.
 func (c RedisRegistryConfig) server() string {
 	switch addrs := strings.Join(c.Addrs, ", "); {
 	case c.Client != nil:
-		return "the client handed in"
+		return "the given Client"
 	case c.MasterName != "":
 		return "Redis primary " + c.MasterName + " of the Sentinels at " + addrs
 	case len(c.Addrs) > 0:
@@ -92,16 +92,15 @@ func (c RedisRegistryConfig) server() string {
 // heartbeat goroutine: the first call starts the one that serves all of this
 // registry's instances.
 //
-// It takes one round trip. A Register that returns an error is not kept alive
-// but may show for one TTL.
+// It takes one round trip. A registration whose Register returned an error is not
+// kept alive but may be visible for one TTL.
 func (r *RedisRegistry) Register(ctx context.Context, service ServiceInfo) error {
 	return r.coreBackend.Register(ctx, service)
 }
 
 // Deregister removes a service instance from Redis and stops its heartbeat.
-// Once it has returned nil, nothing but a new Register brings the instance
-// back. The ID may be another process's: its owner's heartbeat then stops at
-// its next beat.
+// Once it has returned nil, only a new Register brings the instance back. The ID
+// may be another process's: the owner then stops its heartbeat at the next one.
 func (r *RedisRegistry) Deregister(ctx context.Context, serviceID string) error {
 	return r.coreBackend.Deregister(ctx, serviceID)
 }
@@ -109,13 +108,13 @@ func (r *RedisRegistry) Deregister(ctx context.Context, serviceID string) error 
 // Discover returns all healthy instances of a service by name.
 // Only returns services that haven't expired (TTL still valid).
 //
-// It says what Redis holds at that moment, in one round trip when nothing
-// changed since the last call and in two otherwise.
+// It returns what Redis holds at that moment, in one round trip if nothing changed
+// since the last call and in two otherwise.
 func (r *RedisRegistry) Discover(ctx context.Context, serviceName string) ([]ServiceInfo, error) {
 	return r.coreBackend.Discover(ctx, serviceName)
 }
 
-// Close stops all heartbeats and closes the Redis connection, unless that was
-// handed in as a client. It deregisters nothing: instances go with their TTL.
-// It returns within 5 s even if Redis hangs; a second Close returns nil.
+// Close stops all heartbeats and closes the Redis connection, unless it is the
+// configuration's Client. It deregisters nothing: instances expire with their TTL. It
+// returns within 5 s even if Redis hangs. A second Close returns nil.
 func (r *RedisRegistry) Close() error { return r.close() }

@@ -49,29 +49,29 @@ const (
 	RegistryTypeRedis RegistryType = "redis"
 )
 
-// Watcher is told when a service changes. It is safe for concurrent use.
+// Watcher watches services. It is safe for concurrent use.
 type Watcher interface {
-	// Watch yields the current state of a service at once (also when nobody
-	// offers it) and again after each change.
+	// Watch yields the current state of a service at once, also when it has no
+	// instances, and again after each change.
 	//
-	// It ends when ctx does, when the loop breaks or when the registry closes, and
-	// at no other time: while the backend is away it yields the last known state,
-	// marked Stale. A bad name or a closed registry yields one snapshot whose
-	// Stale says so, and ends. A slow reader is handed the newest state, not a
-	// backlog, and slows nobody else; a state counts as taken when the loop asks
-	// for the next.
+	// It ends when ctx ends, when the loop breaks or when the registry closes, and
+	// at no other time: while the backend is unavailable it yields the last known
+	// state, marked Stale. For a bad name or a closed registry it yields one snapshot,
+	// whose Stale matches ErrInvalidService or ErrClosed, and ends. A slow subscriber
+	// receives the newest state, not a backlog, and slows no other. A state counts as
+	// acknowledged when the loop asks for the next.
 	Watch(ctx context.Context, serviceName string) iter.Seq[Snapshot]
 }
 
-// Backend is what Open, NewLocalRegistry, NewRedisRegistry and
-// NewCachedRegistry return: a Registry that can be watched. It may gain
-// methods; decorate it by embedding. All methods are safe for concurrent use.
+// Backend is what Open, NewLocalRegistry, NewRedisRegistry and NewCachedRegistry
+// return. It may gain methods: a decorator embeds the Backend that it wraps and
+// overrides some of them. All methods are safe for concurrent use.
 type Backend interface {
 	Registry
 	Watcher
 
-	// Snapshot is Discover without copies: authoritative and never stale, but
-	// shared, so read only. Unchanged services cost one round trip of constant size.
+	// Snapshot is Discover without copies: authoritative, never stale, and shared, so
+	// read only. It takes one round trip of constant size if the service has not changed.
 	Snapshot(ctx context.Context, serviceName string) (Snapshot, error)
 
 	// Instances returns every live instance, whatever its status, oldest first.
@@ -84,40 +84,41 @@ type Backend interface {
 	// each change of that set, under the rules of Watch.
 	WatchServices(ctx context.Context) iter.Seq[Catalog]
 
-	// SetStatus sets an instance's health, whoever owns it, and a note of at most
-	// MaxNoteBytes that says why. Health and draining are two facts, kept apart:
-	// a passing probe does not end a drain; StatusDraining marks the instance as
-	// Drain does, without waiting. Both survive heartbeats, healing and a
-	// re-registration by the same registry value that sets no status. Each keeps
-	// its own note; a drain's ends with it. An unknown ID gives an error that
-	// matches ErrNotFound.
+	// SetStatus sets the health of any owner's instance, and a note of at most
+	// MaxNoteBytes bytes that says why. Health and draining are separate facts: a
+	// passing probe does not end a drain, and StatusDraining begins a drain without
+	// waiting. Both survive heartbeats, re-registration after a loss, and a repeated
+	// registration by the same registry value that sets no status. Each has its own
+	// note; a drain's note is removed with the drain. An unknown ID gives an error
+	// that matches ErrNotFound.
 	SetStatus(ctx context.Context, serviceID string, status Status, note string) error
 
-	// Drain marks an instance as on its way out and returns once every process
-	// that watches the service has taken the state without it, or with the
-	// context's error, which says how many have not; the mark then stands all the
-	// same, until Undrain, which ends a Drain that waits with an error. It says
-	// nothing of callers of Discover, or of clients behind DNS and HTTP. An
-	// unknown ID gives an error that matches ErrNotFound.
+	// Drain makes an instance not callable and returns once every process that
+	// watches the service has acknowledged the state without it, or with the
+	// context's error, which says how many have not. The drain then remains, until
+	// Undrain, which makes a waiting Drain return an error. Drain does not wait for
+	// callers of Discover, or for clients behind DNS and HTTP. An unknown ID gives an
+	// error that matches ErrNotFound.
 	Drain(ctx context.Context, serviceID string) error
 
-	// Undrain ends a drain; the instance's health shows again.
+	// Undrain ends a drain: the instance's status is its health again.
 	Undrain(ctx context.Context, serviceID string) error
 
 	// NotifyLost calls lost once this registry no longer keeps the registration of
-	// serviceID alive, at most once, with an error that matches ErrSuperseded when a
-	// newer owner registered the ID and ErrDeregistered when it was deregistered,
-	// from here or elsewhere. Call it after Register: without such a registration
-	// it calls lost at once. Close loses no registration.
+	// serviceID alive, at most once, with an error that matches ErrSuperseded if a newer
+	// owner registered the ID and ErrDeregistered if it was deregistered, through this
+	// registry or another. Call it after Register: without such a registration it
+	// calls lost at once, with ErrClosed on a closed registry. Close does not cause a
+	// notification.
 	//
 	// It returns a function that stops the notification; a call of lost that has
 	// begun may still be running then. lost is called from the registry's own
-	// goroutine, must not block, and may call stop. Join does all this; NotifyLost is for
-	// what registers by itself.
+	// goroutine and must not block. Join uses NotifyLost; call it yourself only where
+	// you call Register yourself.
 	NotifyLost(serviceID string, lost func(error)) (stop func())
 
 	sealed
 }
 
-// sealed keeps Backend to this package's implementations and what embeds them.
+// sealed limits Backend to this package's implementations and what embeds one.
 type sealed interface{ engine() *core.Engine }

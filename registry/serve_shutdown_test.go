@@ -13,7 +13,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// addressed is a listener that accepts nothing.
+// addressed is a listener with an address that accepts nothing.
 type addressed struct {
 	net.Listener
 	closed chan struct{}
@@ -26,9 +26,9 @@ func (l addressed) Close() error {
 	return nil
 }
 
-// A server whose shutdown waits for a stream that never ends, and one that
-// goes on serving, do not keep Serve from returning.
-func TestServeEndsThoughShutdownDoesNot(t *testing.T) {
+// Serve returns although shutdown waits for a stream that never ends, or the server
+// continues to serve.
+func TestServeReturnsIfShutdownDoesNot(t *testing.T) {
 	for name, test := range map[string]struct {
 		shutdownReturns, serveReturns bool
 		want                          string // in the error; "" for none

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/rollcall-sd/rollcall/registry"
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
@@ -21,7 +20,7 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// journal records the order of things.
+// journal records events in order.
 type journal struct {
 	mu   sync.Mutex
 	what []string
@@ -33,7 +32,7 @@ func (j *journal) note(what string) {
 	j.what = append(j.what, what)
 }
 
-// leaving notes when an instance is drained and deregistered.
+// leaving records when an instance is drained and deregistered.
 type leaving struct {
 	registry.Backend
 	journal *journal
@@ -49,7 +48,8 @@ func (l leaving) Deregister(ctx context.Context, id string) error {
 	return l.Backend.Deregister(ctx, id)
 }
 
-func waitFor(t *testing.T, w registry.Watcher, name string, n int) registry.Snapshot {
+// awaitInstances waits until a watch shows n instances of a service.
+func awaitInstances(t *testing.T, w registry.Watcher, name string, n int) registry.Snapshot {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
@@ -61,18 +61,6 @@ func waitFor(t *testing.T, w registry.Watcher, name string, n int) registry.Snap
 	}
 	t.Fatalf("the watch of %q did not show %d instances within %s, but %v, stale: %v", name, n, waitLimit, last.Instances, last.Stale)
 	return registry.Snapshot{}
-}
-
-// ended returns what Serve returned.
-func ended(t *testing.T, served <-chan error) error {
-	t.Helper()
-	select {
-	case err := <-served:
-		return err
-	case <-time.After(waitLimit):
-		t.Fatalf("Serve has not returned within %s", waitLimit)
-		return nil
-	}
 }
 
 func TestServeLeavesBeforeItShutsDown(t *testing.T) {
@@ -89,16 +77,16 @@ func TestServeLeavesBeforeItShutsDown(t *testing.T) {
 			return server.Shutdown(ctx)
 		})
 	}()
-	s := waitFor(t, r, "api", 1)
+	s := awaitInstances(t, r, "api", 1)
 	if got := s.Instances[0].HostPort(); got != l.Addr().String() {
 		t.Errorf("registered as %s, want %s", got, l.Addr())
 	}
 	stop()
-	must(t, ended(t, served))
+	must(t, receive(t, served, "Serve to return"))
 	if !slices.Equal(j.what, []string{"drain", "deregister", "shutdown"}) {
 		t.Errorf("order was %v", j.what)
 	}
-	waitFor(t, r, "api", 0)
+	awaitInstances(t, r, "api", 0)
 }
 
 func TestServeEndsWithWhatServeReturned(t *testing.T) {
@@ -111,10 +99,10 @@ func TestServeEndsWithWhatServeReturned(t *testing.T) {
 	if !errors.Is(err, broken) {
 		t.Fatalf("Serve = %v", err)
 	}
-	waitFor(t, r, "api", 0)
+	awaitInstances(t, r, "api", 0)
 }
 
-func TestServeServesWhileTheBackendIsAway(t *testing.T) {
+func TestServeServesWhileTheBackendIsUnavailable(t *testing.T) {
 	flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
 	defer flaky.Close()
 	flaky.Disconnect(nil)
@@ -129,9 +117,9 @@ func TestServeServesWhileTheBackendIsAway(t *testing.T) {
 	must(t, err)
 	must(t, resp.Body.Close())
 	flaky.Reconnect()
-	waitFor(t, flaky, "api", 1)
+	awaitInstances(t, flaky, "api", 1)
 	stop()
-	must(t, ended(t, served))
+	must(t, receive(t, served, "Serve to return"))
 }
 
 func TestServeEndsWhenItsMembershipIsLost(t *testing.T) {
@@ -142,11 +130,11 @@ func TestServeEndsWhenItsMembershipIsLost(t *testing.T) {
 	go func() {
 		served <- registry.Serve(t.Context(), flaky, instance("api", "a"), listen(t), server.Serve, server.Shutdown)
 	}()
-	waitFor(t, flaky, "api", 1)
+	awaitInstances(t, flaky, "api", 1)
 	if !flaky.Supersede("a") {
 		t.Fatal("nothing to supersede")
 	}
-	if err := ended(t, served); !errors.Is(err, registry.ErrSuperseded) {
+	if err := receive(t, served, "Serve to return"); !errors.Is(err, registry.ErrSuperseded) {
 		t.Fatalf("Serve = %v", err)
 	}
 }

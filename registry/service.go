@@ -10,8 +10,8 @@ import (
 
 // ServiceInfo contains metadata about a registered service instance.
 // The library copies it on the way in and out: changing a value, its maps and
-// slices included, touches nobody else's. Texts are valid UTF-8 without control
-// characters; anything else, like anything over a limit, is refused.
+// slices included, changes no other copy. Texts must be valid UTF-8 without control
+// characters; anything else, and anything over a limit, is refused.
 type ServiceInfo struct {
 	// ID is a unique identifier for this service instance.
 	// If empty during registration, one will be generated (a UUID).
@@ -27,11 +27,10 @@ type ServiceInfo struct {
 	Version string
 
 	// Address is the IP address or hostname where the service is reachable.
-	// Required, at most MaxAddressBytes bytes: an IP address, IPv6 without
-	// brackets, or a host name. Refused is what no client can connect to: an
-	// unspecified or multicast address, a link-local one of IPv6 without its zone, one
-	// with a port, a URL.
-	// It is not resolved or otherwise checked.
+	// Required, at most MaxAddressBytes bytes: an IP address, IPv6 without brackets,
+	// or a host name. What no client can connect to is refused: an unspecified or
+	// multicast address, a link-local IPv6 address without its zone, an address with
+	// a port, a URL. It is neither resolved nor contacted.
 	Address string
 
 	// Port is the primary port where the service listens, 1 to 65535.
@@ -50,7 +49,7 @@ type ServiceInfo struct {
 
 	// RegisteredAt is the timestamp when the service was registered.
 	// This is set automatically during registration, from the backend's clock in
-	// microseconds, and is unique within a service. What the caller puts here is ignored.
+	// microseconds, and is unique within a service. In a registration it is ignored.
 	RegisteredAt time.Time
 
 	// Tags are labels to select by, in the order given. Optional, at most MaxTags
@@ -58,16 +57,15 @@ type ServiceInfo struct {
 	Tags []string
 
 	// Weight is the instance's share of requests relative to the others of its
-	// service, at most MaxWeight, never negative. In a registration 0 means 1; what
-	// a registry returns is at least 1.
+	// service, 0 to MaxWeight. In a registration 0 means 1; a registry returns at
+	// least 1.
 	Weight int
 
-	// Status is the instance's status. In a registration "" means StatusPassing,
-	// and a repeated one then keeps what SetStatus set; what a registry returns is
-	// never "".
+	// Status is the instance's status. In a registration "" means StatusPassing, and
+	// in a repeated one it keeps what SetStatus set. A registry never returns "".
 	Status Status
 
-	// Extensions is carried along for faces and tools; the library does not read it.
+	// Extensions is opaque to the library: stored and returned unchanged.
 	// At most MaxMetadataPairs pairs and, keys and values together, MaxMetadataBytes bytes.
 	Extensions map[string]string
 }
@@ -77,27 +75,28 @@ func (s ServiceInfo) HostPort() string {
 	return net.JoinHostPort(s.Address, strconv.Itoa(s.Port))
 }
 
-// Status says whether an instance is to be called.
+// Status says whether an instance is callable.
 type Status string
 
 const (
-	// StatusPassing: to be called.
+	// StatusPassing is the status of an instance that is callable and healthy.
 	StatusPassing Status = "passing"
-	// StatusWarning: to be called, but something is amiss.
+	// StatusWarning is the status of an instance that is callable with a problem.
 	StatusWarning Status = "warning"
-	// StatusCritical: alive, not to be called.
+	// StatusCritical is the status of a live instance that must not be called.
 	StatusCritical Status = "critical"
-	// StatusDraining: alive, on its way out, not to be called.
+	// StatusDraining is the status of a live instance that is about to stop and must
+	// not be called.
 	StatusDraining Status = "draining"
 )
 
-// callable reports whether instances of this status are to be called.
+// callable reports whether instances of this status may be called.
 func (s Status) callable() bool { return s != StatusCritical && s != StatusDraining }
 
 // MetadataZone is the Metadata key that names an instance's zone.
 const MetadataZone = "zone"
 
-// Limits of a ServiceInfo, in bytes of UTF-8 unless said otherwise.
+// Limits of a ServiceInfo. Those named Bytes are in bytes of UTF-8.
 const (
 	MaxIDBytes             = 256
 	MaxNameBytes           = 256
@@ -119,7 +118,7 @@ func (s ServiceInfo) Clone() ServiceInfo {
 	return s
 }
 
-// cloneServices returns deep copies. What is changed of one leaves the others alone.
+// cloneServices returns deep copies.
 func cloneServices(services []ServiceInfo) []ServiceInfo {
 	out := make([]ServiceInfo, len(services))
 	copy(out, services)
@@ -138,7 +137,7 @@ func cloneServices(services []ServiceInfo) []ServiceInfo {
 	if tags == 0 {
 		return out
 	}
-	all := make([]string, 0, tags) // one allocation for the tags of all
+	all := make([]string, 0, tags) // one allocation for all tags
 	for i := range out {
 		if s := &out[i]; len(s.Tags) > 0 {
 			from := len(all)

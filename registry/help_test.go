@@ -1,0 +1,58 @@
+package registry_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// waitLimit is far more than any of the tests' waits should take.
+const waitLimit = 20 * time.Second
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// receive returns the next value of c, the zero value if c is closed, and fails the test
+// if there is neither in time.
+func receive[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case value := <-c:
+		return value
+	case <-time.After(waitLimit):
+		t.Fatalf("waited %s for %s", waitLimit, what)
+		panic("unreachable")
+	}
+}
+
+func instance(name, id string) registry.ServiceInfo {
+	return registry.ServiceInfo{ID: id, Name: name, Address: "10.0.0.1", Port: 80}
+}
+
+// eachBackend runs a test on memory and on Redis. open returns another registry
+// of the same universe; in memory it is the same one.
+func eachBackend(t *testing.T, test func(t *testing.T, open func() registry.Backend)) {
+	t.Run("local", func(t *testing.T) {
+		r := registry.NewLocalRegistry()
+		t.Cleanup(func() { r.Close() })
+		test(t, func() registry.Backend { return r })
+	})
+	t.Run("redis", func(t *testing.T) {
+		url := redistest.Start(t).URL() + "?ttl=2s&heartbeat=500ms"
+		test(t, func() registry.Backend {
+			r, err := registry.Open(context.Background(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { r.Close() })
+			return r
+		})
+	})
+}
