@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/core"
+	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
 // Observer receives what a registry does, for metrics. Each func may be nil, and
@@ -67,23 +68,27 @@ func (o *Observer) hooks() core.Hooks {
 		return core.Hooks{}
 	}
 	h := core.Hooks{
-		Heartbeat: o.Heartbeat, HeartbeatLate: o.HeartbeatLate, Lost: o.Missing, Reregistered: o.Reregistered,
-		Superseded: func(service, id string, removed bool) {
+		Heartbeat: o.Heartbeat, HeartbeatLate: o.HeartbeatLate, Missing: o.Missing, Reregistered: o.Reregistered,
+		SnapshotAge: o.SnapshotAge, Malformed: o.BadRecord,
+		Lost: func(service, id string, loss core.Loss) {
 			report := o.Superseded
-			if removed {
+			if loss == core.LossDeregisteredByOther {
 				report = o.Deregistered
 			}
 			if report != nil {
 				report(service, id)
 			}
 		},
-		SnapshotAge: o.SnapshotAge, BadRecord: o.BadRecord,
 	}
 	if o.Resync != nil {
 		h.Resync = func(service, reason string) { o.Resync(service, ResyncReason(reason)) }
 	}
 	if o.Read != nil {
-		h.Read = func(service, kind string, took time.Duration, err error) { o.Read(service, ReadKind(kind), took, err) }
+		h.Read = func(service string, kind store.ReadingKind, took time.Duration, err error) {
+			o.Read(service, readKinds[kind], took, err)
+		}
 	}
 	return h
 }
+
+var readKinds = map[store.ReadingKind]ReadKind{store.Unchanged: ReadUnchanged, store.Delta: ReadDelta, store.Full: ReadFull}

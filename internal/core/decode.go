@@ -65,6 +65,6 @@ func (e *Engine) reportMalformed(service, id string, why error) {
 	if known {
 		return
 	}
-	e.cfg.Hooks.badRecord(service, id)
+	e.cfg.Hooks.Malformed(service, id)
 	e.cfg.Logger.Warn("a record cannot be read and is left out", "service", service, "id", id, "error", why)
 }

@@ -66,6 +66,7 @@ func New(cfg Config) *Engine {
 		lossListeners:   make(map[string]map[*lossListener]struct{}),
 		services:        make(map[string]*service),
 	}
+	e.cfg.Hooks.setDefaults()
 	e.watcherLeases.init()
 	e.local, _ = cfg.Store.(store.Local)
 	e.ctx, e.cancel = context.WithCancel(context.Background())

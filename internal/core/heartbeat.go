@@ -46,7 +46,7 @@ func (e *Engine) heartbeat(due time.Time) (done bool) {
 		}
 		if err == nil {
 			if late := time.Since(due); late > e.cfg.HeartbeatInterval/10 {
-				e.cfg.Hooks.heartbeatLate(late)
+				e.cfg.Hooks.HeartbeatLate(late)
 			}
 			return true
 		}
@@ -85,7 +85,7 @@ func (e *Engine) renew(batch *heartbeatBatch) (failed map[string]bool, err error
 	}
 	e.queueReregister(lost)
 	e.noteAvailability(heartbeatRequests, err)
-	e.cfg.Hooks.heartbeat(batch.count, time.Since(start), err)
+	e.cfg.Hooks.Heartbeat(batch.count, time.Since(start), err)
 	return failed, err
 }
 
@@ -105,7 +105,7 @@ func (e *Engine) applyRenewal(sent *ownedService, answer store.Renewal) []*regis
 			e.loseRegistration(r, LossDeregisteredByOther)
 		case store.Lost:
 			if e.noteLost(r) {
-				e.cfg.Hooks.lost(r.service, r.id)
+				e.cfg.Hooks.Missing(r.service, r.id)
 				again = append(again, r)
 			}
 		case store.Done:

@@ -64,7 +64,7 @@ func (e *Engine) acquireHub(name string) *serviceHub {
 		e.acquireWatcherLease(s) // which then reads the state
 	default:
 		e.startCheck()
-		s.sharedRead(resyncStart)
+		s.sharedRead(ResyncStart)
 	}
 	return h
 }
@@ -214,7 +214,7 @@ func (h *serviceHub) scheduleRead() {
 	h.timer = time.AfterFunc(max(time.Until(next), time.Millisecond), func() {
 		if s.engine.beginWork() {
 			defer s.engine.endWork()
-			s.sharedRead(resyncExpiry)
+			s.sharedRead(ResyncExpiry)
 		}
 	})
 }

@@ -83,9 +83,8 @@ func (e *Engine) notifyLoss(own *registration, loss Loss) {
 }
 
 func (e *Engine) reportLoss(own *registration, loss Loss) {
-	deregistered := loss == LossDeregisteredByOther
-	e.cfg.Hooks.superseded(own.service, own.id, deregistered)
-	if deregistered {
+	e.cfg.Hooks.Lost(own.service, own.id, loss)
+	if loss == LossDeregisteredByOther {
 		e.cfg.Logger.Warn("instance was deregistered by another; its heartbeat has stopped", "service", own.service, "id", own.id)
 	} else {
 		e.cfg.Logger.Warn("instance was superseded by a newer owner of its ID; its heartbeat has stopped", "service", own.service, "id", own.id)

@@ -44,10 +44,10 @@ func (e *Engine) checkAll() {
 		if r, ok := e.store.(store.Resubscriber); ok && missedPush {
 			r.Resubscribe()
 		}
-		if e.cfg.Hooks.SnapshotAge != nil && confirmed != nil {
+		if confirmed != nil {
 			e.cfg.Hooks.SnapshotAge(s.name, time.Since(*confirmed))
 		}
-		s.sharedRead(resyncCheck)
+		s.sharedRead(ResyncCheck)
 	}
 	if len(renew) > 0 {
 		e.renewWatcherLeases(renew...)

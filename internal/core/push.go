@@ -41,7 +41,7 @@ func (s *service) applyPushes() (resync string) {
 	pushes := s.pushes
 	s.pushes = nil
 	if len(pushes) > maxQueuedPushes {
-		return resyncGap
+		return store.ResyncGap
 	}
 	// Pushes before the revision that was read are part of it.
 	for i := len(pushes) - 1; i >= 0; i-- {
@@ -52,12 +52,12 @@ func (s *service) applyPushes() (resync string) {
 	}
 	for i := range pushes {
 		if pushes[i].PreviousRev != s.state.rev {
-			return resyncGap
+			return store.ResyncGap
 		}
 		s.applyPush(&pushes[i].Reading)
 	}
 	if s.state.expiriesVoid {
-		return resyncGap
+		return store.ResyncGap
 	}
 	return ""
 }

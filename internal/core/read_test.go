@@ -127,7 +127,7 @@ func TestAMalformedRecordIsLeftOutAndReportedOnce(t *testing.T) {
 			}
 			return "", nil
 		}
-		e.cfg.Hooks.BadRecord = func(_, id string) { reported = append(reported, id) }
+		e.cfg.Hooks.Malformed = func(_, id string) { reported = append(reported, id) }
 		f.add("g", "good", testTTL, testHeartbeat, time.Hour)
 		f.add("g", "bad", testTTL, testHeartbeat, time.Hour)
 		w := watch(t, e, "g")

@@ -216,7 +216,7 @@ func (e *Engine) reregistered(r *registration, result store.PutResult) (back boo
 	e.mu.Unlock()
 	switch {
 	case back:
-		e.cfg.Hooks.reregistered(r.service, r.id)
+		e.cfg.Hooks.Reregistered(r.service, r.id)
 	case written || result.Err != nil: // the engine is closed
 	case result.Outcome == store.Superseded:
 		e.loseRegistration(r, LossSuperseded)

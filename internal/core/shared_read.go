@@ -133,7 +133,7 @@ func (s *service) finishRead(r store.Reading, err error) (next *pendingRead, kno
 		before := s.state.rev
 		s.changedLast = r.Kind != store.Unchanged
 		s.applyRead(read, &r)
-		if s.hub != nil && read.reason == resyncCheck && before != "" && before != r.Rev && len(s.pushes) == 0 {
+		if s.hub != nil && read.reason == ResyncCheck && before != "" && before != r.Rev && len(s.pushes) == 0 {
 			s.hub.unannounced = r.Rev
 		}
 		resync = s.applyPushes()
@@ -175,17 +175,8 @@ func (e *Engine) endPendingReads() {
 
 // reportRead reports a read that has ended to the hooks.
 func (e *Engine) reportRead(name string, read *pendingRead, r *store.Reading, err error) {
-	kind := "full"
-	switch r.Kind {
-	case store.Unchanged:
-		kind = "unchanged"
-	case store.Delta:
-		kind = "delta"
-	}
-	if e.cfg.Hooks.Read != nil {
-		e.cfg.Hooks.Read(name, kind, time.Since(read.start), err)
-	}
-	if read.reason != "" && err == nil && (read.reason != resyncCheck || r.Kind != store.Unchanged) {
-		e.cfg.Hooks.resync(name, read.reason)
+	e.cfg.Hooks.Read(name, r.Kind, time.Since(read.start), err)
+	if read.reason != "" && err == nil && (read.reason != ResyncCheck || r.Kind != store.Unchanged) {
+		e.cfg.Hooks.Resync(name, read.reason)
 	}
 }

@@ -200,7 +200,7 @@ func (e *Engine) watcherRenewed(h *serviceHub, start time.Time, result store.Wat
 	again = result.Err != nil && !h.lease.denied
 	s.mu.Unlock()
 	if read {
-		s.sharedRead(resyncStart)
+		s.sharedRead(ResyncStart)
 	}
 	return again
 }
