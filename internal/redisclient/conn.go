@@ -1,6 +1,7 @@
 package redisclient
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ type trackedConn struct {
 	role   connRole
 	once   sync.Once
 	err    error
+	reason atomic.Pointer[error] // why the dialer closed it, for the requests on it
 
 	readDeadline, writeDeadline idleDeadline
 }
@@ -95,7 +97,7 @@ func (c *trackedConn) Read(b []byte) (int, error) {
 			_ = c.TCPConn.SetReadDeadline(deadline)
 		}
 	}
-	return n, err
+	return n, c.explain(err)
 }
 
 // Write implements net.Conn.
@@ -105,12 +107,27 @@ func (c *trackedConn) Write(b []byte) (int, error) {
 		n, err := c.TCPConn.Write(b[written:min(len(b), written+writeChunkBytes)])
 		written += n
 		if err != nil || written == len(b) {
-			return written, err
+			return written, c.explain(err)
 		}
 		if deadline, again := c.writeDeadline.extend(); again {
 			_ = c.TCPConn.SetWriteDeadline(deadline)
 		}
 	}
+}
+
+// explain returns why the dialer closed the connection, if it did and err is the
+// result: the caller needs the reason, not that the connection was closed on this side.
+func (c *trackedConn) explain(err error) error {
+	if reason := c.reason.Load(); reason != nil && errors.Is(err, net.ErrClosed) {
+		return *reason
+	}
+	return err
+}
+
+// closeBecause closes the connection. Requests on it fail with the reason.
+func (c *trackedConn) closeBecause(reason error) {
+	c.reason.CompareAndSwap(nil, &reason)
+	_ = c.Close()
 }
 
 // Close may be called several times, by go-redis and by the dialer.

@@ -145,13 +145,13 @@ func (d *dialer) setPrimary(addr string, asked uint64) (current string, moved bo
 	}
 	d.mu.Unlock()
 	for _, c := range old {
-		_ = c.Close()
+		c.closeBecause(fmt.Errorf("connection closed: the Sentinels name another primary, %s", addr))
 	}
 	return addr, true
 }
 
-// closeIf closes the connections that match.
-func (d *dialer) closeIf(match func(*trackedConn) bool) {
+// closeIf closes the connections that match. Requests on them fail with the reason.
+func (d *dialer) closeIf(match func(*trackedConn) bool, reason error) {
 	d.mu.Lock()
 	var old []*trackedConn
 	for c := range d.conns {
@@ -161,8 +161,13 @@ func (d *dialer) closeIf(match func(*trackedConn) bool) {
 	}
 	d.mu.Unlock()
 	for _, c := range old {
-		_ = c.Close()
+		c.closeBecause(reason)
 	}
+}
+
+// closeAll closes all connections. Requests on them fail with the reason.
+func (d *dialer) closeAll(reason error) {
+	d.closeIf(func(*trackedConn) bool { return true }, reason)
 }
 
 // primaryVersion is the number of changes so far, to be given to setPrimary.

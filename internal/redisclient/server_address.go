@@ -2,6 +2,8 @@ package redisclient
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -63,7 +65,7 @@ func (c *Client) CheckAddress(ctx context.Context) {
 	c.dialer.closeIf(func(conn *trackedConn) bool {
 		remote, ok := conn.RemoteAddr().(*net.TCPAddr)
 		return ok && !slices.Contains(now, remote.AddrPort().Addr().Unmap().WithZone(""))
-	})
+	}, fmt.Errorf("connection closed: %s has another address now", c.host))
 }
 
 // OnNewConnection has notify called for each connection but the first: the
@@ -97,15 +99,16 @@ func (c *Client) CheckServer(ctx context.Context) {
 	defer fresh.Close()
 	// An error is ignored: an outage shows in the requests themselves.
 	if c.identity.noteServer(fresh.Info(ctx, "server").Val()) {
-		c.dialer.closeIf(func(*trackedConn) bool { return true })
+		c.dialer.closeAll(errors.New("connection closed: its address leads to another server now"))
 	}
 }
 
 // Redial closes the connections of a client of a single server, because that
-// server says that it is a replica. Requests then look its name up again.
-func (c *Client) Redial() {
+// server replied that it is a replica. Requests then look its name up again; those
+// that wait on the connections fail with the reply.
+func (c *Client) Redial(reply error) {
 	if c.identity != nil {
-		c.dialer.closeIf(func(*trackedConn) bool { return true })
+		c.dialer.closeAll(fmt.Errorf("connection closed: the server replied %q", reply))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,4 +100,53 @@ func TestManyMovesInAMinuteAreNone(t *testing.T) {
 			t.Error("the same server, or an answer without a run ID, is a move")
 		}
 	})
+}
+
+// A request that waits on a connection which the client closes itself fails with
+// the reason: this is what users see in Stale and in errors.
+func TestRequestsOnClosedConnectionsFailWithTheReason(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	const reply = "READONLY You can't write against a read only replica."
+	for name, tt := range map[string]struct {
+		close func(*Client)
+		word  string
+	}{
+		"a refused write":   {func(c *Client) { c.Redial(errors.New(reply)) }, "READONLY"},
+		"a name that moves": {func(c *Client) { c.CheckAddress(t.Context()) }, "redis.example"},
+		"another primary":   {func(c *Client) { c.dialer.setPrimary("10.0.0.9:6379", 0) }, "10.0.0.9:6379"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, err := Dial(Config{Addr: "redis.example:6379"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			client.dialer.lookup = func(context.Context, string) ([]netip.Addr, error) {
+				return []netip.Addr{netip.MustParseAddr("10.0.0.9")}, nil
+			}
+			conn, err := client.dialer.connect(t.Context(), listener.Addr().String(), toAny)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.(*trackedConn).role = toPrimary
+			failed := make(chan error, 1)
+			go func() {
+				_, err := conn.Read(make([]byte, 1))
+				failed <- err
+			}()
+			tt.close(client)
+			select {
+			case err := <-failed:
+				if !strings.Contains(err.Error(), tt.word) || errors.Is(err, net.ErrClosed) {
+					t.Errorf("the request failed with %q, want the reason, with %q", err, tt.word)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("the request on the closed connection did not end within 10 s")
+			}
+		})
+	}
 }

@@ -80,7 +80,7 @@ func (s *Store) noteWrite(err error) {
 		}
 		w.refused = time.Now()
 		if own, ok := s.client.(*redisclient.Client); ok {
-			s.runInBackground(own.Redial)
+			s.runInBackground(func() { own.Redial(err) })
 		}
 	}
 }
