@@ -107,6 +107,7 @@ func TestWatchLeavesAServerThatWasCutOff(t *testing.T) {
 	t.Parallel()
 	m := newMovedAddress(t)
 	seen := watch(t, m.reader, "web")
+	seen.await(t, time.Now(), backBy, "the start", with("x"))
 	m.move(t)
 	took := within(t, time.Now(), shortTTL+shortHeartbeat+slack, "the watch shows both", seen.shows("x", "y"))
 	figure(t, "single address, old primary cut off: watch right, TTL included", took)
@@ -121,6 +122,7 @@ func TestWatchLeavesACutOffServerThatRefusesWrites(t *testing.T) {
 	m.old.ConfigSet("min-replicas-to-write", "1")
 	m.old.ConfigSet("min-replicas-max-lag", "1")
 	seen := watch(t, m.reader, "web")
+	seen.await(t, time.Now(), backBy, "the start", with("x"))
 	began := time.Now()
 	m.move(t)
 	// Until a lease ends the reader cannot know; meanwhile some of its connections may be new.

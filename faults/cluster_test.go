@@ -43,6 +43,7 @@ func TestRunsWhereAClusterLosesPrimaries(t *testing.T) {
 		register(t, b, name, name+"-b")
 		want[name] = present(t, reader, name)
 		watches[name] = watch(t, reader, name)
+		watches[name].await(t, time.Now(), backBy, "the start", is(want[name]))
 		keys = append(keys, keyOf(cfg, name, "h"))
 	}
 	for _, lost := range []string{keyOf(cfg, "web", "h"), keys[0]} {

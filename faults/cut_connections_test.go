@@ -48,8 +48,8 @@ func TestAllConnectionsCutAgainAndAgain(t *testing.T) {
 	owner, reader, writer := openShort(t, server, throughAddr(line.Addr())), openShort(t, server, throughAddr(line.Addr())), openShort(t, server)
 	register(t, owner, "web", "a1", "a2")
 	seen := watch(t, reader, "web")
+	seen.await(t, time.Now(), backBy, "the start", with("a1", "a2"))
 	began := time.Now()
-	seen.await(t, began, backBy, "the start", with("a1", "a2"))
 
 	ctx, stop := context.WithCancel(t.Context())
 	var cutter sync.WaitGroup
@@ -85,8 +85,8 @@ func TestServerCutsConnections(t *testing.T) {
 	owner, reader, writer := openShort(t, server), openShort(t, server), openShort(t, server)
 	register(t, owner, "web", "a1")
 	seen := watch(t, reader, "web")
+	seen.await(t, time.Now(), backBy, "the start", with("a1"))
 	began := time.Now()
-	seen.await(t, began, backBy, "the start", with("a1"))
 	c := &churn{t: t, writer: writer, seen: seen}
 	for n := range 12 {
 		if n%2 == 0 {
@@ -121,8 +121,8 @@ func TestWatchNeverDiesSilently(t *testing.T) {
 			owner, reader, writer := openShort(t, server), openShort(t, server, throughAddr(line.Addr())), openShort(t, server)
 			register(t, owner, "web", "a1")
 			seen := watch(t, reader, "web")
+			seen.await(t, time.Now(), backBy, "the start", with("a1"))
 			began := time.Now()
-			seen.await(t, began, backBy, "the start", with("a1"))
 			within(t, began, backBy, "a subscription", func() error {
 				if n := line.Subscriptions.Connections(); n != 1 {
 					return fmt.Errorf("%d connections are subscribed", n)

@@ -26,8 +26,8 @@ func TestOutOfMemory(t *testing.T) {
 	register(t, owner, "web", "a1", "a2", "leaves")
 	all := present(t, reader, "web")
 	seen := watch(t, reader, "web")
+	seen.await(t, time.Now(), backBy, "the start", is(all))
 	began := time.Now()
-	seen.await(t, began, backBy, "the start", is(all))
 
 	server.ConfigSet("maxmemory", "1mb")
 	if err := admin.Set(t.Context(), "x", strings.Repeat("x", 1<<20), 0).Err(); !redis.HasErrorPrefix(err, "OOM") {
@@ -71,8 +71,7 @@ func TestFlushedAndOutOfMemory(t *testing.T) {
 	register(t, owner, "web", "a1", "a2")
 	want := present(t, reader, "web")
 	seen := watch(t, reader, "web")
-	began := time.Now()
-	seen.await(t, began, backBy, "the start", is(want))
+	seen.await(t, time.Now(), backBy, "the start", is(want))
 	server.ConfigSet("maxmemory", "1")
 	flush(t, server)
 	flushed := time.Now()
@@ -100,8 +99,8 @@ func TestAtomicThoughOneKeyOfTwoIsEvicted(t *testing.T) {
 			register(t, other, "web", "b1")
 			want := present(t, reader, "web")
 			seen := watch(t, reader, "web")
+			seen.await(t, time.Now(), backBy, "the start", is(want))
 			began := time.Now()
-			seen.await(t, began, backBy, "the start", is(want))
 			for range 3 {
 				keys, err := admin.Keys(t.Context(), "*{web}:"+key).Result()
 				if err != nil || len(keys) != 1 {
@@ -139,8 +138,8 @@ func TestEviction(t *testing.T) {
 	register(t, owner, "web", "a1", "a2")
 	want := present(t, reader, "web")
 	seen := watch(t, reader, "web")
+	seen.await(t, time.Now(), backBy, "the start", is(want))
 	began := time.Now()
-	seen.await(t, began, backBy, "the start", is(want))
 	for range 3 {
 		evicted := evictions(t, admin)
 		server.ConfigSet("maxmemory", "1") // evicts all that has a time to live

@@ -40,6 +40,8 @@ func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 	all := []string{other, "web"}
 	slices.Sort(all)
 	within(t, time.Now(), backBy, "both names", namesAre(reader, names, all...))
+	seen.await(t, time.Now(), backBy, "the start", is(want))
+	steady.await(t, time.Now(), backBy, "the start", with("b1"))
 	began := time.Now()
 	node.ConfigSet("min-replicas-to-write", "1")
 	for until := began.Add(3 * shortTTL); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
@@ -79,6 +81,7 @@ func TestRefusedWritesAfterALoss(t *testing.T) {
 	register(t, owner, "web", "a1", "a2")
 	want := present(t, reader, "web")
 	seen := watch(t, reader, "web")
+	seen.await(t, time.Now(), backBy, "the start", is(want))
 	began := time.Now()
 	command(t, server.Client(t), "FLUSHALL")
 	server.ConfigSet("min-replicas-to-write", "1")
@@ -102,6 +105,7 @@ func TestRefusedWritesAndADeadOwner(t *testing.T) {
 	register(t, doomed, "web", "dies")
 	register(t, owner, "web", "lives")
 	seen := watch(t, reader, "web")
+	seen.await(t, time.Now(), backBy, "the start", with("dies", "lives"))
 	began := time.Now()
 	server.ConfigSet("min-replicas-to-write", "1")
 	doomed.Close()

@@ -45,6 +45,7 @@ func TestTenThousandInstancesThroughRestart(t *testing.T) {
 		}
 	}
 	watched := watch(t, reader, name(7))
+	watched.await(t, time.Now(), backBy, "the start", is(want[7]))
 
 	began := time.Now()
 	keys := server.Client(t)
