@@ -31,8 +31,8 @@ func memory(b testing.TB) []measure.Goal {
 	var heaps measure.Sample
 	for range 5 {
 		cache := registry.NewCachedRegistry(w.open())
-		cache.Lookup("nobody")
-		_, err := cache.Discover(ctx, "nobody")
+		cache.Lookup("unknown")
+		_, err := cache.Discover(ctx, "unknown")
 		w.check(err)
 		before := heap()
 		found, err := cache.Discover(ctx, "stored")

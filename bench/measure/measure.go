@@ -57,7 +57,7 @@ func Interleave(rounds int, slice time.Duration, variants ...Variant) *Result {
 	}
 	for round := range rounds {
 		for j := range variants {
-			// Every other round the other way around: whoever comes second finds
+			// Every other round in the reverse order: the second one finds
 			// the caches as the first left them.
 			i := j
 			if round%2 == 1 {

@@ -39,7 +39,7 @@ func caches(b testing.TB) []measure.Goal {
 	}
 	kit := sd.NewEndpointer(addresses, factory, log.NewNopLogger())
 	b.Cleanup(kit.Close)
-	byName := map[string]*sd.DefaultEndpointer{service: kit} // it has no names; a map that nobody writes adds them
+	byName := map[string]*sd.DefaultEndpointer{service: kit} // it has no names; a map that is only read adds them
 	if list, err := kit.Endpoints(); err != nil || len(list) != n {
 		b.Fatalf("go-kit has %d endpoints: %v", len(list), err)
 	}

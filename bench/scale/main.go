@@ -17,17 +17,17 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("scale: ")
 	costs := flag.String("costs", "bench/scale/costs.json", "measured costs, to be read or, with -measure, written")
-	anew := flag.Bool("measure", false, "measure the costs anew, on a redis-server started for it; takes half a minute")
+	remeasure := flag.Bool("measure", false, "measure the costs again, on a redis-server started for it; takes half a minute")
 	out := flag.String("o", "", "file to write to (default: standard output)")
 	flag.Parse()
-	if err := run(*costs, *anew, *out); err != nil {
+	if err := run(*costs, *remeasure, *out); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(file string, anew bool, out string) error {
+func run(file string, remeasure bool, out string) error {
 	var c Costs
-	if anew {
+	if remeasure {
 		ctx := context.Background()
 		addr, stop, err := startServer(ctx)
 		if err != nil {

@@ -70,7 +70,7 @@ Per second, with beat the heartbeat interval in seconds:
 ## Where it saturates
 
 - Checks and pushes grow with processes times services: the first limit of a fleet in which every process watches much.
-  A longer heartbeat lowers checks and heartbeats alike; a process that stops watching what it does not call lowers both.
+  A longer heartbeat lowers both checks and heartbeats; a process that stops watching what it does not call lowers both.
 - A change costs its delivery to every process that watches. A deployment that replaces all instances at once is the peak
   to plan for.
 - After a loss of all data %d instances are back in %s of the primary's time, spread over one beat.

@@ -20,18 +20,18 @@ const (
 	pace    = 20 * time.Millisecond
 	// callTimeout is far more than a request may take.
 	callTimeout = 15 * time.Second
-	// toldErrors bounds how many errors a client describes.
-	toldErrors = 5
+	// maxErrors bounds how many errors a client describes.
+	maxErrors = 5
 )
 
-// tally is what a client counted.
-type tally struct {
+// counts is what a client counted.
+type counts struct {
 	Requests, Failed int
 	Errors           []string
 }
 
-// beClient sends requests until its standard input ends, and prints its tally.
-func beClient(kind Kind, t task) error {
+// runClient sends requests until its standard input ends, and prints its counts.
+func runClient(kind Kind, t task) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	backend, err := registry.Open(ctx, t.URL)
@@ -50,7 +50,7 @@ func beClient(kind Kind, t task) error {
 		close(over)
 	}()
 
-	var sum tally
+	var sum counts
 	var mu sync.Mutex
 	var number atomic.Int64
 	number.Store(int64(t.First))
@@ -66,7 +66,7 @@ func beClient(kind Kind, t task) error {
 			return
 		}
 		sum.Failed++
-		if len(sum.Errors) < toldErrors {
+		if len(sum.Errors) < maxErrors {
 			sum.Errors = append(sum.Errors, fmt.Sprintf("%s, begun %s before: %v", time.Now().Format("05.000"), time.Since(begun).Round(time.Millisecond), err))
 		}
 	}

@@ -41,7 +41,7 @@ func Ways(url string) []Plan {
 	return plans
 }
 
-// Result is what came of it.
+// Result is the result of a deploy.
 type Result struct {
 	Restarts         int
 	Requests, Failed int
@@ -67,10 +67,10 @@ type deploy struct {
 	locks []io.Closer
 }
 
-// Run carries out a plan. In one round a server is replaced in place: it ends,
+// Run runs a plan. In one round a server is replaced in place: it ends,
 // and its successor starts with the same ID on the same port. In the next its
 // successor, with another ID and port, serves before it ends. A server has
-// answered requests before it is its turn. No process is left when Run returns.
+// answered requests before it is replaced. No process is left when Run returns.
 func Run(ctx context.Context, p Plan) (Result, error) {
 	d := &deploy{plan: p}
 	defer d.clean()
@@ -105,7 +105,7 @@ func (d *deploy) run(ctx context.Context) (r Result, err error) {
 			return r, err
 		}
 	}
-	if err := d.listed(ctx); err != nil {
+	if err := d.awaitRegistered(ctx); err != nil {
 		return r, err
 	}
 	var clients []*process
@@ -119,12 +119,12 @@ func (d *deploy) run(ctx context.Context) (r Result, err error) {
 	var ending time.Duration
 	for round := range d.plan.Rounds {
 		for _, s := range d.slots {
-			if err := s.server.answers(); err != nil {
+			if err := s.server.awaitAnswer(); err != nil {
 				return r, err
 			}
-			replace := d.before
+			replace := d.startBefore
 			if round%2 == 0 {
-				replace = d.inPlace
+				replace = d.replaceInPlace
 			}
 			took, err := replace(s)
 			if err != nil {
@@ -135,13 +135,13 @@ func (d *deploy) run(ctx context.Context) (r Result, err error) {
 		}
 	}
 	for _, s := range d.slots {
-		if err := s.server.answers(); err != nil {
+		if err := s.server.awaitAnswer(); err != nil {
 			return r, err
 		}
 	}
 	r.Stop = ending / time.Duration(r.Restarts)
 	for _, c := range clients {
-		if err := errors.Join(c.stdin.Close(), c.ends()); err != nil {
+		if err := errors.Join(c.stdin.Close(), c.awaitEnd()); err != nil {
 			return r, err
 		}
 		if !c.counted || c.tally.Requests == 0 {
@@ -174,8 +174,8 @@ func (d *deploy) serve(s *slot) (err error) {
 	return err
 }
 
-// inPlace stops a server and starts its successor in its place.
-func (d *deploy) inPlace(s *slot) (time.Duration, error) {
+// replaceInPlace stops a server and starts its successor in its place.
+func (d *deploy) replaceInPlace(s *slot) (time.Duration, error) {
 	took, err := d.stop(s.server)
 	if err != nil {
 		return 0, err
@@ -183,19 +183,18 @@ func (d *deploy) inPlace(s *slot) (time.Duration, error) {
 	if err := d.serve(s); err != nil {
 		return 0, err
 	}
-	return took, s.server.answers()
+	return took, s.server.awaitAnswer()
 }
 
-// before starts the successor beside a server, and stops that when the
-// successor serves.
-func (d *deploy) before(s *slot) (time.Duration, error) {
+// startBefore starts the successor and stops the server once the successor serves.
+func (d *deploy) startBefore(s *slot) (time.Duration, error) {
 	old := s.server
 	s.turn = 1 - s.turn
 	s.version++
 	if err := d.serve(s); err != nil {
 		return 0, err
 	}
-	if err := s.server.answers(); err != nil {
+	if err := s.server.awaitAnswer(); err != nil {
 		return 0, err
 	}
 	return d.stop(old)
@@ -206,13 +205,13 @@ func (d *deploy) stop(p *process) (time.Duration, error) {
 	if err := p.terminate(); err != nil {
 		return 0, err
 	}
-	err := p.ends()
+	err := p.awaitEnd()
 	return time.Since(begun), err
 }
 
-// listed waits until all servers are registered.
-func (d *deploy) listed(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// awaitRegistered waits until all servers are registered.
+func (d *deploy) awaitRegistered(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, maxProcessTime)
 	defer cancel()
 	backend, err := registry.Open(ctx, d.plan.URL)
 	if err != nil {
@@ -224,5 +223,5 @@ func (d *deploy) listed(ctx context.Context) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("not all of %d servers registered in %s", len(d.slots), patience)
+	return fmt.Errorf("not all of %d servers registered in %s", len(d.slots), maxProcessTime)
 }

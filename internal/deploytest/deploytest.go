@@ -15,7 +15,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// Kind is what the servers and clients of a test binary speak.
+// Kind is the protocol of the servers and clients of a test binary.
 type Kind struct {
 	// Server returns a server that calls work for each request, with the
 	// number that the request brings.
@@ -46,8 +46,8 @@ const (
 // SleepTime is how long a server sleeps in the way of that name.
 const SleepTime = time.Second
 
-// slowEvery and slowTime: every so many-th request takes so long, longer than
-// a client waits for requests in flight before it says that it took a change.
+// Each slowEvery-th request takes slowTime, which is longer than a client waits for
+// requests in flight before it acknowledges a state.
 const (
 	slowEvery = 500
 	slowTime  = 300 * time.Millisecond
@@ -63,7 +63,7 @@ func work(n int) {
 // processEnv makes the test binary a process of a deploy: it holds the task.
 const processEnv = "ROLLCALL_ROLLING"
 
-// task is what a process is told.
+// task is what a process does.
 type task struct {
 	Role    string // server or client
 	URL     string
@@ -80,7 +80,7 @@ const (
 	lineResult  = "result " // a client, at its end; a tally in JSON follows
 )
 
-// Main is the life of a process that Run started. In any other it returns at once.
+// Main runs a process that Run started. In any other process it returns at once.
 func Main(kind Kind) {
 	text := os.Getenv(processEnv)
 	if text == "" {
@@ -91,9 +91,9 @@ func Main(kind Kind) {
 	if err == nil {
 		switch t.Role {
 		case "server":
-			err = beServer(kind, t)
+			err = runServer(kind, t)
 		default:
-			err = beClient(kind, t)
+			err = runClient(kind, t)
 		}
 	}
 	if err != nil {

@@ -23,7 +23,7 @@ type process struct {
 	exited  chan struct{} // closed when it is gone; what follows may be read then
 	err     error
 	stderr  bytes.Buffer
-	tally   tally
+	tally   counts
 	counted bool
 }
 
@@ -80,27 +80,27 @@ func (p *process) read(out io.Reader) {
 	}
 }
 
-// patience is far more than a process may take to start or to end.
-const patience = 40 * time.Second
+// maxProcessTime is far more than a process needs to start or to end.
+const maxProcessTime = 40 * time.Second
 
-// answers waits until a server has answered a request.
-func (p *process) answers() error {
+// awaitAnswer waits until a server has answered a request.
+func (p *process) awaitAnswer() error {
 	select {
 	case <-p.serving:
 		return nil
 	case <-p.exited:
 		return p.problem("ended")
-	case <-time.After(patience):
-		return fmt.Errorf("%s has had no request in %s", p.what, patience)
+	case <-time.After(maxProcessTime):
+		return fmt.Errorf("%s has had no request in %s", p.what, maxProcessTime)
 	}
 }
 
-// ends waits until the process has ended in order.
-func (p *process) ends() error {
+// awaitEnd waits until the process has ended in order.
+func (p *process) awaitEnd() error {
 	select {
 	case <-p.exited:
-	case <-time.After(patience):
-		return fmt.Errorf("%s has not ended in %s", p.what, patience)
+	case <-time.After(maxProcessTime):
+		return fmt.Errorf("%s has not ended in %s", p.what, maxProcessTime)
 	}
 	if p.err != nil {
 		return p.problem("did not end well")
@@ -108,7 +108,7 @@ func (p *process) ends() error {
 	return nil
 }
 
-// problem is the error of a process that is gone.
+// problem returns the error of a process that has ended.
 func (p *process) problem(what string) error {
 	return fmt.Errorf("%s %s: %v\n%s", p.what, what, p.err, p.stderr.String())
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// beServer serves until SIGTERM, and then ends in its way.
-func beServer(kind Kind, t task) error {
+// runServer serves until SIGTERM, and then ends in its way.
+func runServer(kind Kind, t task) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	backend, err := registry.Open(ctx, t.URL)

@@ -42,7 +42,7 @@ func (c *conn) run() {
 	})
 	wg.Go(func() {
 		c.write(ToClient, c.client)
-		// The server has nothing more to say: the end for both.
+		// The server has closed its side: end both directions.
 		c.end()
 	})
 	wg.Wait()
@@ -71,13 +71,13 @@ func reset(c *net.TCPConn) {
 	c.Close()
 }
 
-// faults calls ask with the faults that concern this connection and reports
-// whether any says yes.
+// faults calls ask with the faults that apply to this connection and reports
+// whether any call returned true.
 func (c *conn) faults(ask func(*Faults) bool) bool {
 	return ask(&c.proxy.Faults) || c.subscribed.Load() && ask(c.proxy.Subscriptions)
 }
 
-// enforce cuts the connection if faults want connections like it cut.
+// enforce cuts the connection if a fault applies that cuts such connections.
 func (c *conn) enforce() {
 	if c.faults(func(f *Faults) bool { return locked(f, func() bool { return f.cutAtOnce }) }) {
 		c.reset()
@@ -133,7 +133,7 @@ func (c *conn) readRequests() {
 	}
 }
 
-// requested notes a whole request.
+// requested counts a whole request.
 func (c *conn) requested(words []string) {
 	if len(words) == 0 {
 		return
@@ -217,7 +217,7 @@ func isMessage(frame *scanner) bool {
 	return false
 }
 
-// waitForPace holds up the reader, and so the sender, as a slow line does.
+// waitForPace delays the reader, and so the sender, like a slow connection.
 func (c *conn) waitForPace(dir Direction, n int) {
 	var at time.Time
 	c.faults(func(f *Faults) bool {
@@ -234,7 +234,7 @@ func (c *conn) waitForPace(dir Direction, n int) {
 		case <-c.done:
 			timer.Stop()
 			return
-		case <-changed: // a hold is for the writer to heed; Heal takes the pace away
+		case <-changed: // the writer applies a hold; Heal removes the limit
 			timer.Stop()
 			if c.paced(dir) {
 				continue
@@ -254,8 +254,8 @@ func (c *conn) enqueue(dir Direction, b []byte) {
 	}
 }
 
-// write delivers a direction's queue until it ends. A receiver that is gone does
-// not stop it, for the other direction may have something held back.
+// write delivers a direction's queue until it ends. A closed receiver does not stop
+// it, as the other direction may hold bytes.
 func (c *conn) write(dir Direction, to *net.TCPConn) {
 	for {
 		next, ok := c.queues[dir].pop(c.done)
@@ -266,7 +266,7 @@ func (c *conn) write(dir Direction, to *net.TCPConn) {
 	}
 }
 
-// waitDeliverable waits until nothing holds the direction back and it is due; it
+// waitDeliverable waits until the direction is not held and the bytes are due. It
 // reports false if the connection ended first.
 func (c *conn) waitDeliverable(dir Direction, due time.Time) bool {
 	for {

@@ -28,7 +28,7 @@ func (c *counts) trip() {
 }
 
 // Commands returns how often clients sent each command since the last Reset, by
-// upper-case name, handshakes (HELLO, CLIENT) and commands held back or dropped
+// upper-case name, handshakes (HELLO, CLIENT) and commands held or dropped
 // included. It is empty for connections in TLS.
 func (p *Proxy) Commands() map[string]int {
 	p.counts.mu.Lock()
@@ -49,14 +49,14 @@ func (p *Proxy) RoundTrips() int {
 	return p.counts.trips
 }
 
-// Reset sets Commands and RoundTrips to nothing.
+// Reset sets Commands and RoundTrips to zero.
 func (p *Proxy) Reset() {
 	p.counts.mu.Lock()
 	defer p.counts.mu.Unlock()
 	p.counts.commands, p.counts.trips = nil, 0
 }
 
-// tripCounter tells the round trips of one connection apart.
+// tripCounter counts the round trips of one connection.
 type tripCounter struct {
 	mu      sync.Mutex
 	waiting int // requests without a reply

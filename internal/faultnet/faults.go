@@ -13,8 +13,8 @@ const (
 	ToClient                  // replies and pushes
 )
 
-// Faults are what is wrong with a set of connections at the moment. Its methods
-// are safe for concurrent use and act at once, on connections to come too.
+// Faults are the current faults of a set of connections. Its methods are safe for
+// concurrent use and take effect at once, also on later connections.
 type Faults struct {
 	proxy   *Proxy
 	matches func(*conn) bool
@@ -30,21 +30,21 @@ type Faults struct {
 	cutAtOnce bool // cut new connections that match
 }
 
-// Delay delivers what arrives from now on no sooner than d after it arrived.
+// Delay delivers bytes that arrive from now on d after they arrived.
 func (f *Faults) Delay(dir Direction, d time.Duration) {
 	f.change(func() { f.delay[dir] = d })
 }
 
-// Throttle lets no more than so many bytes a second pass, on all connections
-// together, and takes no more from the sender than a small buffer until they have.
-// It is meant for connections to come: what open ones have buffered is more.
+// Throttle limits the rate of all connections together. It buffers little, so the
+// sender is slowed as well. Use it before connections are opened: open ones have
+// larger buffers.
 func (f *Faults) Throttle(dir Direction, bytesPerSecond int) {
 	f.change(func() { f.pace[dir] = pace{rate: bytesPerSecond} })
 }
 
 // pace is a rate that connections share.
 type pace struct {
-	rate int // bytes a second; 0: as fast as it goes
+	rate int // bytes a second; 0: unlimited
 	next time.Time
 }
 
@@ -60,34 +60,34 @@ func (p *pace) reserve(n int) time.Time {
 	return p.next
 }
 
-// Hold keeps bytes back in order until Heal delivers them all; connections are
-// accepted and stay open. A request of a client that gave up and closed its
-// connection meanwhile is delivered, too. Without a direction it holds both.
+// Hold queues bytes until Heal delivers them all in order. Connections are accepted
+// and stay open. A request is delivered even if its client has closed the connection
+// meanwhile. Without a direction it holds both.
 func (f *Faults) Hold(dirs ...Direction) {
 	f.change(func() { each(dirs, func(d Direction) { f.held[d] = true }) })
 }
 
-// Drop loses whole requests or replies that begin from now on; what is under way
-// is let through, so the stream stays well-formed. Without a direction it drops both.
+// Drop drops whole requests or replies that begin from now on. Those that have begun
+// pass, so the stream stays well-formed. Without a direction it drops both.
 func (f *Faults) Drop(dirs ...Direction) {
 	f.change(func() { each(dirs, func(d Direction) { f.dropped[d] = true }) })
 }
 
-// DropMessages loses pub/sub messages only: confirmations, replies and pings
-// pass, so nothing tells the client.
+// DropMessages drops only pub/sub messages. Confirmations, replies and pings pass,
+// so the client cannot notice.
 func (f *Faults) DropMessages() {
 	f.change(func() { f.messages = true })
 }
 
-// CutReplyAfter ends the next connection on which a reply begins, once n bytes
-// from there on were delivered: in the middle of that reply, if it is longer. The
-// request was carried out. With 0 nothing of the reply arrives.
+// CutReplyAfter ends the next connection on which a reply begins after n bytes of
+// the reply and what follows. The server has run the request. With 0 no byte of the
+// reply arrives.
 func (f *Faults) CutReplyAfter(n int) {
 	f.change(func() { f.cutReply, f.cutAfter = true, n })
 }
 
 // Cut ends the open connections with a reset and returns how many there were.
-// What was held back on them is lost.
+// Bytes held on them are lost.
 func (f *Faults) Cut() int { return f.CutSome(-1) }
 
 // CutSome ends up to n open connections, the oldest first, or all if n is negative.
@@ -112,7 +112,7 @@ func (f *Faults) CutAlways() {
 	f.Cut()
 }
 
-// Heal takes all faults of this set away and delivers what was held back.
+// Heal removes all faults of this set and delivers the bytes held.
 func (f *Faults) Heal() {
 	f.change(func() {
 		f.delay, f.held, f.dropped, f.pace = [2]time.Duration{}, [2]bool{}, [2]bool{}, [2]pace{}

@@ -8,7 +8,7 @@ import (
 )
 
 // Net is a set of proxies, one for each address that a client dials, for clients
-// that learn addresses from the servers (Sentinel, Cluster).
+// that get addresses from the servers (Sentinel, Cluster).
 type Net struct {
 	t       testing.TB
 	mu      sync.Mutex
@@ -18,7 +18,7 @@ type Net struct {
 // NewNet returns an empty set that ends with the test.
 func NewNet(t testing.TB) *Net { return &Net{t: t, proxies: map[string]*Proxy{}} }
 
-// To returns the proxy in front of a server (host:port), opening it if need be.
+// To returns the proxy in front of a server (host:port), and opens it if necessary.
 func (n *Net) To(addr string) *Proxy {
 	n.t.Helper()
 	p, err := n.to(addr)

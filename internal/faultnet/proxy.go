@@ -1,6 +1,6 @@
-// Package faultnet puts a faulty line between a client and a real Redis server:
-// a TCP proxy that on command delays, holds back, drops, cuts and refuses, and
-// that counts what passes. Everything else is left as the server sent it.
+// Package faultnet simulates network faults between a client and a real Redis
+// server. It is a TCP proxy that can delay, hold, drop, cut and refuse, and that
+// counts commands and round trips. It changes nothing else.
 package faultnet
 
 import (
@@ -14,15 +14,15 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/freeport"
 )
 
-// Proxy is a listener that passes every connection on to one server. Its own
-// methods concern all connections, those of Subscriptions only the ones that
-// sent SUBSCRIBE, PSUBSCRIBE or SSUBSCRIBE; where both say something, both hold.
+// Proxy is a listener that forwards every connection to one server. Its own methods
+// apply to all connections, those of Subscriptions only to connections that sent
+// SUBSCRIBE, PSUBSCRIBE or SSUBSCRIBE. The faults of both add up.
 type Proxy struct {
 	Faults
 	Subscriptions *Faults
 
 	port   int
-	lock   func() error // gives the port back
+	lock   func() error // releases the port
 	wg     sync.WaitGroup
 	counts counts
 
@@ -61,7 +61,7 @@ func open(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr returns the host:port to connect to in the server's stead.
+// Addr returns the host:port to connect to in place of the server's.
 func (p *Proxy) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
 
 // Refuse makes the kernel refuse new connections until Accept. Open ones stay.
@@ -69,7 +69,7 @@ func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listener != nil {
-		// A process that is just being started holds the listener open until its exec.
+		// A process that is being started keeps the listener open until its exec.
 		syscall.ForkLock.RLock()
 		p.listener.Close()
 		syscall.ForkLock.RUnlock()
@@ -77,7 +77,7 @@ func (p *Proxy) Refuse() {
 	}
 }
 
-// Retarget passes new connections on to another server. Open ones stay.
+// Retarget forwards new connections to another server. Open ones stay.
 func (p *Proxy) Retarget(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,8 +100,8 @@ func (p *Proxy) Accept() error {
 	return nil
 }
 
-// lineBuffer is what a slow line holds in each direction, in bytes.
-const lineBuffer = 64 << 10
+// slowBuffer is the buffer of a throttled connection in each direction, in bytes.
+const slowBuffer = 64 << 10
 
 func (p *Proxy) accept(l net.Listener) {
 	for {
@@ -113,7 +113,7 @@ func (p *Proxy) accept(l net.Listener) {
 	}
 }
 
-// serve passes one connection on until both its directions have ended.
+// serve forwards one connection until both its directions have ended.
 func (p *Proxy) serve(client *net.TCPConn) {
 	p.mu.Lock()
 	target := p.target
@@ -125,9 +125,9 @@ func (p *Proxy) serve(client *net.TCPConn) {
 	}
 	c := newConn(p, client, server.(*net.TCPConn))
 	if c.paced(ToServer) || c.paced(ToClient) {
-		// Or the kernel takes megabytes at once.
-		_ = client.SetReadBuffer(lineBuffer)
-		_ = c.server.SetReadBuffer(lineBuffer)
+		// Otherwise the kernel buffers megabytes.
+		_ = client.SetReadBuffer(slowBuffer)
+		_ = c.server.SetReadBuffer(slowBuffer)
 	}
 	p.mu.Lock()
 	if p.closed {
@@ -175,7 +175,7 @@ func (p *Proxy) connections() []*conn {
 	return slices.Clone(p.conns)
 }
 
-// wake tells every connection that faults have changed.
+// wake signals every connection that faults have changed.
 func (p *Proxy) wake() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -232,9 +232,9 @@ func TestDeadServerResetsTheClient(t *testing.T) {
 	}
 }
 
-func TestMuteAcceptsAndNeverAnswers(t *testing.T) {
+func TestUnresponsiveAcceptsAndNeverAnswers(t *testing.T) {
 	t.Parallel()
-	if err := client(t, Mute(t)).Ping(soon(t)).Err(); !errors.Is(err, context.DeadlineExceeded) {
+	if err := client(t, Unresponsive(t)).Ping(soon(t)).Err(); !errors.Is(err, context.DeadlineExceeded) {
 		var timeout net.Error
 		if !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Fatalf("gave %v", err)

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// piece is some bytes on their way.
-type piece struct {
+// chunk is a number of bytes to deliver.
+type chunk struct {
 	bytes []byte
-	due   time.Time // not to be delivered before
+	due   time.Time // earliest time of delivery
 }
 
 // queue holds one direction's bytes in order, without a limit. One goroutine
 // pushes and closes, one pops.
 type queue struct {
 	mu     sync.Mutex
-	pieces []piece
+	chunks []chunk
 	closed bool
 	ready  chan struct{}
 }
@@ -26,7 +26,7 @@ func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 // push appends a copy of b.
 func (q *queue) push(b []byte, due time.Time) {
 	q.mu.Lock()
-	q.pieces = append(q.pieces, piece{bytes.Clone(b), due})
+	q.chunks = append(q.chunks, chunk{bytes.Clone(b), due})
 	q.mu.Unlock()
 	q.signal()
 }
@@ -46,26 +46,26 @@ func (q *queue) signal() {
 	}
 }
 
-// pop waits for the next piece. It reports false at the end of the queue or when
+// pop waits for the next chunk. It reports false at the end of the queue or when
 // done is closed.
-func (q *queue) pop(done <-chan struct{}) (piece, bool) {
+func (q *queue) pop(done <-chan struct{}) (chunk, bool) {
 	for {
 		q.mu.Lock()
-		if len(q.pieces) > 0 {
-			next := q.pieces[0]
-			q.pieces = q.pieces[1:]
+		if len(q.chunks) > 0 {
+			next := q.chunks[0]
+			q.chunks = q.chunks[1:]
 			q.mu.Unlock()
 			return next, true
 		}
 		closed := q.closed
 		q.mu.Unlock()
 		if closed {
-			return piece{}, false
+			return chunk{}, false
 		}
 		select {
 		case <-q.ready:
 		case <-done:
-			return piece{}, false
+			return chunk{}, false
 		}
 	}
 }

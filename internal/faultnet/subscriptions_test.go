@@ -27,7 +27,7 @@ func publish(t *testing.T, c *redis.Client, text string) {
 func TestSubscriptionIsCutAlone(t *testing.T) {
 	_, p := setUp(t)
 	c := client(t, p.Addr())
-	publish(t, c, "nobody")
+	publish(t, c, "unknown")
 	sub := subscribe(t, c)
 	if n := p.Subscriptions.Connections(); n != 1 {
 		t.Fatalf("%d subscriptions", n)
@@ -39,7 +39,7 @@ func TestSubscriptionIsCutAlone(t *testing.T) {
 		t.Fatal("the subscription was not cut")
 	}
 	accepted := p.Accepted()
-	publish(t, c, "nobody")
+	publish(t, c, "unknown")
 	if p.Accepted() != accepted {
 		t.Fatal("the other connection was cut, too")
 	}
@@ -55,7 +55,7 @@ func TestSubscriptionsAreCutAgainAndAgain(t *testing.T) {
 			t.Fatal("a subscription held")
 		}
 		sub.Close()
-		publish(t, c, "nobody")
+		publish(t, c, "unknown")
 	}
 	p.Subscriptions.Heal()
 	subscribe(t, c)

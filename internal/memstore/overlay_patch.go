@@ -37,7 +37,7 @@ func (s *Store) PatchOverlay(ctx context.Context, m store.OverlayPatch) (store.P
 	return marked, nil
 }
 
-// merge sets members of an overlay, a JSON object, and returns it anew: nil when nothing is left.
+// merge sets members of an overlay, a JSON object, and returns the new one: nil when nothing is left.
 func patched(overlay []byte, set map[string]string) []byte {
 	members := make(map[string]json.RawMessage)
 	if len(overlay) > 0 && json.Unmarshal(overlay, &members) != nil {

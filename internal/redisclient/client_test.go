@@ -110,7 +110,7 @@ func TestClientOfMuteServer(t *testing.T) {
 	requireWithin(t, began, opTimeout/2, "Close of a client with a call")
 }
 
-// The application's go-redis logger writes to stderr unless told otherwise. It
+// The application's go-redis logger writes to stderr by default. It
 // is global, so what a Client puts there is watched from outside.
 func TestClientIsQuiet(t *testing.T) {
 	const child = "REDISCLIENT_QUIET_CHILD"

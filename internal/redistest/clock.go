@@ -33,7 +33,7 @@ func newClock(dir string) (*clock, error) {
 func (c *clock) env() []string {
 	return []string{
 		// libc goes before the jemalloc that redis-server is linked with: jemalloc
-		// asks for the time in its first allocation, which is libfaketime's own.
+		// reads the time in its first allocation, which libfaketime makes.
 		"LD_PRELOAD=" + c.library + ":libc.so.6",
 		"FAKETIME_TIMESTAMP_FILE=" + c.file,
 		"FAKETIME_NO_CACHE=1",
@@ -49,7 +49,7 @@ func (c *clock) forget(pid int) {
 	}
 }
 
-// write replaces the file in one step, as the server may read it at any moment.
+// write replaces the file in one step, as the server may read it at any time.
 func (c *clock) write() error {
 	next := c.file + ".next"
 	if err := os.WriteFile(next, fmt.Appendf(nil, "%+.6f\n", c.offset.Seconds()), 0o600); err != nil {

@@ -21,7 +21,7 @@ const (
 	NodeTimeout = 1500 * time.Millisecond
 )
 
-// Cluster is a Redis Cluster, each replica following one primary at first.
+// Cluster is a Redis Cluster, in which each replica has one primary at first.
 type Cluster struct {
 	Nodes []*Server // the first primaries first
 
@@ -37,7 +37,7 @@ func StartCluster(t testing.TB, primaries, replicas int, opts ...Option) *Cluste
 		"cluster-enabled yes",
 		"cluster-config-file nodes.conf",
 		fmt.Sprintf("cluster-node-timeout %d", NodeTimeout.Milliseconds()),
-		// A replica stands for election however long its primary was away.
+		// A replica may be elected however long its primary was disconnected.
 		"cluster-replica-validity-factor 0",
 	)}, opts...)
 	nodes, err := inParallel(primaries+replicas, func(int) (*Server, error) { return start(opts...) })
@@ -46,7 +46,7 @@ func StartCluster(t testing.TB, primaries, replicas int, opts ...Option) *Cluste
 	}
 	c := &Cluster{Nodes: nodes, t: t}
 	for _, n := range nodes {
-		n.own(t)
+		n.attach(t)
 		if n.opts.tls {
 			t.Fatal("a Cluster WithTLS cannot be started here")
 		}
@@ -83,7 +83,7 @@ func (c *Cluster) form(primaries int) error {
 		ids[i] = fmt.Sprint(id)
 	}
 	for i, n := range c.Nodes[primaries:] {
-		// It can follow a primary as soon as it has heard of it.
+		// It can replicate a primary once it knows it.
 		if err := within(topologyTimeout, func(context.Context) error {
 			_, err := n.do("CLUSTER", "REPLICATE", ids[i%primaries])
 			return err
@@ -245,7 +245,7 @@ func (c *Cluster) NodeOf(key string) *Server {
 					return nil
 				}
 			}
-			return fmt.Errorf("slot %d is served by nobody", slot)
+			return fmt.Errorf("no node serves slot %d", slot)
 		})
 	})
 	if err != nil {
@@ -262,7 +262,7 @@ func (c *Cluster) KillPrimaryOf(key string) *Server {
 	return n
 }
 
-// host and port of a server as MIGRATE wants them.
+// host and port of a server as arguments of MIGRATE.
 func (s *Server) hostPort() (string, string) {
 	host, port, _ := net.SplitHostPort(s.Addr())
 	return host, port

@@ -86,7 +86,7 @@ func TestClusterMovesASlot(t *testing.T) {
 	if n := move.MoveKeys(1); n != 1 {
 		t.Fatalf("moved %d keys", n)
 	}
-	// Migrating: a command on a moved and an unmoved key is told to try again.
+	// Migrating: a command on a moved and an unmoved key gets TRYAGAIN.
 	err := client.MGet(t.Context(), "{tag}0", "{tag}1", "{tag}2").Err()
 	if !redis.HasErrorPrefix(err, "TRYAGAIN") {
 		t.Fatalf("reading across a moving slot gave %v", err)

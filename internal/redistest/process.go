@@ -93,7 +93,7 @@ func (p *process) gone() bool {
 	}
 }
 
-// crashed reports how the process ended if nobody here ended it.
+// crashed reports how the process ended unless this package ended it.
 func (p *process) crashed() error {
 	if !p.gone() {
 		return nil
@@ -117,7 +117,7 @@ func (p *process) waitState(states string) error {
 		if err != nil {
 			return err
 		}
-		// The state follows the command's name, which stands in parentheses.
+		// The state follows the command's name, which is in parentheses.
 		rest := string(stat)[strings.LastIndexByte(string(stat), ')')+1:]
 		state := strings.Fields(rest)[0]
 		if strings.Contains(states, state) {

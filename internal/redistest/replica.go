@@ -19,7 +19,7 @@ func NewReplica(t testing.TB, primary *Server, opts ...Option) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.own(t)
+	r.attach(t)
 	return r
 }
 

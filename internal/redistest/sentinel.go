@@ -37,14 +37,14 @@ func StartSentinels(t testing.TB, opts ...Option) *Sentinels {
 	if err != nil {
 		t.Fatal(err)
 	}
-	primary.own(t)
+	primary.attach(t)
 	replicas, err := inParallel(replicaCount, func(int) (*Server, error) { return startReplica(primary) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.Servers = append([]*Server{primary}, replicas...)
 	for _, r := range replicas {
-		r.own(t)
+		r.attach(t)
 	}
 	// Replicas first: a Sentinel asks a primary for its replicas every ten seconds only.
 	conf := sentinelConf(primary)
@@ -53,7 +53,7 @@ func StartSentinels(t testing.TB, opts ...Option) *Sentinels {
 		t.Fatal(err)
 	}
 	for _, s := range g.Sentinels {
-		s.own(t)
+		s.attach(t)
 	}
 	if err := within(topologyTimeout, func(context.Context) error { return g.checkComplete() }); err != nil {
 		t.Fatalf("starting Sentinels: %v\n%s", err, g.Sentinels[0].logTail())
@@ -74,7 +74,7 @@ func sentinelConf(primary *Server) []string {
 	return conf
 }
 
-// checkComplete fails unless every Sentinel sees the whole group, all of it well.
+// checkComplete fails unless every Sentinel sees all servers, without a failure.
 func (g *Sentinels) checkComplete() error {
 	for _, s := range g.Sentinels {
 		if _, err := s.do("SENTINEL", "CKQUORUM", masterName); err != nil {

@@ -63,12 +63,12 @@ func Start(t testing.TB, opts ...Option) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.own(t)
+	s.attach(t)
 	return s
 }
 
-// own ties the server to the test, which measures its stall from then on.
-func (s *Server) own(t testing.TB) {
+// attach ends the server with the test and measures its stall from then on.
+func (s *Server) attach(t testing.TB) {
 	s.t = t
 	stall.Measure(t, s.PID())
 	t.Cleanup(func() {

@@ -46,7 +46,7 @@ func (m *SlotMove) Finish() {
 	for m.MoveKeys(100) > 0 {
 	}
 	id := m.to.must("CLUSTER", "MYID")
-	// The new owner first, so that at no time nobody owns the slot.
+	// The new owner first, so that the slot always has an owner.
 	m.to.must("CLUSTER", "SETSLOT", m.slot, "NODE", id)
 	m.from.must("CLUSTER", "SETSLOT", m.slot, "NODE", id)
 	err := within(topologyTimeout, func(context.Context) error {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// permanent marks an error that waiting does not cure.
+// permanent marks an error that is permanent.
 type permanent struct{ error }
 
-// until calls check until it returns nil, an error that waiting does not cure,
+// until calls check until it returns nil, an error that is permanent,
 // or ctx ends; then it returns what check said last.
 func until(ctx context.Context, check func() error) error {
 	tick := time.NewTicker(poll)

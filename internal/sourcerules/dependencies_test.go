@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Whoever imports package registry takes these modules with it: each one is a
-// decision, so a change of the list is made by hand.
+// A program that imports package registry depends on these modules. Each is a
+// decision, so a change of the list must be made by hand.
 func TestDependenciesOfTheLibrary(t *testing.T) {
 	const golden = "testdata/registry.deps"
 	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", module+"/registry")

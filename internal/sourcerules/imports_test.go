@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-// arrow says what of ours a folder and those below it may import, its tests
-// excepted. A folder always may import what is below it, and a more specific
-// arrow outranks a general one.
-type arrow struct {
+// importRule says which packages of this repository a folder and those below it
+// may import. Tests are exempt. A folder may always import what is below it, and a
+// rule for a longer path replaces one for a shorter path.
+type importRule struct {
 	from string
 	may  []string
 }
 
-// Arrows point one way: cmd -> faces -> registry -> core and stores -> store.
-var arrows = []arrow{
+// Imports go one way: cmd -> health, balance, grpcresolver -> registry -> core and stores -> store.
+var importRules = []importRule{
 	{"internal/store", nil},
 	{"internal/store/storetest", []string{"internal/store"}},
 	{"internal/backoff", nil},
@@ -41,7 +41,7 @@ var arrows = []arrow{
 	{"internal/deploytest", []string{"registry", "internal/freeport"}},
 }
 
-func TestImportsFollowTheArrows(t *testing.T) {
+func TestImportsFollowTheRules(t *testing.T) {
 	for _, f := range goFiles(t) {
 		rule, ok := ruleOf(f.dir)
 		if !ok || f.test {
@@ -61,8 +61,8 @@ func allowed(folder string, may []string) bool {
 	return slices.Contains(may, folder)
 }
 
-func ruleOf(dir string) (rule arrow, ok bool) {
-	for _, a := range arrows {
+func ruleOf(dir string) (rule importRule, ok bool) {
+	for _, a := range importRules {
 		if under(dir, a.from) && len(a.from) > len(rule.from) {
 			rule, ok = a, true
 		}
@@ -76,7 +76,7 @@ const goRedis = "github.com/redis/go-redis"
 
 var goRedisUsers = []string{"registry", "internal/redisclient", "internal/redisstore", "internal/redistest", "internal/faultnet", "faults", "bench"}
 
-func TestOnlyTheRedisStoreTalksToRedis(t *testing.T) {
+func TestOnlyTheRedisStoreImportsGoRedis(t *testing.T) {
 	for _, f := range goFiles(t) {
 		for _, imported := range f.imports {
 			if under(imported, goRedis) && !f.test && !under(f.dir, goRedisUsers...) {

@@ -12,11 +12,11 @@ import (
 type process struct {
 	pid     string
 	threads map[string]time.Duration // run delay by thread ID, when last looked at
-	looks   []look                   // oldest first
+	looks   []reading                // oldest first
 }
 
-// look is what was known at a moment: the run delay of all threads so far.
-type look struct {
+// reading is the run delay of all threads up to a time.
+type reading struct {
 	at    time.Time
 	total time.Duration
 }
@@ -25,9 +25,9 @@ func newProcess(pid int) *process {
 	return &process{pid: strconv.Itoa(pid), threads: map[string]time.Duration{}}
 }
 
-// look adds what the threads of the process were kept waiting for since the
-// last look. Of a process that is gone there is no more to add.
-func (p *process) look(now time.Time) {
+// read adds for how long the threads of the process were delayed since the last
+// reading. A process that has ended adds nothing.
+func (p *process) read(now time.Time) {
 	var total time.Duration
 	first := len(p.looks) == 0
 	if !first {
@@ -48,7 +48,7 @@ func (p *process) look(now time.Time) {
 		}
 		p.threads[id] = delay
 	}
-	p.looks = append(p.looks, look{now, total})
+	p.looks = append(p.looks, reading{now, total})
 }
 
 // runDelay reads the second of three numbers, in nanoseconds.
@@ -65,11 +65,11 @@ func runDelay(path string) (time.Duration, bool) {
 	return time.Duration(n), err == nil
 }
 
-// between returns the run delay of a time, rounded outward to looks: the last
-// before it and the first after it, which is now if there is none yet.
+// between returns the run delay of a time, rounded outward to readings: the last
+// before it and the first after it, which is made now if there is none yet.
 func (p *process) between(from, to, now time.Time) time.Duration {
 	if last := p.looks[len(p.looks)-1]; to.After(last.at) {
-		p.look(now)
+		p.read(now)
 	}
 	begin, end := p.looks[0], p.looks[len(p.looks)-1]
 	for i := len(p.looks) - 1; i >= 0; i-- {

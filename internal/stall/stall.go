@@ -37,13 +37,13 @@ const (
 	nap = 5 * time.Millisecond
 	// timerError is what a timer may be late by on an idle machine: it is no stall.
 	timerError = 2 * time.Millisecond
-	// processInterval is the time between two looks at other processes.
+	// processInterval is the time between two readings of other processes.
 	processInterval = 100 * time.Millisecond
 )
 
 // Measure measures this process, and the processes with these IDs, until the
-// test ends. It may be called again for further processes, also for one that has
-// taken the place of another. Not in a synctest bubble, where no time passes.
+// test ends. It may be called again for further processes, also for one that
+// replaced another. Not in a synctest bubble, where no time passes.
 func Measure(t testing.TB, pids ...int) {
 	shared.measure(t, pids)
 }
@@ -55,7 +55,7 @@ func Between(t testing.TB, from, to time.Time) time.Duration {
 	return shared.between(t.Name(), from, to)
 }
 
-// Since is Between from a moment and now.
+// Since is Between from a time and now.
 func Since(t testing.TB, from time.Time) time.Duration { return Between(t, from, time.Now()) }
 
 // shared is the meter of this process, of all its tests.
@@ -68,8 +68,8 @@ type meter struct {
 	stop  chan struct{}
 	done  chan struct{}
 
-	due    time.Time // when the sampler is to wake, while it sleeps
-	stalls []gap     // of this process, oldest first
+	due    time.Time   // when the sampler is to wake, while it sleeps
+	stalls []overslept // of this process, oldest first
 }
 
 // measured is a test that measures.
@@ -79,10 +79,10 @@ type measured struct {
 	processes []*process
 }
 
-// gap is a time in which this process did not run.
-type gap struct{ from, to time.Time }
+// overslept is a time in which this process did not run.
+type overslept struct{ from, to time.Time }
 
-func (g gap) within(from, to time.Time) time.Duration {
+func (g overslept) within(from, to time.Time) time.Duration {
 	if g.from.Before(from) {
 		g.from = from
 	}
@@ -111,7 +111,7 @@ func (m *meter) measure(t testing.TB, pids []int) {
 	}
 	for _, pid := range pids {
 		p := newProcess(pid)
-		p.look(time.Now())
+		p.read(time.Now())
 		test.processes = append(test.processes, p)
 	}
 }
@@ -131,7 +131,7 @@ func (m *meter) end(t testing.TB, test *measured) {
 	}
 }
 
-// sample notes by how much it oversleeps, and now and then looks at processes.
+// sample notes by how much it oversleeps, and at intervals reads other processes.
 func (m *meter) sample(stop, done chan struct{}) {
 	defer close(done)
 	timer := time.NewTimer(nap)
@@ -146,13 +146,13 @@ func (m *meter) sample(stop, done chan struct{}) {
 		now := time.Now()
 		m.mu.Lock()
 		if now.Sub(m.due) > timerError {
-			m.stalls = append(m.stalls, gap{m.due, now})
+			m.stalls = append(m.stalls, overslept{m.due, now})
 		}
 		if now.Sub(looked) >= processInterval {
 			looked = now
 			for _, test := range m.tests {
 				for _, p := range test.processes {
-					p.look(now)
+					p.read(now)
 				}
 			}
 			now = time.Now()
@@ -174,7 +174,7 @@ func (m *meter) between(name string, from, to time.Time) time.Duration {
 		total += m.stalls[i].within(from, to)
 	}
 	now := time.Now()
-	if overdue := (gap{m.due, now}); overdue.within(m.due, now) > timerError {
+	if overdue := (overslept{m.due, now}); overdue.within(m.due, now) > timerError {
 		total += overdue.within(from, to) // the sampler has still to wake
 	}
 	var most time.Duration

@@ -30,7 +30,7 @@ const (
 func TestGapsCountWhereTheyOverlap(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(int64(1_000_000 + ms)) }
 	m := &meter{tests: map[testing.TB]*measured{t: {name: "T"}}, due: time.Now().Add(time.Hour),
-		stalls: []gap{{at(100), at(150)}, {at(300), at(400)}}}
+		stalls: []overslept{{at(100), at(150)}, {at(300), at(400)}}}
 	for _, test := range []struct {
 		from, to int
 		want     time.Duration
@@ -46,7 +46,7 @@ func TestGapsCountWhereTheyOverlap(t *testing.T) {
 
 func TestRunDelayIsRoundedOutward(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(int64(ms)) }
-	p := &process{pid: "none", looks: []look{{at(0), 0}, {at(100), 3}, {at(200), 5}, {at(300), 11}}}
+	p := &process{pid: "none", looks: []reading{{at(0), 0}, {at(100), 3}, {at(200), 5}, {at(300), 11}}}
 	for _, test := range []struct {
 		from, to int
 		want     time.Duration

@@ -140,7 +140,7 @@ Measured on: %s.
 etcd: the embedded server in a process of its own, one member, without waiting for its disk (Redis writes none here), all
 instances on one lease, linearizable reads through its own client, values as JSON. go-kit: an Endpointer on a fixed list, in a
 map by name. go-cache and golang-lru: a finished list under the service's name, without expiry. These return a bare list
-that somebody else has to keep right; ours returns the watched state with its revision, age and staleness, 120 bytes by way
+that other code must keep correct; ours returns the watched state with its revision, age and staleness, 120 bytes by way
 of two more pointers, and takes no lock: one goroutine alone pays for the former, many gain by the latter. Versions are those of
 `+"`bench/peers/go.mod`"+`. Registries on Redis and in memory that the module proxy does not serve are left out.
 

@@ -21,12 +21,12 @@ func TestFilesAreSmall(t *testing.T) {
 	}
 }
 
-// realTime are the folders whose business is to wait by the clock.
+// realTime are the folders whose tests wait in real time.
 var realTime = []string{"faults", "bench", "internal/redistest", "internal/faultnet", "internal/deploytest"}
 
-// Waiting by the clock makes tests slow or flaky, and programs deaf to their
-// context. In a synctest bubble, a sleep takes no time and is the way to pass it.
-func TestNobodySleeps(t *testing.T) {
+// Sleeping makes tests slow or flaky, and programs ignore their context. In a
+// synctest bubble a sleep takes no real time.
+func TestNoSleeping(t *testing.T) {
 	const advice = "wait for a signal or a context, or test in a synctest bubble"
 	for _, f := range goFiles(t) {
 		bubble := f.test && slices.Contains(f.imports, "testing/synctest")
@@ -120,7 +120,7 @@ func f() {
 }
 
 // A test that does not run shows nothing.
-func TestNobodySkips(t *testing.T) {
+func TestNoSkippedTests(t *testing.T) {
 	for _, f := range goFiles(t) {
 		calls(f, func(receiver, name string, line int) {
 			if slices.Contains([]string{"t", "b", "f", "tb"}, receiver) && slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, name) {

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Mute returns the host:port of a listener that accepts every connection, reads
+// Unresponsive returns the host:port of a listener that accepts every connection, reads
 // nothing and never answers, until the test ends.
-func Mute(t testing.TB) string {
+func Unresponsive(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
