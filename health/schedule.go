@@ -2,9 +2,13 @@ package health
 
 import (
 	"container/heap"
-	"math/rand/v2"
 	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/backoff"
 )
+
+// intervalJitter is the largest part by which the pause before the next probe is shortened.
+const intervalJitter = 0.2
 
 // schedule puts a check in the queue. c.mu is held.
 func (c *Checker) schedule(k *check, due time.Time) {
@@ -67,7 +71,7 @@ func (c *Checker) probe(k *check) {
 	c.running--
 	if c.checks[k.target.Instance.ID] == k {
 		if again {
-			c.schedule(k, start.Add(jittered(c.options.Interval)))
+			c.schedule(k, start.Add(backoff.Jitter(c.options.Interval, intervalJitter)))
 			return
 		}
 		delete(c.checks, k.target.Instance.ID)
@@ -78,9 +82,6 @@ func (c *Checker) probe(k *check) {
 	default:
 	}
 }
-
-// jittered is the pause before the next probe: it only shortens.
-func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
 
 // queue is a heap of checks, the one that is due first in front.
 type queue []*check

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/backoff"
 )
 
 const (
 	sentinelHedge = 150 * time.Millisecond // silence after which the next Sentinel is asked too
 	sentinelPing  = 5 * time.Second        // silence of a subscription after which it is pinged, then given up
-	sentinelRetry = 500 * time.Millisecond // pause before another subscription
+	sentinelRetry = 500 * time.Millisecond // longest pause before another subscription
 )
 
 // sentinels finds the primary: it asks the Sentinels before each new connection,
@@ -169,10 +171,8 @@ func (s *sentinels) subscribeLoop() {
 		sentinel := s.inOrder()[0]
 		s.receiveSwitches(sentinel)
 		s.putLast(sentinel)
-		select {
-		case <-s.ctx.Done():
+		if backoff.Sleep(s.ctx, backoff.Jitter(sentinelRetry, 0.5)) != nil {
 			return
-		case <-time.After(sentinelRetry):
 		}
 	}
 }

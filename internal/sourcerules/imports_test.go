@@ -22,7 +22,7 @@ var importRules = []importRule{
 	{"internal/batch", nil},
 	{"internal/core", []string{"internal/store", "internal/backoff"}},
 	{"internal/memstore", []string{"internal/store"}},
-	{"internal/redisclient", nil},
+	{"internal/redisclient", []string{"internal/backoff"}},
 	{"internal/redisstore", []string{"internal/store", "internal/redisclient", "internal/backoff", "internal/batch"}},
 	{"internal/bridge", nil},
 	{"registry", []string{"internal/backoff", "internal/core", "internal/store", "internal/memstore", "internal/redisclient", "internal/redisstore", "internal/bridge"}},
