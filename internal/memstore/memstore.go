@@ -1,4 +1,5 @@
-// Package memstore keeps records in the process's memory. They do not expire.
+// Package memstore is the store in the memory of the process. Its records do not
+// expire.
 package memstore
 
 import (
@@ -13,16 +14,16 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Store is a store.Store in memory, and a store.Instant. Readers take no lock:
-// each service's state is an immutable list in a sync.Map.
+// Store is a store.Store and a store.Local. Readers take no lock: each service's state is
+// immutable and replaced as a whole.
 type Store struct {
-	services sync.Map // service -> *store.LocalState
+	services sync.Map // by service: *store.LocalState
 	closed   atomic.Bool
 
-	mu               sync.Mutex        // of writers
-	serviceOf        map[string]string // the service that an ID is live in
-	lastRegisteredAt int64             // the latest
-	seq              uint64            // calls that wrote
+	mu               sync.Mutex        // held by writers
+	serviceOf        map[string]string // the service in which an ID is live
+	lastRegisteredAt int64             // the latest registration time
+	seq              uint64            // the number of the latest call
 	lastRev          uint64
 	watchers         map[string]map[*watcher]struct{}
 	owner            string
@@ -59,15 +60,15 @@ func (s *Store) checkUsable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// put follows store.Rule. All calls are this store's owner's, each later than the
-// one before, nothing expires and no tombstones are kept, so few of its rows occur.
+// put obeys store.FencingVerdict. All calls are the one owner's, each later than the one
+// before. Nothing expires and no tombstones are kept, so few situations occur.
 func (s *Store) put(p store.Put) store.PutResult {
 	s.seq++
 	result := store.PutResult{Seq: s.seq}
 	old := s.recordOf(p.Service, p.ID)
-	call, stamp := store.CallRegister, int64(0)
+	call, registeredAt := store.CallRegister, int64(0)
 	if p.Reregister {
-		call, stamp = store.CallReregister, p.RegisteredAt
+		call, registeredAt = store.CallReregister, p.RegisteredAt
 	}
 	overlay := p.Overlay
 	if old != nil {
@@ -76,27 +77,27 @@ func (s *Store) put(p store.Put) store.PutResult {
 			overlay = patched(overlay, map[string]string{name: ""})
 		}
 	}
-	verdict := store.FencingVerdict(call, store.SituationOf(s.owner, s.seq, stamp, old, nil))
-	same := old != nil && bytes.Equal(old.Payload, p.Payload) && bytes.Equal(overlay, old.Overlay) && (!p.Reregister || old.RegisteredAt == stamp)
+	verdict := store.FencingVerdict(call, store.SituationOf(s.owner, s.seq, registeredAt, old, nil))
+	same := old != nil && bytes.Equal(old.Payload, p.Payload) && bytes.Equal(overlay, old.Overlay) && (!p.Reregister || old.RegisteredAt == registeredAt)
 	if verdict == store.WriteOrExtend && same {
 		result.RegisteredAt, result.Overlay = old.RegisteredAt, old.Overlay
 		return result
 	}
 	if !p.Reregister {
-		stamp = max(time.Now().UnixMicro(), s.lastRegisteredAt+1)
+		registeredAt = max(time.Now().UnixMicro(), s.lastRegisteredAt+1)
 	}
-	s.lastRegisteredAt = max(s.lastRegisteredAt, stamp)
+	s.lastRegisteredAt = max(s.lastRegisteredAt, registeredAt)
 	from, live := s.serviceOf[p.ID]
 	moved := live && from != p.Service
 	var there *store.Record
 	if moved {
 		there = s.recordOf(from, p.ID)
 	}
-	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.seq, RegisteredAt: stamp, Payload: p.Payload, Decoded: p.Decoded, Overlay: overlay}
+	r := &store.Record{ID: p.ID, Owner: s.owner, Seq: s.seq, RegisteredAt: registeredAt, Payload: p.Payload, Decoded: p.Decoded, Overlay: overlay}
 	s.serviceOf[p.ID] = p.Service
-	// The new name shows it before the old one stops.
+	// The new name shows it before the old one stops to.
 	s.replace(p.Service, old, r, "")
-	if moved && store.FencingVerdict(store.CallMove, store.SituationOf(s.owner, s.seq, stamp, there, nil)) == store.DoEnd {
+	if moved && store.FencingVerdict(store.CallMove, store.SituationOf(s.owner, s.seq, registeredAt, there, nil)) == store.DoEnd {
 		s.replace(from, there, nil, store.ReasonMoved)
 	}
 	result.RegisteredAt, result.Overlay = r.RegisteredAt, r.Overlay
@@ -122,8 +123,8 @@ func (s *Store) recordOf(service, id string) *store.Record {
 	return nil
 }
 
-// replace takes one record out of a service, and another one, which is its
-// youngest, in. s.mu is held.
+// replace removes a record from a service, and adds one, which is its newest. Either may
+// be nil. The caller holds s.mu.
 func (s *Store) replace(service string, old, new *store.Record, reason store.Reason) {
 	var had []*store.Record
 	if was := s.load(service); was != nil {
@@ -164,7 +165,7 @@ func (s *Store) publish(service string, state *store.LocalState) {
 	}
 }
 
-// catalog adds a name to the catalog or takes it out.
+// updateCatalog adds a name to the catalog or removes it.
 func (s *Store) updateCatalog(name string, live bool) {
 	var names []*store.Record
 	if was := s.load(store.Catalog); was != nil {
@@ -179,15 +180,15 @@ func (s *Store) updateCatalog(name string, live bool) {
 		}
 		return 0
 	})
-	var buried []store.Tombstone
+	var tombstones []store.Tombstone
 	if live {
 		names = slices.Insert(names, i, &store.Record{ID: name})
 	} else {
 		names = slices.Delete(names, i, i+1)
-		buried = []store.Tombstone{{ID: name, Reason: store.ReasonDeregistered}}
+		tombstones = []store.Tombstone{{ID: name, Reason: store.ReasonDeregistered}}
 	}
 	state := s.newReading(store.Catalog, names)
-	state.Tombstones = buried
+	state.Tombstones = tombstones
 	s.publish(store.Catalog, state)
 }
 
@@ -221,8 +222,8 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult
 	return removed, nil
 }
 
-// The states of a service without records and of an empty catalog, of which
-// readers make different things.
+// The states of a service without records and of an empty catalog. Readers cache
+// different values with each.
 var (
 	emptyService = &store.LocalState{}
 	emptyCatalog = &store.LocalState{}
@@ -256,7 +257,7 @@ func (s *Store) Read(service string, _ store.KnownState, done func(store.Reading
 	done(r.Reading, nil)
 }
 
-// Watch implements store.Store. It pushes whole states, the present one first.
+// Watch implements store.Store. Its notices are whole states, the present one first.
 func (s *Store) Watch(service string, notify func(store.Notice)) (stop func()) {
 	w := &watcher{notify}
 	s.mu.Lock()
@@ -276,7 +277,7 @@ func (s *Store) Watch(service string, notify func(store.Notice)) (stop func()) {
 	}
 }
 
-// Close implements store.Store. It releases nothing outside.
+// Close implements store.Store.
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	return nil

@@ -8,23 +8,23 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Mark implements store.Store.
-func (s *Store) PatchOverlay(ctx context.Context, m store.OverlayPatch) (store.PatchResult, error) {
+// PatchOverlay implements store.Store.
+func (s *Store) PatchOverlay(ctx context.Context, patch store.OverlayPatch) (store.PatchResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.checkUsable(ctx); err != nil {
 		return store.PatchResult{}, err
 	}
-	service, ok := s.serviceOf[m.ID]
+	service, ok := s.serviceOf[patch.ID]
 	if !ok {
 		return store.PatchResult{}, nil
 	}
-	old := s.recordOf(service, m.ID)
-	marked := store.PatchResult{Existed: true, Service: service, Overlay: patched(old.Overlay, m.Set)}
-	if !bytes.Equal(marked.Overlay, old.Overlay) {
-		marked.Changed = true
+	old := s.recordOf(service, patch.ID)
+	result := store.PatchResult{Existed: true, Service: service, Overlay: patched(old.Overlay, patch.Set)}
+	if !bytes.Equal(result.Overlay, old.Overlay) {
+		result.Changed = true
 		next := *old
-		next.Overlay = marked.Overlay
+		next.Overlay = result.Overlay
 		records := append([]*store.Record(nil), s.load(service).Records...)
 		for i, r := range records {
 			if r == old {
@@ -33,11 +33,11 @@ func (s *Store) PatchOverlay(ctx context.Context, m store.OverlayPatch) (store.P
 		}
 		s.publish(service, s.newReading(service, records))
 	}
-	marked.Rev = s.load(service).Rev
-	return marked, nil
+	result.Rev = s.load(service).Rev
+	return result, nil
 }
 
-// merge sets members of an overlay, a JSON object, and returns the new one: nil when nothing is left.
+// patched returns an overlay, a JSON object, with members set; nil if none is left.
 func patched(overlay []byte, set map[string]string) []byte {
 	members := make(map[string]json.RawMessage)
 	if len(overlay) > 0 && json.Unmarshal(overlay, &members) != nil {

@@ -54,14 +54,14 @@ func (s *idleDeadline) set(deadline time.Time) {
 
 // extend returns the deadline from now on, if it is worth setting again.
 func (s *idleDeadline) extend() (deadline time.Time, again bool) {
-	patience := s.timeout.Load()
+	timeout := s.timeout.Load()
 	now := time.Now()
-	if patience == 0 || now.UnixNano()-s.setAt.Load() < patience/8 {
+	if timeout == 0 || now.UnixNano()-s.setAt.Load() < timeout/8 {
 		return time.Time{}, false
 	}
 	s.setAt.Store(now.UnixNano())
 	s.extended.Store(true)
-	return now.Add(time.Duration(patience)), true
+	return now.Add(time.Duration(timeout)), true
 }
 
 // SetDeadline implements net.Conn.

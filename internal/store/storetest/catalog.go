@@ -11,30 +11,30 @@ import (
 var catalogChecks = []check{
 	{name: "The catalog names the services with a live record", run: catalogNames},
 	{name: "The catalog drops a service whose last record moved", run: catalogMoved},
-	{name: "The catalog drops a service whose leases ran out", needs: leases, run: catalogExpired},
-	{name: "The catalog has evidence of what left it", needs: deltas | atomicSteps, run: catalogEvidence},
+	{name: "The catalog drops a service whose leases ended", needs: leases, run: catalogExpired},
+	{name: "The catalog has evidence of what ended", needs: deltas | atomicSteps, run: catalogEvidence},
 	{name: "The catalog's revision moves only with its names", run: catalogRevision},
 	{name: "The catalog is watched", run: catalogWatched},
 }
 
 var closeChecks = []check{
 	{name: "After Close every call says so", run: afterClose},
-	{name: "Close ends nobody's records", needs: owners, run: closeEndsNothing},
+	{name: "Close ends no records", needs: owners, run: closeEndsNothing},
 }
 
 func catalogNames(e *env) {
 	e.wantIDs(store.Catalog)
 	names := []string{"a:b", "a", "{a}", "a*", "a b", "名前", "%7Ba%7D", "}{"}
-	stamps := map[string]int64{}
+	times := map[string]int64{}
 	for _, n := range names {
-		stamps[n] = e.put(e.alpha, putOf(n, "in "+n, "x"))
+		times[n] = e.put(e.alpha, putOf(n, "in "+n, "x"))
 	}
 	slices.Sort(names)
 	e.wantIDs(store.Catalog, names...)
 	for _, n := range names {
 		e.wantIDs(n, "in "+n)
 	}
-	e.deregister(e.alpha, "{a}", "in {a}", stamps["{a}"])
+	e.deregister(e.alpha, "{a}", "in {a}", times["{a}"])
 	names = slices.DeleteFunc(names, func(n string) bool { return n == "{a}" })
 	e.wantIDs(store.Catalog, names...)
 }
@@ -58,10 +58,10 @@ func catalogExpired(e *env) {
 }
 
 func catalogEvidence(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
-	e.deregister(e.alpha, "g", "i", stamp)
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
+	e.deregister(e.alpha, "g", "i", registeredAt)
 	if t, ok := tombstoneOf(e.full(store.Catalog), "g"); !ok || t.Reason != store.ReasonDeregistered {
-		e.Errorf("after the last left: %+v, %v", t, ok)
+		e.Errorf("after the last one ended: %+v, %v", t, ok)
 	}
 }
 
@@ -82,15 +82,15 @@ func catalogRevision(e *env) {
 func catalogWatched(e *env) {
 	f := e.watch(store.Catalog)
 	pushed := func(all []store.Notice) bool { return len(all) > 0 }
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	f.waitUntil("a new name", pushed)
 	f.clear()
-	e.deregister(e.alpha, "g", "i", stamp)
+	e.deregister(e.alpha, "g", "i", registeredAt)
 	f.waitUntil("the end of a name", pushed)
 }
 
 func afterClose(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	s := e.backend.Open("beta")
 	stop := s.Watch("g", func(store.Notice) {})
 	for range 2 {
@@ -109,7 +109,7 @@ func afterClose(e *env) {
 		e.Errorf("Read: %v", err)
 	}
 	if e.harness.Leases {
-		r := s.Renew(ctx, []store.ServiceLeases{{Service: "g", TTL: ttl, Leases: []store.Lease{{ID: "i", RegisteredAt: stamp}}}})
+		r := s.Renew(ctx, []store.ServiceLeases{{Service: "g", TTL: ttl, Leases: []store.Lease{{ID: "i", RegisteredAt: registeredAt}}}})
 		if !errors.Is(r[0].Err, store.ErrClosed) {
 			e.Errorf("Renew: %v", r[0].Err)
 		}

@@ -16,7 +16,7 @@ type env struct {
 	backend Backend
 	alpha   store.Store // of owner "alpha"
 
-	watched map[string]bool // by a: its watch has begun
+	watched map[string]bool // by alpha: the watch has begun
 }
 
 func newEnv(t *testing.T, h Harness) *env {
@@ -36,12 +36,12 @@ func (e *env) open(owner string) store.Store {
 	return s
 }
 
-// ask is a put of an ID that a user chose.
+// putOf is a put of an ID that a user chose.
 func putOf(service, id, payload string) store.Put {
 	return store.Put{Service: service, ID: id, TTL: ttl, HeartbeatInterval: heartbeat, Payload: []byte(`{"p":"` + payload + `"}`)}
 }
 
-// put puts one record, which must succeed, and returns its stamp.
+// put puts one record, which must succeed, and returns its registration time.
 func (e *env) put(s store.Store, p store.Put) int64 {
 	e.Helper()
 	r := e.try(s, p)
@@ -63,9 +63,9 @@ func (e *env) try(s store.Store, p store.Put) store.PutResult {
 	return results[0]
 }
 
-// heal asks to restore a registration of stamp.
-func reregister(p store.Put, stamp int64) store.Put {
-	p.Reregister, p.RegisteredAt = true, stamp
+// reregister makes p restore the registration of registeredAt.
+func reregister(p store.Put, registeredAt int64) store.Put {
+	p.Reregister, p.RegisteredAt = true, registeredAt
 	return p
 }
 
@@ -78,10 +78,10 @@ func (e *env) remove(s store.Store, r store.Removal) store.RemoveResult {
 	return removed
 }
 
-// leave ends an own record.
-func (e *env) deregister(s store.Store, service, id string, stamp int64) store.RemoveResult {
+// deregister ends an own record.
+func (e *env) deregister(s store.Store, service, id string, registeredAt int64) store.RemoveResult {
 	e.Helper()
-	return e.remove(s, store.Removal{Service: service, ID: id, Own: true, RegisteredAt: stamp})
+	return e.remove(s, store.Removal{Service: service, ID: id, Own: true, RegisteredAt: registeredAt})
 }
 
 // renew renews leases of one service.
@@ -216,7 +216,7 @@ func (s *state) same(r store.Reading) bool {
 	return true
 }
 
-// follower is a watcher of one service.
+// watcher collects the notices of one service.
 type watcher struct {
 	e    *env
 	stop func()
@@ -226,8 +226,8 @@ type watcher struct {
 	more    chan struct{}
 }
 
-// follow watches a service through the store of alpha and waits until pushes of
-// what changes from now on come.
+// watch watches a service through the store of alpha and waits until notices of
+// later changes arrive.
 func (e *env) watch(service string) *watcher {
 	e.Helper()
 	f := &watcher{e: e, more: make(chan struct{}, 1)}
@@ -247,7 +247,7 @@ func (e *env) watch(service string) *watcher {
 	e.watched[service] = true
 	all := f.waitUntil("the watch to begin", func(all []store.Notice) bool { return len(all) > 0 })
 	if e.harness.Deltas && all[0].Resync != store.ResyncConnected {
-		e.Fatalf("a watch began with %+v, want Lost: Connected", all[0])
+		e.Fatalf("a watch began with %+v, want Resync: ResyncConnected", all[0])
 	}
 	f.clear()
 	return f
@@ -259,7 +259,7 @@ func (f *watcher) clear() {
 	f.notices = nil
 }
 
-// until waits until what was pushed so far will do.
+// waitUntil waits until ok accepts the notices so far.
 func (f *watcher) waitUntil(what string, ok func([]store.Notice) bool) []store.Notice {
 	f.e.Helper()
 	late := time.After(timeout)
@@ -273,12 +273,12 @@ func (f *watcher) waitUntil(what string, ok func([]store.Notice) bool) []store.N
 		select {
 		case <-f.more:
 		case <-late:
-			f.e.Fatalf("waited in vain for %s; pushed so far: %+v", what, all)
+			f.e.Fatalf("timed out waiting for %s; pushed so far: %+v", what, all)
 		}
 	}
 }
 
-// reached waits for the push of a revision.
+// waitForRev waits for the notice of a revision.
 func (f *watcher) waitForRev(rev string) []store.Notice {
 	f.e.Helper()
 	return f.waitUntil("revision "+rev, func(all []store.Notice) bool {

@@ -9,11 +9,11 @@ import (
 )
 
 var historyChecks = []check{
-	{name: "Every short history of one ID ends as the rule says", run: shortHistories},
-	{name: "Long histories of one ID end as the rule says", run: longHistories},
+	{name: "Every short history of one ID ends as the fencing table says", run: shortHistories},
+	{name: "Long histories of one ID end as the fencing table says", run: longHistories},
 }
 
-// step is one call of a history about one ID.
+// step is one call about one ID.
 type step struct {
 	what    string // register, leave, remove, expire, renew or reregister
 	owner   int
@@ -32,7 +32,7 @@ func (s step) String() string {
 	return fmt.Sprintf("%c %ss", 'A'+s.owner, s.what)
 }
 
-// steps are those that a backend can make.
+// steps are the steps that the backend supports.
 func (e *env) steps() []step {
 	owners := 1
 	if e.harness.SharedBackend {
@@ -51,21 +51,21 @@ func (e *env) steps() []step {
 	return all
 }
 
-// model is what the promises say of one ID: who registered it last, and what
-// has become of the registrations that owners hold.
+// model is what the rules say about one ID: which owner registered it last, and what
+// became of the registrations that owners hold.
 type model struct {
 	owner, service int // of the newest registration
 	stands         bool
 	alive          bool // its lease has not ended
 	held           [2]struct {
-		yes     bool
-		service int
-		stamp   int64
-		gone    bool // superseded, or deregistered by another
+		yes          bool
+		service      int
+		registeredAt int64
+		gone         bool // superseded, or deregistered by another
 	}
 }
 
-// possible reports whether a step says something that the ones before do not.
+// possible reports whether a step adds something to the ones before.
 func (m *model) possible(s step) bool {
 	switch s.what {
 	case "register", "remove":
@@ -76,7 +76,7 @@ func (m *model) possible(s step) bool {
 	return m.held[s.owner].yes
 }
 
-// history plays steps on an ID of its own in two services of its own.
+// history makes steps about an ID of its own in two services of its own.
 type history struct {
 	e        *env
 	stores   [2]store.Store
@@ -101,7 +101,7 @@ func (h *history) play(s step) {
 	case "register":
 		h.register(s)
 	case "leave":
-		r := h.e.deregister(h.stores[s.owner], h.services[held.service], h.id, held.stamp)
+		r := h.e.deregister(h.stores[s.owner], h.services[held.service], h.id, held.registeredAt)
 		mine := m.stands && m.owner == s.owner
 		if r.Existed != (mine && m.alive) {
 			h.errorf("answered %+v", r)
@@ -121,7 +121,7 @@ func (h *history) play(s step) {
 		h.e.backend.Expire(h.services[m.service], h.id)
 		m.alive = false
 	case "renew":
-		r := h.e.renew(h.stores[s.owner], h.services[held.service], store.Lease{ID: h.id, RegisteredAt: held.stamp})
+		r := h.e.renew(h.stores[s.owner], h.services[held.service], store.Lease{ID: h.id, RegisteredAt: held.registeredAt})
 		outcome := r.Outcomes[h.id]
 		switch {
 		case held.gone && outcome != store.Superseded && outcome != store.Deregistered,
@@ -130,12 +130,12 @@ func (h *history) play(s step) {
 			h.errorf("answered %+v", r)
 		}
 	case "reregister":
-		r := h.e.try(h.stores[s.owner], reregister(h.ask(s.owner, held.service), held.stamp))
+		r := h.e.try(h.stores[s.owner], reregister(h.ask(s.owner, held.service), held.registeredAt))
 		switch {
 		case held.gone && r.Outcome != store.Superseded && r.Outcome != store.Deregistered:
 			h.errorf("answered %+v", r)
-		case !held.gone && (r.Outcome != store.Done || r.RegisteredAt != held.stamp):
-			h.errorf("answered %+v, want stamp %d", r, held.stamp)
+		case !held.gone && (r.Outcome != store.Done || r.RegisteredAt != held.registeredAt):
+			h.errorf("answered %+v, want registration time %d", r, held.registeredAt)
 		case !held.gone:
 			m.alive = true
 		}
@@ -151,15 +151,15 @@ func (h *history) register(s step) {
 	m, held := &h.m, &h.m.held[s.owner]
 	r := h.e.try(h.stores[s.owner], h.ask(s.owner, s.service))
 	renews := m.stands && m.alive && m.owner == s.owner && m.service == s.service
-	if r.Outcome != store.Done || renews && r.RegisteredAt != held.stamp || !renews && r.RegisteredAt <= h.last {
-		h.errorf("answered %+v after stamp %d", r, h.last)
+	if r.Outcome != store.Done || renews && r.RegisteredAt != held.registeredAt || !renews && r.RegisteredAt <= h.last {
+		h.errorf("answered %+v after registration time %d", r, h.last)
 	}
 	h.last = max(h.last, r.RegisteredAt)
 	if m.owner != s.owner {
 		m.held[m.owner].gone = true // also what was deregistered: a newer owner has the ID
 	}
 	m.owner, m.service, m.stands, m.alive = s.owner, s.service, true, true
-	held.yes, held.service, held.stamp, held.gone = true, s.service, r.RegisteredAt, false
+	held.yes, held.service, held.registeredAt, held.gone = true, s.service, r.RegisteredAt, false
 }
 
 // check compares what readers see.
@@ -168,7 +168,7 @@ func (h *history) check() {
 	for i, service := range h.services {
 		rec := h.e.record(service, h.id)
 		want := h.m.stands && h.m.alive && h.m.service == i
-		if (rec != nil) != want || want && rec.RegisteredAt != h.m.held[h.m.owner].stamp {
+		if (rec != nil) != want || want && rec.RegisteredAt != h.m.held[h.m.owner].registeredAt {
 			h.errorf("service %d holds %+v, want one: %v", i, rec, want)
 		}
 	}

@@ -12,33 +12,33 @@ import (
 var putChecks = []check{
 	{name: "Put registers", run: putRegisters},
 	{name: "Put answers for each in the given order", run: putAnswersInOrder},
-	{name: "Put stamps uniquely and upwards", run: putStampsUpwards},
+	{name: "Put gives unique and increasing registration times", run: putTimesIncrease},
 	{name: "Put of the same again is a renewal", run: putSameAgain},
 	{name: "Put of something else replaces", run: putReplaces},
 	{name: "Put keeps the overlay that stands", run: putKeepsOverlay},
-	{name: "Put with Reset takes members out of the overlay", run: putResets},
+	{name: "Put with ResetOverlay removes members of the overlay", run: putResets},
 	{name: "Put under another service moves the ID", run: putMoves},
 	{name: "Put finds by itself where the ID stands", run: putFinds},
 	{name: "Put moves back and forth", run: putMovesBack},
 	{name: "Put with an ended context does nothing", run: putEnded},
 	{name: "Put at once from many goroutines", run: putAtOnce},
-	{name: "Put heals with its stamp", needs: leases, run: putHeals},
-	{name: "Put heals the same again without a change", needs: leases, run: putHealsTwice},
-	{name: "Put heals what expired, visibly", needs: leases, run: putHealsExpired},
-	{name: "Put does not heal what was deregistered", needs: leases, run: putHealsNoBuried},
-	{name: "Put after the end of a record registers anew", run: putAfterEnd},
+	{name: "Put reregisters with its registration time", needs: leases, run: putReregisters},
+	{name: "Put reregisters the same again without a change", needs: leases, run: putReregistersTwice},
+	{name: "Put reregisters what expired, visibly", needs: leases, run: putReregistersExpired},
+	{name: "Put does not reregister what was deregistered", needs: leases, run: putReregistersNoneDeregistered},
+	{name: "Put after the end of a record registers again", run: putAfterEnd},
 }
 
 func putRegisters(e *env) {
 	p := putOf("g", "i", "x")
 	p.Hints.NewID = true
-	stamp := e.put(e.alpha, p)
+	registeredAt := e.put(e.alpha, p)
 	r := e.full("g")
 	rec := find(r, "i")
 	if rec == nil || len(r.Records) != 1 {
 		e.Fatalf("the service holds %v", ids(r))
 	}
-	if rec.Owner != "alpha" || rec.RegisteredAt != stamp || string(rec.Payload) != string(p.Payload) || rec.Overlay != nil {
+	if rec.Owner != "alpha" || rec.RegisteredAt != registeredAt || string(rec.Payload) != string(p.Payload) || rec.Overlay != nil {
 		e.Errorf("it reads as %+v", rec)
 	}
 	if r.Rev == "" {
@@ -51,10 +51,10 @@ func putRegisters(e *env) {
 		return
 	}
 	if rec.TTL != ttl || rec.HeartbeatInterval != heartbeat {
-		e.Errorf("TTL and beat read as %v and %v", rec.TTL, rec.HeartbeatInterval)
+		e.Errorf("TTL and heartbeat interval read as %v and %v", rec.TTL, rec.HeartbeatInterval)
 	}
 	if left := rec.ExpiresAt - r.Now; left <= 0 || left > ttl.Microseconds() || rec.ExpiresAt-rec.RegisteredAt != ttl.Microseconds() {
-		e.Errorf("it expires %d µs after now and %d after its stamp", left, rec.ExpiresAt-rec.RegisteredAt)
+		e.Errorf("it expires %d µs after now and %d after its registration time", left, rec.ExpiresAt-rec.RegisteredAt)
 	}
 	if r.NextExpiry != rec.ExpiresAt {
 		e.Errorf("the earliest expiry is %d, want %d", r.NextExpiry, rec.ExpiresAt)
@@ -71,7 +71,7 @@ func putAnswersInOrder(e *env) {
 			e.Fatalf("put %d: %+v", i, r)
 		}
 		if rec := e.record(puts[i].Service, puts[i].ID); rec == nil || rec.RegisteredAt != r.RegisteredAt {
-			e.Errorf("put %d was answered with stamp %d, and it reads as %+v", i, r.RegisteredAt, rec)
+			e.Errorf("put %d was answered with registration time %d, and it reads as %+v", i, r.RegisteredAt, rec)
 		}
 	}
 	if got := e.alpha.Put(e.Context(), nil); len(got) != 0 {
@@ -79,7 +79,7 @@ func putAnswersInOrder(e *env) {
 	}
 }
 
-func putStampsUpwards(e *env) {
+func putTimesIncrease(e *env) {
 	var puts []store.Put
 	for i := range 600 {
 		puts = append(puts, putOf("g", fmt.Sprint("i", i), "x"))
@@ -90,7 +90,7 @@ func putStampsUpwards(e *env) {
 			e.Fatal(r.Err)
 		}
 		if r.RegisteredAt <= last {
-			e.Fatalf("put %d has stamp %d, the one before it %d", i, r.RegisteredAt, last)
+			e.Fatalf("put %d has registration time %d, the one before it %d", i, r.RegisteredAt, last)
 		}
 		last = r.RegisteredAt
 	}
@@ -103,7 +103,7 @@ func putSameAgain(e *env) {
 	first := e.put(e.alpha, putOf("g", "i", "x"))
 	before := e.full("g")
 	if again := e.put(e.alpha, putOf("g", "i", "x")); again != first {
-		e.Errorf("the stamp went from %d to %d", first, again)
+		e.Errorf("the registration time went from %d to %d", first, again)
 	}
 	if after := e.full("g"); after.Rev != before.Rev {
 		e.Errorf("the revision went from %s to %s", before.Rev, after.Rev)
@@ -116,7 +116,7 @@ func putReplaces(e *env) {
 	second := e.put(e.alpha, putOf("g", "i", "y"))
 	after := e.full("g")
 	if second <= first || after.Rev == before.Rev {
-		e.Errorf("stamps %d and %d, revisions %s and %s", first, second, before.Rev, after.Rev)
+		e.Errorf("registration times %d and %d, revisions %s and %s", first, second, before.Rev, after.Rev)
 	}
 	if len(after.Records) != 1 || string(after.Records[0].Payload) != `{"p":"y"}` || after.Records[0].RegisteredAt != second {
 		e.Errorf("it reads as %+v", after.Records)
@@ -149,7 +149,7 @@ func putResets(e *env) {
 	q := putOf("g", "i", "x")
 	q.ResetOverlay = []string{"b", "never"}
 	if r := e.try(e.alpha, q); string(r.Overlay) != `{"a":1}` || r.RegisteredAt <= first {
-		e.Errorf("answered with overlay %q and stamp %d after %d", r.Overlay, r.RegisteredAt, first)
+		e.Errorf("answered with overlay %q and registration time %d after %d", r.Overlay, r.RegisteredAt, first)
 	}
 	q.ResetOverlay = []string{"a"}
 	if r := e.try(e.alpha, q); len(r.Overlay) != 0 {
@@ -160,7 +160,7 @@ func putResets(e *env) {
 		e.Errorf("the overlay is %q", second.Overlay)
 	}
 	if third := e.put(e.alpha, q); third != second.RegisteredAt {
-		e.Errorf("there is nothing to reset any more, and the stamp went from %d to %d", second.RegisteredAt, third)
+		e.Errorf("nothing is left to reset, and the registration time went from %d to %d", second.RegisteredAt, third)
 	}
 }
 
@@ -170,7 +170,7 @@ func putMoves(e *env) {
 	p := putOf("new", "i", "x")
 	p.Hints.PreviousService = "old"
 	if second := e.put(e.alpha, p); second <= first {
-		e.Errorf("stamps %d and %d", first, second)
+		e.Errorf("registration times %d and %d", first, second)
 	}
 	e.wantIDs("old", "stays")
 	e.wantIDs("new", "i")
@@ -178,15 +178,15 @@ func putMoves(e *env) {
 }
 
 // wantEvidence looks for the tombstone in a read where those are kept.
-func (e *env) wantEvidence(service, id string, reason store.Reason, stamp int64) {
+func (e *env) wantEvidence(service, id string, reason store.Reason, registeredAt int64) {
 	e.Helper()
 	t, ok := tombstoneOf(e.full(service), id)
-	if e.harness.Deltas && (!ok || t.Reason != reason || t.RegisteredAt < stamp) {
-		e.Errorf("the tombstone of %q in %q is %+v, %v; want %s, of stamp %d or later", id, service, t, ok, reason, stamp)
+	if e.harness.Deltas && (!ok || t.Reason != reason || t.RegisteredAt < registeredAt) {
+		e.Errorf("the tombstone of %q in %q is %+v, %v; want %s, of registration time %d or later", id, service, t, ok, reason, registeredAt)
 	}
 }
 
-// A UUID is an ID of which no hint is kept.
+// A generated ID has no entry in the ID index.
 const uuid = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 
 func putFinds(e *env) {
@@ -205,13 +205,13 @@ func putMovesBack(e *env) {
 		to := map[string]string{"one": "two", "two": "one"}[at]
 		p := putOf(to, "i", "x")
 		p.Hints.PreviousService = at
-		stamp := e.put(e.alpha, p)
-		if stamp <= last {
-			e.Errorf("stamp %d after %d", stamp, last)
+		registeredAt := e.put(e.alpha, p)
+		if registeredAt <= last {
+			e.Errorf("registration time %d after %d", registeredAt, last)
 		}
 		e.wantIDs(at)
 		e.wantIDs(to, "i")
-		at, last = to, stamp
+		at, last = to, registeredAt
 	}
 }
 
@@ -240,7 +240,7 @@ func putAtOnce(e *env) {
 				r := e.alpha.Put(e.Context(), []store.Put{putOf("g", fmt.Sprint(i, "-", j), "x")})[0]
 				mu.Lock()
 				if r.Err != nil || r.Outcome != store.Done || seen[r.RegisteredAt] {
-					e.Errorf("%+v, stamp seen before: %v", r, seen[r.RegisteredAt])
+					e.Errorf("%+v, registration time seen before: %v", r, seen[r.RegisteredAt])
 				}
 				seen[r.RegisteredAt] = true
 				mu.Unlock()
@@ -253,28 +253,28 @@ func putAtOnce(e *env) {
 	}
 }
 
-func putHeals(e *env) {
+func putReregisters(e *env) {
 	e.put(e.alpha, putOf("g", "other", "x"))
-	stamp := e.full("g").Now - 5_000_000
-	p := reregister(putOf("g", "i", "x"), stamp)
+	registeredAt := e.full("g").Now - 5_000_000
+	p := reregister(putOf("g", "i", "x"), registeredAt)
 	p.Overlay = []byte(`{"o":1}`)
-	if r := e.try(e.alpha, p); r.Outcome != store.Done || r.RegisteredAt != stamp || string(r.Overlay) != `{"o":1}` {
-		e.Errorf("answered with %+v, want stamp %d", r, stamp)
+	if r := e.try(e.alpha, p); r.Outcome != store.Done || r.RegisteredAt != registeredAt || string(r.Overlay) != `{"o":1}` {
+		e.Errorf("answered with %+v, want registration time %d", r, registeredAt)
 	}
-	if rec := e.record("g", "i"); rec == nil || rec.RegisteredAt != stamp || rec.Owner != "alpha" || string(rec.Overlay) != `{"o":1}` {
-		e.Errorf("it reads as %+v, want stamp %d", rec, stamp)
+	if rec := e.record("g", "i"); rec == nil || rec.RegisteredAt != registeredAt || rec.Owner != "alpha" || string(rec.Overlay) != `{"o":1}` {
+		e.Errorf("it reads as %+v, want registration time %d", rec, registeredAt)
 	}
 	// Its own older registration is what a failover to a lagging replica leaves behind.
-	newer := reregister(putOf("g", "i", "y"), stamp+1000)
-	if r := e.try(e.alpha, newer); r.Outcome != store.Done || r.RegisteredAt != stamp+1000 {
+	newer := reregister(putOf("g", "i", "y"), registeredAt+1000)
+	if r := e.try(e.alpha, newer); r.Outcome != store.Done || r.RegisteredAt != registeredAt+1000 {
 		e.Errorf("over an older one of its own: %+v", r)
 	}
 }
 
-func putHealsTwice(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+func putReregistersTwice(e *env) {
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	before := e.full("g").Rev
-	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Done || r.RegisteredAt != stamp {
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), registeredAt)); r.Outcome != store.Done || r.RegisteredAt != registeredAt {
 		e.Errorf("answered with %+v", r)
 	}
 	if after := e.full("g").Rev; after != before {
@@ -282,28 +282,28 @@ func putHealsTwice(e *env) {
 	}
 }
 
-func putHealsExpired(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+func putReregistersExpired(e *env) {
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	before := e.full("g").Rev
 	e.backend.Expire("g", "i")
 	e.wantIDs("g")
-	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Done || r.RegisteredAt != stamp {
-		e.Errorf("answered with %+v, want stamp %d", r, stamp)
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), registeredAt)); r.Outcome != store.Done || r.RegisteredAt != registeredAt {
+		e.Errorf("answered with %+v, want registration time %d", r, registeredAt)
 	}
 	after := e.full("g")
-	if rec := find(after, "i"); rec == nil || rec.RegisteredAt != stamp {
+	if rec := find(after, "i"); rec == nil || rec.RegisteredAt != registeredAt {
 		e.Errorf("it reads as %+v", rec)
 	}
 	if after.Rev == before {
-		e.Error("a reader that had dropped it is told that nothing changed")
+		e.Error("a reader that had dropped it got the answer that nothing changed")
 	}
 }
 
-func putHealsNoBuried(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
-	e.deregister(e.alpha, "g", "i", stamp)
-	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
-		e.Errorf("after its owner left: %+v", r)
+func putReregistersNoneDeregistered(e *env) {
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
+	e.deregister(e.alpha, "g", "i", registeredAt)
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), registeredAt)); r.Outcome != store.Deregistered {
+		e.Errorf("after its owner deregistered it: %+v", r)
 	}
 	second := e.put(e.alpha, putOf("g", "i", "x"))
 	e.remove(e.alpha, store.Removal{ID: "i"})
@@ -318,7 +318,7 @@ func putAfterEnd(e *env) {
 	e.deregister(e.alpha, "g", "i", first)
 	e.wantIDs("g")
 	if second := e.put(e.alpha, putOf("g", "i", "x")); second <= first {
-		e.Errorf("stamps %d and %d", first, second)
+		e.Errorf("registration times %d and %d", first, second)
 	}
 	e.wantIDs("g", "i")
 }

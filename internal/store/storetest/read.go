@@ -12,15 +12,15 @@ import (
 var readChecks = []check{
 	{name: "Read of nothing is full and without a revision", run: readNothing},
 	{name: "Read starts after the call", run: readAfter},
-	{name: "Read of the known revision is Same", needs: deltas, run: readSame},
-	{name: "Read with a known revision brings what changed", needs: deltas, run: readDelta},
+	{name: "Read of the known revision is Unchanged", needs: deltas, run: readUnchanged},
+	{name: "Read with a known revision returns what changed", needs: deltas, run: readDelta},
 	{name: "Read with an unknown revision is full", run: readUnknown},
-	{name: "Read tells what of a known revision expired", needs: deltas | leases, run: readExpired},
-	{name: "Read in full tells what expired", needs: deltas | leases, run: readFullExpired},
-	{name: "Read tells the earliest expiry", needs: leases, run: readNext},
+	{name: "Read reports what of a known revision expired", needs: deltas | leases, run: readExpired},
+	{name: "Read in full reports what expired", needs: deltas | leases, run: readFullExpired},
+	{name: "Read reports the earliest expiry", needs: leases, run: readNextExpiry},
 	{name: "Read at once from many goroutines", run: readAtOnce},
 	{name: "Read follows any history", run: readHistory},
-	{name: "Current is the same pointer until something changes", unless: deltas, run: readInstant},
+	{name: "Current is the same pointer until something changes", unless: deltas, run: readLocal},
 }
 
 func readNothing(e *env) {
@@ -43,7 +43,7 @@ func readAfter(e *env) {
 	}
 }
 
-func readSame(e *env) {
+func readUnchanged(e *env) {
 	e.put(e.alpha, putOf("g", "i", "x"))
 	full := e.full("g")
 	r := e.read(e.alpha, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
@@ -108,7 +108,7 @@ func readExpired(e *env) {
 	e.put(e.alpha, putOf("g", "j", "x"))
 	full := e.full("g")
 	e.backend.Expire("g", "i")
-	// The reader's clock tells him to ask, through Next.
+	// The reader reads because NextExpiry has passed.
 	r := e.read(e.alpha, "g", store.KnownState{Rev: full.Rev, NextExpiry: 1})
 	// A store may collect what a read finds expired, which is a change.
 	_, collected := tombstoneOf(r, "i")
@@ -118,7 +118,7 @@ func readExpired(e *env) {
 	if j := find(full, "j"); r.NextExpiry != j.ExpiresAt {
 		e.Errorf("the earliest expiry is %d, want %d", r.NextExpiry, j.ExpiresAt)
 	}
-	// The next write prunes, which is a change.
+	// The next write removes what has expired, which is a change.
 	e.put(e.alpha, putOf("g", "k", "x"))
 	r = e.read(e.alpha, "g", store.KnownState{Rev: full.Rev, NextExpiry: full.NextExpiry})
 	if t, ok := tombstoneOf(r, "i"); r.Kind != store.Delta || !ok || t.Reason != store.ReasonExpired || len(r.Expired) != 0 {
@@ -127,17 +127,17 @@ func readExpired(e *env) {
 }
 
 func readFullExpired(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	e.put(e.alpha, putOf("g", "j", "x"))
 	e.backend.Expire("g", "i")
-	for range 2 { // before and after somebody pruned it
+	for range 2 { // before and after another call removed it
 		e.wantIDs("g", "j")
-		e.wantEvidence("g", "i", store.ReasonExpired, stamp)
+		e.wantEvidence("g", "i", store.ReasonExpired, registeredAt)
 		e.put(e.alpha, putOf("g", "j", "y"))
 	}
 }
 
-func readNext(e *env) {
+func readNextExpiry(e *env) {
 	for i, life := range []int{3, 1, 2} {
 		p := putOf("g", fmt.Sprint("i", i), "x")
 		p.TTL = time.Duration(life) * ttl
@@ -177,16 +177,16 @@ func readAtOnce(e *env) {
 // readHistory folds readings through a made-up history, some of it unseen.
 func readHistory(e *env) {
 	fold, known := state{}, store.KnownState{}
-	stamps := map[string]int64{}
+	times := map[string]int64{}
 	n := uint32(1)
 	for step := range 200 {
 		n = n*1664525 + 1013904223
 		id := fmt.Sprint("i", n>>28)
 		switch (n >> 20) % 5 {
 		case 0, 1:
-			stamps[id] = e.put(e.alpha, putOf("g", id, fmt.Sprint(step)))
+			times[id] = e.put(e.alpha, putOf("g", id, fmt.Sprint(step)))
 		case 2:
-			e.deregister(e.alpha, "g", id, stamps[id])
+			e.deregister(e.alpha, "g", id, times[id])
 		case 3:
 			e.put(e.alpha, putOf("elsewhere", id, "x"))
 		case 4:
@@ -210,7 +210,7 @@ func readHistory(e *env) {
 	}
 }
 
-func readInstant(e *env) {
+func readLocal(e *env) {
 	s, ok := e.alpha.(store.Local)
 	if !ok {
 		e.Fatal("a store without Deltas must be a store.Local")

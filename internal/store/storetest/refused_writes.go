@@ -12,9 +12,9 @@ var refusedWriteChecks = []check{
 	{name: "While writes are refused an expiry is no evidence", needs: refusesWrites | leases, run: refusedExpiry},
 	{name: "While writes are refused the absence of a service is no evidence", needs: refusesWrites | leases, run: refusedAbsence},
 	{name: "While writes are refused the catalog drops no service", needs: refusesWrites | leases, run: refusedCatalog},
-	{name: "While writes are refused the catalog drops what a later write shows to be gone", needs: refusesWrites | leases | atomicSteps, run: refusedCatalogLater},
-	{name: "While writes are refused what has not expired is read as ever", needs: refusesWrites, run: refusedCurrent},
-	{name: "While writes are refused a read that is to prove an absence says so", needs: refusesWrites, run: refusedProof},
+	{name: "While writes are refused the catalog drops a service whose end a later write proves", needs: refusesWrites | leases | atomicSteps, run: refusedCatalogLater},
+	{name: "While writes are refused what has not expired is read as usual", needs: refusesWrites, run: refusedCurrent},
+	{name: "While writes are refused a read that must prove an absence says so", needs: refusesWrites, run: refusedProof},
 	{name: "A store opens while writes are refused", needs: refusesWrites, run: refusedOpen},
 }
 
@@ -22,7 +22,7 @@ var refusedWriteChecks = []check{
 func (e *env) wantRefused(r store.Reading) {
 	e.Helper()
 	if !errors.Is(r.WritesRefused, store.ErrWritesRefused) || !errors.Is(r.WritesRefused, store.ErrUnavailable) {
-		e.Errorf("Refused is %v, want an ErrRefused: %+v", r.WritesRefused, r)
+		e.Errorf("WritesRefused is %v, want an ErrWritesRefused: %+v", r.WritesRefused, r)
 	}
 	if _, ok := tombstoneOf(r, "i"); ok || len(r.Expired) > 0 {
 		e.Errorf("it says that a lease ended: %+v", r)
@@ -30,7 +30,7 @@ func (e *env) wantRefused(r store.Reading) {
 }
 
 func refusedExpiry(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	e.put(e.alpha, putOf("g", "j", "x"))
 	full := e.full("g")
 	e.backend.Expire("g", "i")
@@ -44,11 +44,11 @@ func refusedExpiry(e *env) {
 	}
 	accept()
 	r := e.read(e.alpha, "g", store.KnownState{Rev: full.Rev, NextExpiry: 1})
-	if t, ok := tombstoneOf(r, "i"); !ok && !slices.Contains(r.Expired, "i") || ok && t.RegisteredAt != stamp || r.WritesRefused != nil {
+	if t, ok := tombstoneOf(r, "i"); !ok && !slices.Contains(r.Expired, "i") || ok && t.RegisteredAt != registeredAt || r.WritesRefused != nil {
 		e.Errorf("once writes are accepted: %+v", r)
 	}
 	e.wantIDs("g", "j")
-	e.wantEvidence("g", "i", store.ReasonExpired, stamp)
+	e.wantEvidence("g", "i", store.ReasonExpired, registeredAt)
 }
 
 func refusedAbsence(e *env) {

@@ -8,7 +8,7 @@ import (
 )
 
 var removeChecks = []check{
-	{name: "Remove of an own record buries it", run: removeOwn},
+	{name: "Remove of an own record leaves a tombstone", run: removeOwn},
 	{name: "Remove of any record needs its ID only", run: removeAny},
 	{name: "Remove of a generated ID needs its ID only", run: removeGenerated},
 	{name: "Remove of an unknown ID is a no-op", run: removeUnknown},
@@ -22,21 +22,21 @@ var removeChecks = []check{
 }
 
 func removeOwn(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
-	if r := e.deregister(e.alpha, "g", "i", stamp); !r.Existed || r.Service != "g" {
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
+	if r := e.deregister(e.alpha, "g", "i", registeredAt); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
-	e.wantEvidence("g", "i", store.ReasonDeregistered, stamp)
+	e.wantEvidence("g", "i", store.ReasonDeregistered, registeredAt)
 }
 
 func removeAny(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	if r := e.remove(e.alpha, store.Removal{ID: "i"}); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
-	e.wantEvidence("g", "i", store.ReasonDeregistered, stamp)
+	e.wantEvidence("g", "i", store.ReasonDeregistered, registeredAt)
 }
 
 func removeGenerated(e *env) {
@@ -67,10 +67,10 @@ func removeUnknown(e *env) {
 }
 
 func removeAgain(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
-	e.deregister(e.alpha, "g", "i", stamp)
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
+	e.deregister(e.alpha, "g", "i", registeredAt)
 	before := e.full("g").Rev
-	if r := e.deregister(e.alpha, "g", "i", stamp); r.Existed {
+	if r := e.deregister(e.alpha, "g", "i", registeredAt); r.Existed {
 		e.Errorf("by its owner: %+v", r)
 	}
 	if r := e.remove(e.alpha, store.Removal{ID: "i"}); r.Existed {
@@ -83,26 +83,26 @@ func removeAgain(e *env) {
 
 func removeOne(e *env) {
 	e.put(e.alpha, putOf("g", "before", "x"))
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	e.put(e.alpha, putOf("g", "after", "x"))
 	e.put(e.alpha, putOf("h", "j", "x"))
-	e.deregister(e.alpha, "g", "i", stamp)
+	e.deregister(e.alpha, "g", "i", registeredAt)
 	e.wantIDs("g", "after", "before")
 	e.wantIDs("h", "j")
 }
 
 func removeExpired(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	e.put(e.alpha, putOf("g", "j", "x"))
 	e.backend.Expire("g", "i", "j")
 	if r := e.remove(e.alpha, store.Removal{ID: "j"}); r.Existed {
 		e.Errorf("by its ID: %+v", r)
 	}
-	if r := e.deregister(e.alpha, "g", "i", stamp); r.Existed {
+	if r := e.deregister(e.alpha, "g", "i", registeredAt); r.Existed {
 		e.Errorf("by its owner: %+v", r)
 	}
-	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
-		e.Errorf("and healed: %+v", r)
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), registeredAt)); r.Outcome != store.Deregistered {
+		e.Errorf("and reregistered: %+v", r)
 	}
 }
 
@@ -111,7 +111,7 @@ func removeExpiredAny(e *env) {
 	operator := e.open("operator")
 	for _, id := range []string{"chosen", uuid} {
 		for how, prune := range map[string]bool{"as it expired": false, "and was pruned": true} {
-			stamp := e.put(e.alpha, putOf("g", id, "x"))
+			registeredAt := e.put(e.alpha, putOf("g", id, "x"))
 			e.put(e.alpha, putOf("g", "other", "x"))
 			e.backend.Expire("g", id)
 			if prune {
@@ -120,26 +120,26 @@ func removeExpiredAny(e *env) {
 			if r := e.remove(operator, store.Removal{ID: id}); r.Existed {
 				e.Errorf("%s %s: answered with %+v", id, how, r)
 			}
-			if r := e.renew(e.alpha, "g", store.Lease{ID: id, RegisteredAt: stamp}); r.Outcomes[id] != store.Deregistered {
+			if r := e.renew(e.alpha, "g", store.Lease{ID: id, RegisteredAt: registeredAt}); r.Outcomes[id] != store.Deregistered {
 				e.Errorf("%s %s: the owner's renewal: %+v", id, how, r)
 			}
-			if r := e.try(e.alpha, reregister(putOf("g", id, "x"), stamp)); r.Outcome != store.Deregistered {
+			if r := e.try(e.alpha, reregister(putOf("g", id, "x"), registeredAt)); r.Outcome != store.Deregistered {
 				e.Errorf("%s %s: the owner reregisters: %+v", id, how, r)
 			}
 			e.wantIDs("g", "other")
-			e.wantEvidence("g", id, store.ReasonDeregistered, stamp)
+			e.wantEvidence("g", id, store.ReasonDeregistered, registeredAt)
 		}
 	}
 }
 
 func removeLost(e *env) {
 	e.put(e.alpha, putOf("g", "other", "x"))
-	stamp := e.full("g").Now - 1_000_000
-	if r := e.deregister(e.alpha, "g", "i", stamp); r.Existed {
+	registeredAt := e.full("g").Now - 1_000_000
+	if r := e.deregister(e.alpha, "g", "i", registeredAt); r.Existed {
 		e.Errorf("answered with %+v", r)
 	}
-	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), stamp)); r.Outcome != store.Deregistered {
-		e.Errorf("healed after it was deregistered: %+v", r)
+	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), registeredAt)); r.Outcome != store.Deregistered {
+		e.Errorf("reregistered after it was deregistered: %+v", r)
 	}
 }
 
@@ -168,13 +168,13 @@ func removeTwice(e *env) {
 
 func removeOther(e *env) {
 	b := e.open("beta")
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	if r := e.remove(b, store.Removal{ID: "i"}); !r.Existed || r.Service != "g" {
 		e.Errorf("answered with %+v", r)
 	}
 	e.wantIDs("g")
-	e.wantEvidence("g", "i", store.ReasonDeregistered, stamp)
-	if again := e.put(e.alpha, putOf("g", "i", "x")); again <= stamp {
-		e.Errorf("registered anew with stamp %d after %d", again, stamp)
+	e.wantEvidence("g", "i", store.ReasonDeregistered, registeredAt)
+	if again := e.put(e.alpha, putOf("g", "i", "x")); again <= registeredAt {
+		e.Errorf("registered again with registration time %d after %d", again, registeredAt)
 	}
 }

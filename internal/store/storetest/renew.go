@@ -16,26 +16,26 @@ var renewChecks = []check{
 	{name: "Renew of an expired lease is Lost", needs: leases, run: renewExpired},
 	{name: "Renew after a put of another still looks at each", needs: leases | owners, run: renewAfterPut},
 	{name: "Renew of an unknown service is Lost", needs: leases, run: renewUnknown},
-	{name: "Renew of what another deregistered is Buried", needs: leases | owners, run: renewBuried},
-	{name: "Renew tells overlays when something changed", needs: leases, run: renewOverlays},
-	{name: "Renew answers for each service", needs: leases, run: renewGroups},
+	{name: "Renew of what another deregistered is Deregistered", needs: leases | owners, run: renewDeregistered},
+	{name: "Renew returns overlays when something changed", needs: leases, run: renewOverlays},
+	{name: "Renew answers for each service", needs: leases, run: renewServices},
 	{name: "Renew repeated answers the same", needs: leases, run: renewAgain},
-	{name: "Renew with a memo sees what changed", needs: leases | owners, run: renewMemo},
+	{name: "Renew with a cached value sees what changed", needs: leases | owners, run: renewCached},
 	{name: "Renew keeps odd IDs apart", needs: leases, run: renewOdd},
 }
 
 func renewNothing(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
-	if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}); len(r.Outcomes) != 0 || r.Overlays != nil {
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
+	if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: registeredAt}); len(r.Outcomes) != 0 || r.Overlays != nil {
 		e.Errorf("answered with %+v", r)
 	}
 }
 
 func renewExtends(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	for range 3 { // the first looks at each, later ones at none
 		before := e.full("g")
-		if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}); len(r.Outcomes) != 0 {
+		if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: registeredAt}); len(r.Outcomes) != 0 {
 			e.Fatalf("answered with %+v", r)
 		}
 		after := e.full("g")
@@ -61,17 +61,17 @@ func renewNames(e *env) {
 }
 
 func renewExpired(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	e.put(e.alpha, putOf("g", "other", "x"))
 	before := e.full("g").Rev
 	e.backend.Expire("g", "i")
-	if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}); r.Outcomes["i"] != store.Lost {
+	if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: registeredAt}); r.Outcomes["i"] != store.Lost {
 		e.Errorf("answered with %+v, want Lost", r)
 	}
 	if after := e.full("g"); after.Rev == before || find(after, "i") != nil {
 		e.Errorf("a renewal after the expiry brought it back unseen: revision %s, then %s with %v", before, after.Rev, ids(after))
 	}
-	e.wantEvidence("g", "i", store.ReasonExpired, stamp)
+	e.wantEvidence("g", "i", store.ReasonExpired, registeredAt)
 }
 
 func renewUnknown(e *env) {
@@ -83,12 +83,12 @@ func renewUnknown(e *env) {
 	}
 }
 
-func renewBuried(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+func renewDeregistered(e *env) {
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	e.remove(e.open("beta"), store.Removal{ID: "i"})
 	for range 2 {
-		if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}); r.Outcomes["i"] != store.Deregistered {
-			e.Errorf("answered with %+v, want Buried", r)
+		if r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: registeredAt}); r.Outcomes["i"] != store.Deregistered {
+			e.Errorf("answered with %+v, want Deregistered", r)
 		}
 	}
 	e.wantIDs("g")
@@ -97,8 +97,8 @@ func renewBuried(e *env) {
 func renewOverlays(e *env) {
 	p := putOf("g", "i", "x")
 	p.Overlay = []byte(`{"o":1}`)
-	stamp := e.put(e.alpha, p)
-	lease := store.Lease{ID: "i", RegisteredAt: stamp}
+	registeredAt := e.put(e.alpha, p)
+	lease := store.Lease{ID: "i", RegisteredAt: registeredAt}
 	e.renew(e.alpha, "g", lease)
 	if r := e.renew(e.alpha, "g", lease); r.Overlays != nil {
 		e.Errorf("nothing changed, and the overlays are %q", r.Overlays)
@@ -113,13 +113,13 @@ func renewOverlays(e *env) {
 	}
 }
 
-func renewGroups(e *env) {
+func renewServices(e *env) {
 	var all []store.ServiceLeases
 	for i := range 20 {
 		name := fmt.Sprint("g", i)
 		id := fmt.Sprint("i", i)
-		stamp := e.put(e.alpha, putOf(name, id, "x"))
-		all = append(all, store.ServiceLeases{Service: name, TTL: ttl, Leases: []store.Lease{{ID: id, RegisteredAt: stamp + int64(i%2)}}})
+		registeredAt := e.put(e.alpha, putOf(name, id, "x"))
+		all = append(all, store.ServiceLeases{Service: name, TTL: ttl, Leases: []store.Lease{{ID: id, RegisteredAt: registeredAt + int64(i%2)}}})
 	}
 	for i, r := range e.alpha.Renew(e.Context(), all) {
 		outcome, named := r.Outcomes[fmt.Sprint("i", i)]
@@ -133,16 +133,16 @@ func renewGroups(e *env) {
 }
 
 func renewAgain(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	for range 3 {
-		r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp}, store.Lease{ID: "lost", RegisteredAt: 7})
+		r := e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: registeredAt}, store.Lease{ID: "lost", RegisteredAt: 7})
 		if len(r.Outcomes) != 1 || r.Outcomes["lost"] != store.Lost {
 			e.Errorf("answered with %+v", r)
 		}
 	}
 }
 
-// What an owner wrote last says nothing of what became of its other leases.
+// An owner's last write says nothing about its other leases.
 func renewAfterPut(e *env) {
 	b := e.open("beta")
 	writes := map[string]func(){
@@ -175,8 +175,8 @@ func renewAfterPut(e *env) {
 	}
 }
 
-// renewMemo renews leases as they are again and again, and says so.
-func renewMemo(e *env) {
+// renewCached renews the same leases several times, with one CachedValue.
+func renewCached(e *env) {
 	b := e.open("beta")
 	leases := func(ids ...string) store.ServiceLeases {
 		g := store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue)}
@@ -228,7 +228,7 @@ func renewOdd(e *env) {
 	for _, id := range []string{"a", " ", "a b", "名前", "%", "1", strings.Repeat("x", 300)} {
 		g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: e.put(e.alpha, putOf("g", id, "x"))})
 	}
-	for id := range want { // no user's, as they are refused
+	for id := range want { // IDs that no user can register
 		g.Leases = append(g.Leases, store.Lease{ID: id, RegisteredAt: 1})
 	}
 	for range 2 {

@@ -1,6 +1,6 @@
 // Package storetest is the conformance suite of the seam: one subtest for each
-// promise that package store makes. What a backend cannot do is declared by its
-// Harness; the suite then checks what it does instead, and lists what it leaves out.
+// rule that package store states. A Harness declares what its backend cannot do; the
+// suite then checks what it does instead, and lists the checks that it omits.
 package storetest
 
 import (
@@ -19,13 +19,13 @@ type Harness struct {
 
 	// Leases: records expire unless they are renewed.
 	Leases bool
-	// Owners: several stores see the same records.
+	// SharedBackend: several stores see the same records.
 	SharedBackend bool
-	// Deltas: reads and pushes say what changed; else every one is a whole state.
+	// Deltas: reads and notices say what changed. Otherwise each is a whole state.
 	Deltas bool
 	// Atomic: what changes several services changes them, and the catalog, in one step.
 	Atomic bool
-	// Refuses: the backend may refuse writes while it answers reads.
+	// RefusesWrites: the backend may refuse writes while it answers reads.
 	RefusesWrites bool
 }
 
@@ -33,11 +33,11 @@ type Harness struct {
 type Backend struct {
 	// Open returns a store that writes as owner: letters and digits.
 	Open func(owner string) store.Store
-	// Expire makes leases of a service run out at once; with Leases. In the
+	// Expire makes leases of a service end at once; with Leases. In the
 	// catalog, the IDs are names.
 	Expire func(service string, ids ...string)
-	// Refuse makes the backend refuse writes and answer reads, until accept is
-	// called; with Refuses.
+	// RefuseWrites makes the backend refuse writes and answer reads, until accept is
+	// called; with RefusesWrites.
 	RefuseWrites func() (accept func())
 }
 
@@ -48,8 +48,8 @@ const (
 	timeout   = 20 * time.Second // for what a working store does within milliseconds
 )
 
-// check is one promise. Those with needs that a harness lacks are left out;
-// those with an unless that it has, too.
+// check is one check. It is omitted if the harness lacks one of its needs, or has
+// its unless.
 type check struct {
 	name   string
 	needs  capability
@@ -77,7 +77,7 @@ func (h Harness) capabilities() capability {
 	return p
 }
 
-// Run checks every promise that the harness declares.
+// Run runs every check that the harness does not exclude.
 func Run(t *testing.T, h Harness) {
 	has := h.capabilities()
 	var out []string

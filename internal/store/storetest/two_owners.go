@@ -9,14 +9,14 @@ import (
 
 var ownerChecks = []check{
 	{name: "The newest owner wins", needs: owners | leases, run: newestWins},
-	{name: "The earlier owner never flips it back, even after the later one's end", needs: owners | leases, run: neverBack},
-	{name: "The earlier owner may register anew", needs: owners | leases, run: earlierAnew},
+	{name: "The earlier owner never takes it back, even after the later one's end", needs: owners | leases, run: neverBack},
+	{name: "The earlier owner may register again", needs: owners | leases, run: earlierRegistersAgain},
 	{name: "A move by another owner supersedes", needs: owners | leases, run: moveSupersedes},
-	{name: "Another owner starts with his own overlay", needs: owners, run: ownOverlay},
-	{name: "Another owner's newer record stays when the earlier leaves", needs: owners, run: newerStays},
-	{name: "Nobody is superseded by himself", needs: leases, run: notByHimself},
+	{name: "Another owner starts with its own overlay", needs: owners, run: ownOverlay},
+	{name: "Another owner's newer record stays when the earlier one deregisters", needs: owners, run: newerStays},
+	{name: "No owner is superseded by itself", needs: leases, run: notByItself},
 	{name: "Of two owners at once exactly one stands", needs: owners | leases, run: twoAtOnce},
-	{name: "After a loss of memory the newer of two healing owners stands", needs: owners | leases, run: twoHeal},
+	{name: "After a loss of memory the newer of two reregistering owners stands", needs: owners | leases, run: twoReregister},
 }
 
 func newestWins(e *env) {
@@ -24,7 +24,7 @@ func newestWins(e *env) {
 	first := e.put(e.alpha, putOf("g", "i", "a"))
 	second := e.put(b, putOf("g", "i", "a"))
 	if second <= first {
-		e.Errorf("stamps %d and %d", first, second)
+		e.Errorf("registration times %d and %d", first, second)
 	}
 	if rec := e.record("g", "i"); rec.Owner != "beta" || rec.RegisteredAt != second {
 		e.Errorf("it reads as %+v", rec)
@@ -33,7 +33,7 @@ func newestWins(e *env) {
 		e.Errorf("the earlier's renewal: %+v", r)
 	}
 	if r := e.try(e.alpha, reregister(putOf("g", "i", "a"), first)); r.Outcome != store.Superseded {
-		e.Errorf("the earlier's healing: %+v", r)
+		e.Errorf("the earlier owner's reregistration: %+v", r)
 	}
 	if r := e.renew(b, "g", store.Lease{ID: "i", RegisteredAt: second}); len(r.Outcomes) != 0 {
 		e.Errorf("the later's renewal: %+v", r)
@@ -44,7 +44,7 @@ func neverBack(e *env) {
 	b := e.open("beta")
 	for id, end := range map[string]func(string, int64){
 		"died": func(id string, _ int64) { e.backend.Expire("g", id) },
-		"left": func(id string, stamp int64) { e.deregister(b, "g", id, stamp) },
+		"left": func(id string, registeredAt int64) { e.deregister(b, "g", id, registeredAt) },
 	} {
 		first := e.put(e.alpha, putOf("g", id, "a"))
 		end(id, e.put(b, putOf("g", id, "b")))
@@ -52,19 +52,19 @@ func neverBack(e *env) {
 			e.Errorf("%s: the earlier's renewal: %+v", id, r)
 		}
 		if r := e.try(e.alpha, reregister(putOf("g", id, "a"), first)); r.Outcome != store.Superseded {
-			e.Errorf("%s: the earlier's healing: %+v", id, r)
+			e.Errorf("%s: the earlier owner's reregistration: %+v", id, r)
 		}
 	}
 	e.wantIDs("g")
 }
 
-func earlierAnew(e *env) {
+func earlierRegistersAgain(e *env) {
 	b := e.open("beta")
 	e.put(e.alpha, putOf("g", "i", "a"))
 	second := e.put(b, putOf("g", "i", "b"))
 	third := e.put(e.alpha, putOf("g", "i", "a"))
 	if third <= second {
-		e.Errorf("stamps %d and %d", second, third)
+		e.Errorf("registration times %d and %d", second, third)
 	}
 	if r := e.renew(b, "g", store.Lease{ID: "i", RegisteredAt: second}); r.Outcomes["i"] != store.Superseded {
 		e.Errorf("the later's renewal: %+v", r)
@@ -81,13 +81,13 @@ func moveSupersedes(e *env) {
 	e.wantIDs("old")
 	e.wantIDs("new", "i")
 	if second <= first {
-		e.Errorf("stamps %d and %d", first, second)
+		e.Errorf("registration times %d and %d", first, second)
 	}
 	if r := e.renew(e.alpha, "old", store.Lease{ID: "i", RegisteredAt: first}); r.Outcomes["i"] != store.Superseded {
 		e.Errorf("the earlier's renewal: %+v", r)
 	}
 	if r := e.try(e.alpha, reregister(putOf("old", "i", "a"), first)); r.Outcome != store.Superseded {
-		e.Errorf("the earlier's healing: %+v", r)
+		e.Errorf("the earlier owner's reregistration: %+v", r)
 	}
 	e.wantIDs("old")
 }
@@ -119,7 +119,7 @@ func newerStays(e *env) {
 	}
 }
 
-func notByHimself(e *env) {
+func notByItself(e *env) {
 	first := e.put(e.alpha, putOf("g", "i", "x"))
 	second := e.put(e.alpha, putOf("g", "i", "y"))
 	// The reply of the second may have been lost, so that the owner knows the first only.
@@ -127,10 +127,10 @@ func notByHimself(e *env) {
 		e.Errorf("renewal of the earlier registration: %+v, want Lost", r)
 	}
 	if r := e.try(e.alpha, reregister(putOf("g", "i", "x"), first)); r.Outcome != store.Done {
-		e.Errorf("healing of the earlier registration: %+v", r)
+		e.Errorf("reregistration of the earlier registration: %+v", r)
 	}
 	if second <= first {
-		e.Errorf("stamps %d and %d", first, second)
+		e.Errorf("registration times %d and %d", first, second)
 	}
 }
 
@@ -138,21 +138,21 @@ func twoAtOnce(e *env) {
 	b := e.open("beta")
 	for round := range 30 {
 		id := fmt.Sprint("i", round)
-		var stamps [2]int64
+		var times [2]int64
 		var wg sync.WaitGroup
 		for i, s := range []store.Store{e.alpha, b} {
-			wg.Go(func() { stamps[i] = s.Put(e.Context(), []store.Put{putOf("g", id, "x")})[0].RegisteredAt })
+			wg.Go(func() { times[i] = s.Put(e.Context(), []store.Put{putOf("g", id, "x")})[0].RegisteredAt })
 		}
 		wg.Wait()
-		if stamps[0] == stamps[1] {
-			e.Fatalf("both have stamp %d", stamps[0])
+		if times[0] == times[1] {
+			e.Fatalf("both have registration time %d", times[0])
 		}
 		superseded := 0
 		for i, s := range []store.Store{e.alpha, b} {
-			if r := e.renew(s, "g", store.Lease{ID: id, RegisteredAt: stamps[i]}); r.Outcomes[id] == store.Superseded {
+			if r := e.renew(s, "g", store.Lease{ID: id, RegisteredAt: times[i]}); r.Outcomes[id] == store.Superseded {
 				superseded++
-			} else if len(r.Outcomes) != 0 || stamps[i] < stamps[1-i] {
-				e.Errorf("the owner of stamp %d of %v: %+v", stamps[i], stamps, r)
+			} else if len(r.Outcomes) != 0 || times[i] < times[1-i] {
+				e.Errorf("the owner of registration time %d of %v: %+v", times[i], times, r)
 			}
 		}
 		if superseded != 1 {
@@ -161,20 +161,20 @@ func twoAtOnce(e *env) {
 	}
 }
 
-func twoHeal(e *env) {
+func twoReregister(e *env) {
 	b := e.open("beta")
 	e.put(e.alpha, putOf("g", "other", "x"))
 	base := e.full("g").Now - 60_000_000
 	for id, order := range map[string][2]store.Store{"newer first": {b, e.alpha}, "newer last": {e.alpha, b}} {
-		stamps := map[store.Store]int64{e.alpha: base, b: base + 1}
+		times := map[store.Store]int64{e.alpha: base, b: base + 1}
 		for _, s := range order {
-			e.try(s, reregister(putOf("g", id, "x"), stamps[s]))
+			e.try(s, reregister(putOf("g", id, "x"), times[s]))
 		}
 		if rec := e.record("g", id); rec == nil || rec.Owner != "beta" {
 			e.Errorf("%s: it reads as %+v", id, rec)
 		}
 		if r := e.try(e.alpha, reregister(putOf("g", id, "x"), base)); r.Outcome != store.Superseded {
-			e.Errorf("%s: the older heals: %+v", id, r)
+			e.Errorf("%s: the older reregisters: %+v", id, r)
 		}
 	}
 }

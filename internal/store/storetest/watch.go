@@ -7,10 +7,10 @@ import (
 )
 
 var watchChecks = []check{
-	{name: "Watch tells every change in order", run: watchOrder},
+	{name: "Watch reports every change in order", run: watchOrder},
 	{name: "Watch chains by the previous revision", needs: deltas, run: watchChain},
-	{name: "Watch tells reasons", needs: deltas, run: watchReasons},
-	{name: "Watch tells another owner's changes", needs: owners, run: watchOthers},
+	{name: "Watch reports reasons", needs: deltas, run: watchReasons},
+	{name: "Watch reports another owner's changes", needs: owners, run: watchOthers},
 	{name: "Watch is not woken by another service, a renewal or a repeated call", run: watchQuiet},
 	{name: "Watch stopped is not called again", run: watchStopped},
 	{name: "Watch by several of one service", run: watchSeveral},
@@ -22,8 +22,8 @@ func written(e *env, s store.Store) string {
 	for i := range 10 {
 		e.put(s, putOf("g", fmt.Sprint("i", i), "x"))
 	}
-	stamp := e.put(s, putOf("g", "i3", "y"))
-	e.deregister(s, "g", "i3", stamp)
+	registeredAt := e.put(s, putOf("g", "i3", "y"))
+	e.deregister(s, "g", "i3", registeredAt)
 	e.put(s, putOf("elsewhere", "i4", "x"))
 	e.put(s, putOf("g", "i3", "z"))
 	return e.full("g").Rev
@@ -82,10 +82,10 @@ func watchReasons(e *env) {
 		"moved": {ID: "moved", Reason: store.ReasonMoved, RegisteredAt: moved},
 	}
 	if e.harness.Leases {
-		stamp := e.put(e.alpha, putOf("g", "expired", "x"))
+		registeredAt := e.put(e.alpha, putOf("g", "expired", "x"))
 		e.backend.Expire("g", "expired")
-		e.put(e.alpha, putOf("g", "other", "x")) // which prunes
-		want["expired"] = store.Tombstone{ID: "expired", Reason: store.ReasonExpired, RegisteredAt: stamp}
+		e.put(e.alpha, putOf("g", "other", "x")) // it removes what has expired
+		want["expired"] = store.Tombstone{ID: "expired", Reason: store.ReasonExpired, RegisteredAt: registeredAt}
 	}
 	for _, n := range f.waitForRev(e.full("g").Rev) {
 		for _, b := range n.Reading.Tombstones {
@@ -110,11 +110,11 @@ func watchOthers(e *env) {
 }
 
 func watchQuiet(e *env) {
-	stamp := e.put(e.alpha, putOf("g", "i", "x"))
+	registeredAt := e.put(e.alpha, putOf("g", "i", "x"))
 	f := e.watch("g")
 	before := e.full("g").Rev
 	e.put(e.alpha, putOf("g2", "j", "x"))
-	e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: stamp})
+	e.renew(e.alpha, "g", store.Lease{ID: "i", RegisteredAt: registeredAt})
 	e.put(e.alpha, putOf("g", "i", "x"))
 	e.remove(e.alpha, store.Removal{ID: "never"})
 	e.put(e.alpha, putOf("g", "last", "x"))
@@ -122,7 +122,7 @@ func watchQuiet(e *env) {
 	for _, n := range f.waitForRev(rev) {
 		// The push of what came before may be late, as above.
 		if n.Reading.Rev != rev && n.Reading.Rev != before {
-			e.Errorf("pushed besides the one change: %+v", n)
+			e.Errorf("pushed as well as the one change: %+v", n)
 		}
 	}
 }
