@@ -92,33 +92,46 @@ func (s *service) beginRead(read *pendingRead) store.KnownState {
 // or one is answered later; the goroutine that answers it goes on.
 func (s *service) runReads(read *pendingRead, known store.KnownState) {
 	for read != nil {
-		r, answered, err := s.send(known, func(r store.Reading, err error) { s.runReads(s.finishRead(r, err)) })
-		if !answered {
+		var a immediateAnswer
+		s.engine.store.Read(s.name, known, func(r store.Reading, err error) {
+			if !a.set(r, err) {
+				s.runReads(s.finishRead(r, err))
+			}
+		})
+		if !a.readReturned() {
 			return
 		}
-		read, known = s.finishRead(r, err)
+		read, known = s.finishRead(a.reading, a.err)
 	}
 }
 
-// send sends a read to the store. It returns the answer if that comes before the
-// store's Read returns, and has later called with it otherwise.
-func (s *service) send(known store.KnownState, later func(store.Reading, error)) (r store.Reading, answered bool, err error) {
-	var mu sync.Mutex
-	returned := false
-	s.engine.store.Read(s.name, known, func(reading store.Reading, failure error) {
-		mu.Lock()
-		if !returned {
-			r, answered, err = reading, true, failure
-			mu.Unlock()
-			return
-		}
-		mu.Unlock()
-		later(reading, failure)
-	})
-	mu.Lock()
-	defer mu.Unlock()
-	returned = true
-	return r, answered, err
+// immediateAnswer is the answer of a store whose Read calls back before it returns.
+// A loop handles it: a call within the callback would grow the stack with each read.
+type immediateAnswer struct {
+	mu       sync.Mutex
+	answered bool
+	returned bool // Read has returned
+	reading  store.Reading
+	err      error
+}
+
+// set sets the answer. It reports false if Read has returned.
+func (a *immediateAnswer) set(r store.Reading, err error) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.returned {
+		return false
+	}
+	a.answered, a.reading, a.err = true, r, err
+	return true
+}
+
+// readReturned records that Read has returned. It reports whether there is an answer.
+func (a *immediateAnswer) readReturned() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.returned = true
+	return a.answered
 }
 
 // finishRead takes the answer to the current read. It returns the read that was
