@@ -66,14 +66,16 @@ func TestCloseDoesNotWaitForRequests(t *testing.T) {
 	})
 }
 
-// Whatever the moment: once a drain has returned, nobody is sent there.
-func TestNobodyIsSentToAnInstanceThatHasDrained(t *testing.T) {
+// After a drain has returned, no request goes to the instance. Each round counts
+// only if the instance was picked before the drain and another one after it.
+func TestNoRequestGoesToADrainedInstance(t *testing.T) {
 	r := localRegistry(t, api("a"), api("b"))
 	b := balancer(t, r)
 	pick(t, b).Done(nil)
 	var mu sync.RWMutex // of drained
 	drained := false
-	picked := make(chan struct{}, 1) // while it had drained
+	pickedBefore := make(chan struct{}, 1) // a, while it was not drained
+	pickedAfter := make(chan struct{}, 1)  // any, while a was drained
 	stop := make(chan struct{})
 	var pickers sync.WaitGroup
 	defer pickers.Wait()
@@ -87,48 +89,66 @@ func TestNobodyIsSentToAnInstanceThatHasDrained(t *testing.T) {
 				default:
 				}
 				mu.RLock()
-				before := drained
+				after := drained
 				p, err := b.Pick(context.Background())
-				if before {
-					select {
-					case picked <- struct{}{}:
-					default:
-					}
+				switch {
+				case after:
+					signal(pickedAfter)
+				case err == nil && p.Instance().ID == "a":
+					signal(pickedBefore)
 				}
 				mu.RUnlock()
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if before && p.Instance().ID == "a" {
-					t.Error("sent to an instance that has drained")
+				if after && p.Instance().ID == "a" {
+					t.Error("a request went to an instance that has drained")
 				}
 				p.Done(nil)
 				runtime.Gosched()
 			}
 		})
 	}
+	set := func(value bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		drained = value
+		for _, picked := range []chan struct{}{pickedBefore, pickedAfter} {
+			select {
+			case <-picked:
+			default:
+			}
+		}
+	}
 	for range 100 {
+		await(t, pickedBefore, "the instance to be picked before its drain")
 		if err := r.Drain(t.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}
-		mu.Lock()
-		drained = true
-		mu.Unlock()
-		select {
-		case <-picked:
-		case <-time.After(20 * time.Second):
-			t.Fatal("no instance was picked within 20 s of a drain")
-		}
-		mu.Lock()
-		drained = false
-		select {
-		case <-picked:
-		default:
-		}
-		mu.Unlock()
+		set(true)
+		await(t, pickedAfter, "an instance to be picked after the drain")
+		set(false)
 		if err := r.Undrain(t.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// signal sends unless the channel is full.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func await(t *testing.T, c <-chan struct{}, what string) {
+	t.Helper()
+	const limit = 20 * time.Second
+	select {
+	case <-c:
+	case <-time.After(limit):
+		t.Fatalf("waited %v for %s", limit, what)
 	}
 }

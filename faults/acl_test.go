@@ -55,7 +55,7 @@ func TestUserLosesARight(t *testing.T) {
 			if strings.Contains(err.Error(), "secret") {
 				t.Fatalf("the error shows the password: %v", err)
 			}
-			time.Sleep(time.Until(taken.Add(loss.away)))
+			pause(t, time.Until(taken.Add(loss.away)), "the right is missing for this long")
 			setUser(t, admin, loss.give)
 			given := time.Now()
 			figure(t, "right lost ("+name+"): back", within(t, given, backBy, "all in Discover", discoversExactly(reader, "web", want)))
@@ -86,7 +86,7 @@ func TestReaderLosesItsRights(t *testing.T) {
 	if list, err := reader.Discover(t.Context(), "web"); !errors.Is(err, registry.ErrUnavailable) {
 		t.Fatalf("discover without a right: %s, %v", describeInstances(list), err)
 	}
-	time.Sleep(time.Until(taken.Add(shortTTL + 500*time.Millisecond)))
+	pause(t, time.Until(taken.Add(shortTTL+500*time.Millisecond)), "longer than the TTL")
 	register(t, owner, "web", "a3")
 	setUser(t, admin, strings.TrimPrefix(appRights, "~rollcall:* &rollcall:* "))
 	given := time.Now()

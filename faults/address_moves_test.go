@@ -126,7 +126,7 @@ func TestWatchLeavesACutOffServerThatRefusesWrites(t *testing.T) {
 	began := time.Now()
 	m.move(t)
 	// Until a lease ends the reader cannot know; meanwhile some of its connections may be new.
-	time.Sleep(shortTTL + shortHeartbeat)
+	pause(t, shortTTL+shortHeartbeat, "every lease that was not renewed ends")
 	took := within(t, time.Now(), slack, "the watch shows both", func() error {
 		if list, err := discover(m.reader, "web"); err != nil || len(list) != 2 {
 			return fmt.Errorf("Discover shows %s, %w", describeInstances(list), err)
@@ -134,7 +134,7 @@ func TestWatchLeavesACutOffServerThatRefusesWrites(t *testing.T) {
 		return seen.shows("x", "y")()
 	})
 	figure(t, "single address, old primary refuses writes: watch right, after TTL and heartbeat", took)
-	time.Sleep(slack - took)
+	pause(t, slack-took, "until the bound has passed")
 	throughout(t, time.Now().Add(2*shortTTL), "the watch goes on showing both", seen.shows("x", "y"))
 	seen.requireKept(t, began, "x")
 }

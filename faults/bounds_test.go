@@ -57,6 +57,15 @@ func reportBound(t testing.TB, since time.Time, took, bound time.Duration, what 
 
 func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
+// pause waits for d. why says what happens meanwhile, or what the time is for.
+func pause(t testing.TB, d time.Duration, why string) {
+	t.Helper()
+	if d > time.Second {
+		t.Logf("pause of %s: %s", round(d), why)
+	}
+	time.Sleep(d)
+}
+
 // elapse waits until the machine has run for d, at most for ten times as long.
 func elapse(t testing.TB, d time.Duration) {
 	since := time.Now()

@@ -80,7 +80,7 @@ func TestLineDrops(t *testing.T) {
 				t.Fatalf("discover on a line that loses %s: %s", name, describeInstances(list))
 			}
 			figure(t, "line loses "+name+": stale shown", seen.await(t, began, backBy, "staleness", isStale))
-			time.Sleep(time.Until(began.Add(shortTTL + 500*time.Millisecond)))
+			pause(t, time.Until(began.Add(shortTTL+500*time.Millisecond)), "longer than the TTL")
 			line.Heal()
 			restored := time.Now()
 			figure(t, "line loses "+name+": back", within(t, restored, backBy, "all in Discover", discoversExactly(direct, "web", want)))

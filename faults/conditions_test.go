@@ -128,7 +128,7 @@ func (s *watchLog) await(t testing.TB, from time.Time, bound time.Duration, what
 				what, s.service, bound, round(stall.Since(t, from)), s.describe(from))
 		}
 		late = time.Since(from) > bound && time.Since(from) > bound+stall.Since(t, from)
-		time.Sleep(5 * time.Millisecond)
+		pause(t, 5*time.Millisecond, "between looks")
 	}
 }
 

@@ -40,7 +40,7 @@ func TestFinalWhileHeartbeatsAndReregistrationRace(t *testing.T) {
 			if flusher.FlushAll(ctx).Err() == nil {
 				flushes.Add(1)
 			}
-			time.Sleep(rand.N(25 * time.Millisecond))
+			pause(t, rand.N(25*time.Millisecond), "between losses of memory")
 		}
 	})
 	var done, unanswered atomic.Int32
@@ -51,7 +51,7 @@ func TestFinalWhileHeartbeatsAndReregistrationRace(t *testing.T) {
 			for done.Load() < rounds {
 				err := owner.Register(ctx, service("web", id))
 				if err == nil {
-					time.Sleep(rand.N(20 * time.Millisecond))
+					pause(t, rand.N(20*time.Millisecond), "lets heartbeats and losses come in between")
 					err = owner.Deregister(ctx, id)
 				}
 				if errors.Is(err, registry.ErrUnavailable) {
@@ -76,7 +76,7 @@ func TestFinalWhileHeartbeatsAndReregistrationRace(t *testing.T) {
 						resurrections <- err
 						return
 					}
-					time.Sleep(rand.N(10 * time.Millisecond))
+					pause(t, rand.N(10*time.Millisecond), "between reads")
 				}
 			}
 		})

@@ -37,7 +37,7 @@ func TestRedisFrozenPastTheTTL(t *testing.T) {
 		figure(t, "freeze: stale shown", w.await(t, began, backBy, "staleness", isStale))
 	}
 	doomed.kill()
-	time.Sleep(time.Until(began.Add(shortTTL + time.Second)))
+	pause(t, time.Until(began.Add(shortTTL+time.Second)), "longer than the TTL")
 	server.Thaw()
 	thawed := time.Now()
 	figure(t, "freeze: all back", within(t, thawed, backBy, "the living in Discover", discoversExactly(reader, "web", want)))
@@ -46,7 +46,7 @@ func TestRedisFrozenPastTheTTL(t *testing.T) {
 	}
 	figure(t, "freeze: true zero seen", lonely.await(t, thawed, retainedFor, "a true zero",
 		func(s registry.Snapshot) bool { return s.Stale == nil && len(s.Instances) == 0 }))
-	time.Sleep(2 * shortHeartbeat)
+	pause(t, 2*shortHeartbeat, "lets two heartbeats pass")
 	for _, w := range watches {
 		w.requireKept(t, began, "a1", "a2", "b1")
 	}
@@ -67,9 +67,9 @@ func TestRedisFrozenAgainAndAgain(t *testing.T) {
 	began := time.Now()
 	for _, d := range []time.Duration{shortTTL - 200*time.Millisecond, shortTTL, shortTTL + 200*time.Millisecond} {
 		server.Freeze()
-		time.Sleep(d)
+		pause(t, d, "frozen for this long")
 		server.Thaw()
-		time.Sleep(150 * time.Millisecond)
+		pause(t, 150*time.Millisecond, "lets some owners reregister")
 	}
 	thawed := time.Now()
 	figure(t, "freeze again and again: all back", within(t, thawed, backBy, "all in Discover", discoversExactly(reader, "web", want)))

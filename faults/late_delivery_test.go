@@ -48,7 +48,7 @@ func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := registered(t, reader, "web", "x")
-			time.Sleep(2 * shortHeartbeat) // longer than any request of the library's waits
+			pause(t, 2*shortHeartbeat, "longer than the timeout of a request")
 			line.Heal()
 			throughout(t, time.Now().Add(shortTTL+shortHeartbeat), "the owner's registration stays", func() error {
 				list, err := discover(reader, "web")
@@ -95,7 +95,7 @@ func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
 					t.Fatal(err)
 				}
 				want := registered(t, reader, "web", "x")
-				time.Sleep(2 * shortHeartbeat)
+				pause(t, 2*shortHeartbeat, "longer than the timeout of a request")
 				line.Heal()
 				throughout(t, time.Now().Add(shortTTL+shortHeartbeat), "the newer registration stays", func() error {
 					list, err := discover(reader, "web")

@@ -41,7 +41,7 @@ func TestNothingLeaks(t *testing.T) {
 			restarted := goleak.IgnoreAnyFunction("github.com/rollcall-sd/rollcall/internal/redistest.startProcess.func1")
 			backend := live(t, server, line.Addr())
 			fault(t, server, line)
-			time.Sleep(shortHeartbeat + 100*time.Millisecond) // heartbeats, checks and tries to reconnect
+			pause(t, shortHeartbeat+100*time.Millisecond, "heartbeats, checks and attempts to reconnect happen")
 			began := time.Now()
 			if err := backend.Close(); err != nil {
 				t.Errorf("close: %v", err)

@@ -107,7 +107,7 @@ func inOrder(t testing.TB, list []registry.ServiceInfo, id string) registry.Serv
 // cores do while a crowd comes back.
 func stored(t testing.TB, c *redis.Client, n int, sets ...string) func() error {
 	return func() error {
-		time.Sleep(15 * time.Millisecond)
+		pause(t, 15*time.Millisecond, "between looks, as each reads much")
 		pipe := c.Pipeline()
 		counts := make([]*redis.IntCmd, len(sets))
 		for i, set := range sets {

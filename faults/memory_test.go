@@ -40,7 +40,7 @@ func TestOutOfMemory(t *testing.T) {
 			t.Fatalf("register on a server out of memory: %v", err)
 		}
 		must(t, retryStalled(t, shortHeartbeat, discoversExactly(reader, "web", all)))
-		time.Sleep(50 * time.Millisecond)
+		pause(t, 50*time.Millisecond, "between looks")
 	}
 	for _, s := range seen.since(began) {
 		if !is(all)(s.snap) {
@@ -76,7 +76,7 @@ func TestFlushedAndOutOfMemory(t *testing.T) {
 	flush(t, server)
 	flushed := time.Now()
 	seen.await(t, flushed, backBy, "staleness", isStale)
-	time.Sleep(time.Until(flushed.Add(retainedFor - 500*time.Millisecond)))
+	pause(t, time.Until(flushed.Add(retainedFor-500*time.Millisecond)), "the limit ends shortly before the grace period does")
 	server.ConfigSet("maxmemory", "0")
 	freed := time.Now()
 	figure(t, "flushed and out of memory: back", within(t, freed, backBy, "all in Discover", discoversExactly(reader, "web", want)))

@@ -65,7 +65,7 @@ func TestKeptAliveAmongMixedTTLs(t *testing.T) {
 			}
 			figure(t, "mixed TTLs: killed owner gone from Discover, beyond its TTL", now.Sub(end[id]))
 		}
-		time.Sleep(5 * time.Millisecond)
+		pause(t, 5*time.Millisecond, "between looks")
 	}
 	for i, id := range dying {
 		last := end[id].Add(-ttls[i])

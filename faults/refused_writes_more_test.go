@@ -44,7 +44,7 @@ func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 	steady.await(t, time.Now(), backBy, "the start", with("b1"))
 	began := time.Now()
 	node.ConfigSet("min-replicas-to-write", "1")
-	for until := began.Add(3 * shortTTL); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+	for until := began.Add(3 * shortTTL); time.Now().Before(until); pause(t, 50*time.Millisecond, "between reads") {
 		for _, r := range []*registry.RedisRegistry{reader, looker} {
 			if list, err := r.Discover(contextFor(t, slack), "web"); err == nil && len(list) != 2 || err != nil && !errors.Is(err, registry.ErrUnavailable) {
 				t.Fatalf("Discover on the node that refuses writes: %s, %v", describeInstances(list), err)
@@ -85,7 +85,7 @@ func TestRefusedWritesAfterALoss(t *testing.T) {
 	began := time.Now()
 	command(t, server.Client(t), "FLUSHALL")
 	server.ConfigSet("min-replicas-to-write", "1")
-	time.Sleep(3 * shortTTL)
+	pause(t, 3*shortTTL, "leases end while writes are refused")
 	if s := seen.last(); s.Stale == nil {
 		t.Error("the watch is not stale")
 	}
@@ -109,7 +109,7 @@ func TestRefusedWritesAndADeadOwner(t *testing.T) {
 	began := time.Now()
 	server.ConfigSet("min-replicas-to-write", "1")
 	doomed.Close()
-	time.Sleep(2 * shortTTL)
+	pause(t, 2*shortTTL, "leases end while writes are refused")
 	seen.requireKept(t, began, "dies", "lives")
 	server.ConfigSet("min-replicas-to-write", "0")
 	ended := time.Now()
@@ -137,7 +137,7 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	if err := reader.Deregister(contextFor(t, slack), "unknown"); err != nil {
 		t.Errorf("Deregister of what does not exist: %v", err)
 	}
-	time.Sleep(2 * shortTTL)
+	pause(t, 2*shortTTL, "leases would end")
 	if err := errors.Join(seen.shows("x")(), discovers(reader, "web", "x")()); err != nil {
 		t.Fatalf("heartbeats arrive: %v", err)
 	}
@@ -183,7 +183,7 @@ func TestRefusedWritesStopNoTraffic(t *testing.T) {
 	}
 	within(t, time.Now(), backBy, "a first answer", get)
 	end := diskFull(t, server, server.Client(t))
-	for until := time.Now().Add(3 * shortTTL); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(3 * shortTTL); time.Now().Before(until); pause(t, 20*time.Millisecond, "between requests") {
 		if err := get(); err != nil {
 			t.Fatal(err)
 		}

@@ -121,7 +121,7 @@ func testRefused(t *testing.T, r refusal) {
 
 	end := r.begin(t, server, admin)
 	refused := time.Now()
-	for until := refused.Add(3 * shortTTL); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+	for until := refused.Add(3 * shortTTL); time.Now().Before(until); pause(t, 50*time.Millisecond, "between reads") {
 		noFalseAbsence(t, reader, want)
 		if list, err := cache.Discover(t.Context(), "web"); err != nil || len(list) != 2 {
 			t.Fatalf("the cache shows %s, %v", describeInstances(list), err)

@@ -36,7 +36,7 @@ func TestRedisRestartedFromItsAppendOnlyFile(t *testing.T) {
 			if err := doomed.Close(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(away)
+			pause(t, away, "the server is down for this long")
 			server.Restart()
 			back := time.Now()
 			figure(t, "restart from AOF "+name+": all back", within(t, back, backBy, "the living in Discover", func() error {

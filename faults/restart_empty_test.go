@@ -66,7 +66,7 @@ func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 				t.Fatalf("Lookup does not say that the server is away for %s", away)
 			}
 		}
-		time.Sleep(20 * time.Millisecond)
+		pause(t, 20*time.Millisecond, "between looks")
 	}
 
 	server.Restart()

@@ -171,7 +171,7 @@ func TestCommandsOfAnIdleMinute(t *testing.T) {
 			})
 			line.Reset()
 			began := time.Now()
-			time.Sleep(5 * time.Second)
+			pause(t, 5*time.Second, "the time over which commands are counted")
 			commands, minutes := line.Commands(), time.Since(began).Minutes()
 			total := 0.0
 			var parts []string

@@ -33,7 +33,7 @@ func TestScriptFlush(t *testing.T) {
 			}
 		}
 		must(t, retryStalled(t, shortHeartbeat, discoversExactly(reader, "web", want)))
-		time.Sleep(20 * time.Millisecond)
+		pause(t, 20*time.Millisecond, "between looks")
 	}
 	if seen := web.since(began); len(seen) != 1 {
 		t.Fatalf("the watch was woken:\n%s", web.describe(began))

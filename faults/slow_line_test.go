@@ -116,7 +116,7 @@ func TestKeepsAliveOverASlowLine(t *testing.T) {
 	})
 	line.Throttle(faultnet.ToServer, bytes*5/4) // a heartbeat takes 0.8 s of the 1 s that it may
 	line.Cut()                                  // connections that are open have larger buffers
-	for throttled := time.Now(); time.Since(throttled) < 4*cfg.TTL; time.Sleep(100 * time.Millisecond) {
+	for throttled := time.Now(); time.Since(throttled) < 4*cfg.TTL; pause(t, 100*time.Millisecond, "between changes") {
 		for s := range services {
 			if err := listsCount(reader, name(s), perService)(); err != nil {
 				t.Fatalf("%v after the line became slow: %v", round(time.Since(throttled)), err)
@@ -193,7 +193,7 @@ func TestASlowLineThatFreezesIsNoticed(t *testing.T) {
 			}
 		}
 	}()
-	time.Sleep(time.Second) // amid the first read
+	pause(t, time.Second, "amid the first read")
 	select {
 	case <-stale:
 		t.Fatal("a line that moves is called unavailable")
@@ -231,11 +231,11 @@ func TestLostRequestsOfACallersClient(t *testing.T) {
 			}
 			owner := open(t, cfg)
 			register(t, owner, "web", "x")
-			time.Sleep(2500 * time.Millisecond)
+			pause(t, 2500*time.Millisecond, "heartbeats succeed")
 			line.Drop()
-			time.Sleep(1100 * time.Millisecond) // at least one heartbeat is lost
+			pause(t, 1100*time.Millisecond, "at least one heartbeat is lost")
 			line.Heal()
-			for restored := time.Now(); time.Since(restored) < 4*time.Second; time.Sleep(10 * time.Millisecond) {
+			for restored := time.Now(); time.Since(restored) < 4*time.Second; pause(t, 10*time.Millisecond, "between reads") {
 				if err := discovers(reader, "web", "x")(); err != nil {
 					t.Fatalf("%v after the line worked again: %v", round(time.Since(restored)), err)
 				}

@@ -158,13 +158,13 @@ func TestNoRegistryIsSupersededByItself(t *testing.T) {
 				if err := a.Register(t.Context(), s); err != nil {
 					errs <- err
 				}
-				time.Sleep(10 * time.Millisecond)
+				pause(t, 10*time.Millisecond, "between registrations")
 			}
 		})
 	}
 	for range 10 {
 		flush(t, server)
-		time.Sleep(30 * time.Millisecond)
+		pause(t, 30*time.Millisecond, "between losses of memory")
 	}
 	all.Wait()
 	close(errs)
