@@ -39,7 +39,8 @@ type Registry interface {
 	Close() error
 }
 
-// RegistryType represents the type of registry backend.
+// RegistryType represents the type of registry backend. The library does not use
+// it: it is for the configuration of programs that choose one.
 type RegistryType string
 
 const (

@@ -20,37 +20,39 @@ type mutated struct {
 	services      func(context.Context) ([]string, error)
 	watch         func(context.Context, string) iter.Seq[registry.Snapshot]
 	watchServices func(context.Context) iter.Seq[registry.Catalog]
+	notifyLost    func(string, func(error)) func()
 	close         func() error
 }
 
 func newMutated(r *ref, n int) *mutated {
 	return &mutated{
 		ref: r, n: n, register: r.Register, deregister: r.Deregister, discover: r.Discover, snapshot: r.Snapshot,
-		instances: r.Instances, services: r.Services, watch: r.Watch, watchServices: r.WatchServices, close: r.Close,
+		instances: r.Instances, services: r.Services, watch: r.Watch, watchServices: r.WatchServices, notifyLost: r.NotifyLost, close: r.Close,
 	}
 }
 
-func (o *mutated) Register(ctx context.Context, s registry.ServiceInfo) error {
-	return o.register(ctx, s)
+func (m *mutated) Register(ctx context.Context, s registry.ServiceInfo) error {
+	return m.register(ctx, s)
 }
-func (o *mutated) Deregister(ctx context.Context, id string) error { return o.deregister(ctx, id) }
-func (o *mutated) Discover(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
-	return o.discover(ctx, name)
+func (m *mutated) Deregister(ctx context.Context, id string) error { return m.deregister(ctx, id) }
+func (m *mutated) Discover(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
+	return m.discover(ctx, name)
 }
-func (o *mutated) Snapshot(ctx context.Context, name string) (registry.Snapshot, error) {
-	return o.snapshot(ctx, name)
+func (m *mutated) Snapshot(ctx context.Context, name string) (registry.Snapshot, error) {
+	return m.snapshot(ctx, name)
 }
-func (o *mutated) Instances(ctx context.Context, name string) ([]registry.Instance, error) {
-	return o.instances(ctx, name)
+func (m *mutated) Instances(ctx context.Context, name string) ([]registry.Instance, error) {
+	return m.instances(ctx, name)
 }
-func (o *mutated) Services(ctx context.Context) ([]string, error) { return o.services(ctx) }
-func (o *mutated) Watch(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
-	return o.watch(ctx, name)
+func (m *mutated) Services(ctx context.Context) ([]string, error) { return m.services(ctx) }
+func (m *mutated) Watch(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
+	return m.watch(ctx, name)
 }
-func (o *mutated) WatchServices(ctx context.Context) iter.Seq[registry.Catalog] {
-	return o.watchServices(ctx)
+func (m *mutated) WatchServices(ctx context.Context) iter.Seq[registry.Catalog] {
+	return m.watchServices(ctx)
 }
-func (o *mutated) Close() error { return o.close() }
+func (m *mutated) NotifyLost(id string, lost func(error)) func() { return m.notifyLost(id, lost) }
+func (m *mutated) Close() error                                  { return m.close() }
 
 // mutate is refHarness with registries that spoil changes.
 func mutate(spoil func(*mutated)) func() Harness {
@@ -60,10 +62,10 @@ func mutate(spoil func(*mutated)) func() Harness {
 			w, n := newWorld(testTTL, testBeat, ""), 0
 			u := w.universe()
 			u.Open = func(testing.TB) registry.Registry {
-				o := newMutated(w.open(), n)
+				m := newMutated(w.open(), n)
 				n++
-				spoil(o)
-				return o
+				spoil(m)
+				return m
 			}
 			return u
 		}
@@ -76,18 +78,18 @@ func withFault(fault string) func() Harness { return func() Harness { return ref
 
 // mutateWatch edits each state of a service's watch: edit returns false to
 // leave the state out.
-func mutateWatch(edit func(o *mutated, n int, s *registry.Snapshot) bool) func() Harness {
-	return mutate(func(o *mutated) {
-		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
-			return edited(o.ref.Watch(ctx, name), func(n int, s *registry.Snapshot) bool { return edit(o, n, s) })
+func mutateWatch(edit func(m *mutated, n int, s *registry.Snapshot) bool) func() Harness {
+	return mutate(func(m *mutated) {
+		m.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
+			return edited(m.ref.Watch(ctx, name), func(n int, s *registry.Snapshot) bool { return edit(m, n, s) })
 		}
 	})
 }
 
 // mutateCatalog is mutateWatch for the catalog.
 func mutateCatalog(edit func(n int, c *registry.Catalog) bool) func() Harness {
-	return mutate(func(o *mutated) {
-		o.watchServices = func(ctx context.Context) iter.Seq[registry.Catalog] { return edited(o.ref.WatchServices(ctx), edit) }
+	return mutate(func(m *mutated) {
+		m.watchServices = func(ctx context.Context) iter.Seq[registry.Catalog] { return edited(m.ref.WatchServices(ctx), edit) }
 	})
 }
 
@@ -104,14 +106,14 @@ func edited[T any](states iter.Seq[T], edit func(int, *T) bool) iter.Seq[T] {
 }
 
 // mutateDiscover edits each list that Discover returns.
-func mutateDiscover(edit func(o *mutated, name string, list []registry.ServiceInfo) []registry.ServiceInfo) func() Harness {
-	return mutate(func(o *mutated) {
-		o.discover = func(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
-			list, err := o.ref.Discover(ctx, name)
+func mutateDiscover(edit func(m *mutated, name string, list []registry.ServiceInfo) []registry.ServiceInfo) func() Harness {
+	return mutate(func(m *mutated) {
+		m.discover = func(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
+			list, err := m.ref.Discover(ctx, name)
 			if err != nil {
 				return list, err
 			}
-			return edit(o, name, list), nil
+			return edit(m, name, list), nil
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -21,26 +20,26 @@ import (
 )
 
 // world is the smallest universe that keeps every promise: one table under one
-// lock. fault names the promise that it breaks instead, if any.
+// lock. fault names the promise that it breaks, if any.
 type world struct {
 	ttl, beat time.Duration // zero: nothing expires
 	fault     string
 
-	mu      sync.Mutex
-	records map[string]*record
-	buried  []*record         // removed, kept for what breaks finality
-	revs    map[string]uint64 // of services; "" is the catalog's
-	stamp   int64
-	changed chan struct{} // closed and replaced at each change
-	muted   bool
-	refused bool // writes
+	mu               sync.Mutex
+	records          map[string]*record
+	removed          []*record         // kept for the faults that break finality
+	revs             map[string]uint64 // of services; "" is the catalog's
+	lastRegisteredAt int64
+	changed          chan struct{} // closed and replaced at each change
+	muted            bool
+	refused          bool // writes
 }
 
 type record struct {
-	info    registry.ServiceInfo
-	stamp   int64
-	expires time.Time
-	rev     uint64
+	info         registry.ServiceInfo
+	registeredAt int64
+	expires      time.Time
+	rev          uint64
 }
 
 // ref is one registry on a world. The methods that seal a Backend come from the
@@ -48,7 +47,7 @@ type record struct {
 type ref struct {
 	registry.Backend
 	w    *world
-	mine map[string]int64 // stamps of own registrations; guarded by w.mu
+	mine map[string]int64 // registration times of its own; guarded by w.mu
 	idle map[string]bool  // of those, the ones without a heartbeat
 	done chan struct{}
 	once sync.Once
@@ -77,7 +76,7 @@ func (w *world) refuse() (accept func()) {
 		defer w.mu.Unlock()
 		w.prune()
 		if w.refused = refused; !refused {
-			for _, rec := range w.records { // owners get the time to renew
+			for _, rec := range w.records { // gives owners the time to renew
 				if time.Now().After(rec.expires) {
 					rec.expires = time.Now().Add(max(w.ttl, w.beat+time.Second))
 				}
@@ -139,7 +138,7 @@ func (w *world) remove(id string) {
 	rec := w.records[id]
 	before := len(w.names())
 	delete(w.records, id)
-	w.buried = append(w.buried, rec)
+	w.removed = append(w.removed, rec)
 	w.touch(rec.info.Name, before)
 }
 
@@ -175,10 +174,10 @@ func (r *ref) beat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.prune()
-	for id, stamp := range r.mine {
+	for id, registeredAt := range r.mine {
 		switch rec := w.records[id]; {
 		case r.idle[id] || w.muted || w.refused || w.fault == "no heartbeat":
-		case rec != nil && rec.stamp == stamp:
+		case rec != nil && rec.registeredAt == registeredAt:
 			rec.expires = time.Now().Add(w.ttl)
 			if w.fault == "heartbeats wake" {
 				w.touch(rec.info.Name, len(w.names()))
@@ -187,16 +186,16 @@ func (r *ref) beat() {
 				rec.rev++
 			}
 		case rec == nil && w.fault == "heartbeat resurrects":
-			i := slices.IndexFunc(w.buried, func(b *record) bool { return b.stamp == stamp })
+			i := slices.IndexFunc(w.removed, func(b *record) bool { return b.registeredAt == registeredAt })
 			before := len(w.names())
-			w.records[id] = w.buried[i]
-			w.buried[i].expires = time.Now().Add(w.ttl)
-			w.touch(w.buried[i].info.Name, before)
-		case rec != nil && stamp < rec.stamp && w.fault == "heartbeat flips back":
-			i := slices.IndexFunc(w.buried, func(b *record) bool { return b.stamp == stamp })
-			w.buried = append(w.buried, rec)
-			w.records[id] = w.buried[i]
-			w.buried[i].expires = time.Now().Add(w.ttl)
+			w.records[id] = w.removed[i]
+			w.removed[i].expires = time.Now().Add(w.ttl)
+			w.touch(w.removed[i].info.Name, before)
+		case rec != nil && registeredAt < rec.registeredAt && w.fault == "heartbeat flips back":
+			i := slices.IndexFunc(w.removed, func(b *record) bool { return b.registeredAt == registeredAt })
+			w.removed = append(w.removed, rec)
+			w.records[id] = w.removed[i]
+			w.removed[i].expires = time.Now().Add(w.ttl)
 			w.touch(rec.info.Name, len(w.names()))
 		default:
 			r.idle[id] = w.fault != "heartbeat resurrects"
@@ -204,7 +203,7 @@ func (r *ref) beat() {
 	}
 }
 
-// enter locks the world for a call, or says why the call fails.
+// enter locks the world for a call, or returns why the call fails.
 func (r *ref) enter(ctx context.Context) error {
 	r.w.mu.Lock()
 	muted, unproven := r.w.muted, r.w.unproven()
@@ -257,18 +256,18 @@ func (r *ref) Register(ctx context.Context, s registry.ServiceInfo) error {
 	}
 	before := len(w.names())
 	old := w.records[s.ID]
-	if old != nil && old.stamp == r.mine[s.ID] {
+	if old != nil && old.registeredAt == r.mine[s.ID] {
 		if s.RegisteredAt = old.info.RegisteredAt; old.info.Name == s.Name && differs(old.info, s) == nil {
 			return nil
 		}
 	}
-	w.stamp = max(w.stamp+1, time.Now().UnixMicro())
-	s.RegisteredAt = time.UnixMicro(w.stamp)
-	w.records[s.ID] = &record{info: s, stamp: w.stamp, expires: time.Now().Add(w.ttl), rev: uint64(w.stamp)}
-	r.mine[s.ID] = w.stamp
+	w.lastRegisteredAt = max(w.lastRegisteredAt+1, time.Now().UnixMicro())
+	s.RegisteredAt = time.UnixMicro(w.lastRegisteredAt)
+	w.records[s.ID] = &record{info: s, registeredAt: w.lastRegisteredAt, expires: time.Now().Add(w.ttl), rev: uint64(w.lastRegisteredAt)}
+	r.mine[s.ID] = w.lastRegisteredAt
 	delete(r.idle, s.ID)
 	if old != nil {
-		w.buried = append(w.buried, old)
+		w.removed = append(w.removed, old)
 		if old.info.Name != s.Name {
 			w.touch(old.info.Name, -1)
 		}
@@ -288,8 +287,8 @@ func (r *ref) Deregister(ctx context.Context, id string) error {
 		return err
 	}
 	defer r.w.mu.Unlock()
-	stamp, owned := r.mine[id]
-	if rec := r.w.records[id]; rec != nil && (!owned || stamp == rec.stamp || r.w.fault == "earlier Deregister kills") {
+	registeredAt, owned := r.mine[id]
+	if rec := r.w.records[id]; rec != nil && (!owned || registeredAt == rec.registeredAt || r.w.fault == "earlier Deregister kills") {
 		r.w.remove(id)
 	}
 	if r.w.fault != "heartbeat resurrects" {
@@ -306,7 +305,7 @@ func (r *ref) read(name string) []*record {
 			live = append(live, rec)
 		}
 	}
-	slices.SortFunc(live, func(a, b *record) int { return cmp.Compare(a.stamp, b.stamp) })
+	slices.SortFunc(live, func(a, b *record) int { return cmp.Compare(a.registeredAt, b.registeredAt) })
 	return live
 }
 
@@ -362,77 +361,6 @@ func (r *ref) Services(ctx context.Context) ([]string, error) {
 	}
 	defer r.w.mu.Unlock()
 	return r.w.names(), nil
-}
-
-func (r *ref) Watch(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
-	empty := registry.Snapshot{Service: name, Instances: []registry.ServiceInfo{}}
-	return func(yield func(registry.Snapshot) bool) {
-		if err := cmp.Or(named(name), r.closedErr()); err != nil {
-			empty.Stale = err
-			yield(empty)
-			return
-		}
-		watch(r, ctx, name, empty, func() registry.Snapshot { return r.state(name) },
-			func(s registry.Snapshot, err error) registry.Snapshot { s.Stale = err; return s }, yield)
-	}
-}
-
-func (r *ref) WatchServices(ctx context.Context) iter.Seq[registry.Catalog] {
-	return func(yield func(registry.Catalog) bool) {
-		if err := r.closedErr(); err != nil {
-			yield(registry.Catalog{Names: []string{}, Stale: err})
-			return
-		}
-		watch(r, ctx, "", registry.Catalog{Names: []string{}}, func() registry.Catalog {
-			return registry.Catalog{Names: r.w.names(), Revision: r.w.revs[""], AsOf: time.Now()}
-		}, func(c registry.Catalog, err error) registry.Catalog { c.Stale = err; return c }, yield)
-	}
-}
-
-func (r *ref) closedErr() error {
-	if r.closed() {
-		return registry.ErrClosed
-	}
-	return nil
-}
-
-// watch yields a state whenever its revision or its staleness moved.
-func watch[T any](r *ref, ctx context.Context, name string, last T, read func() T, mark func(T, error) T, yield func(T) bool) {
-	type version struct {
-		revision uint64
-		muted    bool
-	}
-	var taken *version
-	for ctx.Err() == nil && !r.closed() {
-		r.w.mu.Lock()
-		next := r.w.prune()
-		now := version{r.w.revs[name], r.w.muted || r.w.unproven()}
-		changed := r.w.changed
-		fresh := taken == nil || *taken != now
-		switch {
-		case fresh && now.muted:
-			last = mark(last, registry.ErrUnavailable)
-		case fresh:
-			last = read()
-		}
-		r.w.mu.Unlock()
-		if fresh {
-			if taken = &now; !yield(last) {
-				return
-			}
-			continue
-		}
-		var expire <-chan time.Time
-		if !next.IsZero() {
-			expire = time.After(time.Until(next) + 1)
-		}
-		select {
-		case <-changed:
-		case <-expire:
-		case <-ctx.Done():
-		case <-r.done:
-		}
-	}
 }
 
 func (r *ref) Close() error {
