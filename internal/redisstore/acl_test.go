@@ -17,7 +17,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// A user who may do just what the documented rule says lives a whole life.
+// A user with only the rights of the documented rule can use the whole API.
 func TestACLRuleIsEnough(t *testing.T) {
 	server := redistest.Start(t, redistest.WithACLFile("user app on >secret "+redisstore.ACLRule))
 	live(t, registry.RedisRegistryConfig{RedisAddr: server.Addr(), Username: "app", Password: "secret"})
@@ -32,8 +32,8 @@ func TestACLRuleIsEnoughOnACluster(t *testing.T) {
 	}
 }
 
-// denied reports what the server refused the user: nothing, as even a refusal
-// that is coped with would fill the server's log.
+// denied reports what the server refused the user. That must be nothing: even a refusal
+// without consequences would fill the server's log.
 func denied(t *testing.T, admin *redis.Client, server string) {
 	t.Helper()
 	log, err := admin.Do(t.Context(), "ACL", "LOG").Slice()
@@ -45,13 +45,13 @@ func denied(t *testing.T, admin *redis.Client, server string) {
 	}
 }
 
-// live goes through all of the public API.
+// live uses all of the public API.
 func live(t *testing.T, cfg registry.RedisRegistryConfig) {
 	cfg.TTL, cfg.HeartbeatInterval, cfg.Logger = time.Second, 100*time.Millisecond, slog.New(slog.DiscardHandler)
-	beats := make(chan error, 1000)
+	heartbeats := make(chan error, 1000)
 	cfg.Observer = &registry.Observer{Heartbeat: func(_ int, _ time.Duration, err error) {
 		select {
-		case beats <- err:
+		case heartbeats <- err:
 		default:
 		}
 	}}
@@ -97,7 +97,7 @@ func live(t *testing.T, cfg registry.RedisRegistryConfig) {
 	until("four", func(s registry.Snapshot) bool { return len(s.Instances) == 4 })
 	for range 3 {
 		select {
-		case err := <-beats:
+		case err := <-heartbeats:
 			if err != nil {
 				t.Fatalf("heartbeat: %v", err)
 			}

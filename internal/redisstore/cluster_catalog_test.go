@@ -9,8 +9,8 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// The steps of the last instance's leaving and of another's joining, in every
-// order in which the nodes may take them.
+// The steps that deregister the last instance and register another, in every order in
+// which the nodes may run them.
 func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)
 	cfg := redisclient.Config{Addrs: cluster.Addrs()}
@@ -92,7 +92,7 @@ func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
 	}
 }
 
-// Nothing is known of a service whose keys were lost, whatever the catalog says.
+// The catalog is no evidence about a service whose keys were lost.
 func TestClusterCatalogIsNoEvidenceAfterALoss(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)
 	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, "loss", "alpha")

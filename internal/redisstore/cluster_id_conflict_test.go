@@ -9,7 +9,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// orders returns every order of two rows of steps.
+// orders returns every interleaving of two sequences of steps.
 func orders(a, b []string) [][]string {
 	switch {
 	case len(a) == 0:
@@ -27,9 +27,9 @@ func orders(a, b []string) [][]string {
 	return all
 }
 
-// Two calls register one ID under two names at once, in every order of their
+// Two calls register one ID under two names concurrently, in every order of their
 // steps: it then stands under the newer one's name only, and the older one's
-// owner is told with its next renewal.
+// owner learns of it with its next renewal.
 //
 // Promise 5: the newest owner wins.
 func TestClusterResolvesIDConflictsInEveryOrder(t *testing.T) {
@@ -37,8 +37,8 @@ func TestClusterResolvesIDConflictsInEveryOrder(t *testing.T) {
 	cfg := redisclient.Config{Addrs: cluster.Addrs()}
 	names := []string{"first", "second"}
 	for kind, owners := range map[string][2]string{"two owners": {"alpha", "beta"}, "one owner": {"alpha", "alpha"}} {
-		for _, steps := range [][2]string{{"hint,write,settle", "hint,write,settle"}, {"write,hint,settle", "hint,write,settle"},
-			{"hint,write,settle", "write,hint,settle"}, {"write,hint,settle", "write,hint,settle"}} {
+		for _, steps := range [][2]string{{"index,write,resolve", "index,write,resolve"}, {"write,index,resolve", "index,write,resolve"},
+			{"index,write,resolve", "write,index,resolve"}, {"write,index,resolve", "write,index,resolve"}} {
 			row := func(who, steps string) (out []string) {
 				for _, step := range strings.Split(steps, ",") {
 					out = append(out, who+step)
@@ -53,22 +53,22 @@ func TestClusterResolvesIDConflictsInEveryOrder(t *testing.T) {
 						t.Cleanup(func() { closeTest(t, stores[1]) })
 					}
 					t.Cleanup(func() { closeTest(t, stores[0]) })
-					var hints [2][]*indexWrite
+					var entries [2][]*indexWrite
 					var results [2]store.PutResult
 					for _, step := range order {
 						i, s := int(step[0]-'0'), stores[step[0]-'0']
 						switch step[1:] {
-						case "hint":
-							hints[i] = s.writeIDIndex(map[string]string{"x": names[i]})
-							s.awaitIDIndex(t.Context(), hints[i])
+						case "index":
+							entries[i] = s.writeIDIndex(map[string]string{"x": names[i]})
+							s.awaitIDIndex(t.Context(), entries[i])
 						case "write":
 							results[i] = s.put(t.Context(), []store.Put{putOf(names[i], "x", "payload of "+names[i])})[0]
 							if results[i].Err != nil || results[i].Outcome != store.Done {
 								t.Fatalf("write: %+v", results[i])
 							}
-						case "settle":
-							if err := s.resolveIDConflicts(t.Context(), map[string]string{"x": names[i]}, hints[i]); err != nil {
-								t.Fatalf("settle: %v", err)
+						case "resolve":
+							if err := s.resolveIDConflicts(t.Context(), map[string]string{"x": names[i]}, entries[i]); err != nil {
+								t.Fatalf("resolve: %v", err)
 							}
 						}
 					}

@@ -11,16 +11,16 @@ import (
 )
 
 // moveRig is an owner, a second owner and an operator on a Cluster.
-type moveRig struct {
+type moveHarness struct {
 	*testing.T
 	alpha, beta, operator *Store
 }
 
-func newMoveRig(t *testing.T) *moveRig {
+func newMoveHarness(t *testing.T) *moveHarness {
 	t.Helper()
 	cluster := redistest.StartCluster(t, 3, 0)
 	cfg := redisclient.Config{Addrs: cluster.Addrs()}
-	r := &moveRig{T: t, alpha: openTest(t, cfg, "moves", "alpha"), beta: openTest(t, cfg, "moves", "beta"),
+	r := &moveHarness{T: t, alpha: openTest(t, cfg, "moves", "alpha"), beta: openTest(t, cfg, "moves", "beta"),
 		operator: openTest(t, cfg, "moves", "gamma")}
 	t.Cleanup(func() {
 		for _, s := range []*Store{r.alpha, r.beta, r.operator} {
@@ -30,7 +30,7 @@ func newMoveRig(t *testing.T) *moveRig {
 	return r
 }
 
-func (r *moveRig) put(s *Store, p store.Put) store.PutResult {
+func (r *moveHarness) put(s *Store, p store.Put) store.PutResult {
 	r.Helper()
 	result := s.Put(r.Context(), []store.Put{p})[0]
 	if result.Err != nil {
@@ -40,7 +40,7 @@ func (r *moveRig) put(s *Store, p store.Put) store.PutResult {
 }
 
 // names are the services in which an ID is listed.
-func (r *moveRig) names(id string) (in []string) {
+func (r *moveHarness) names(id string) (in []string) {
 	r.Helper()
 	for _, service := range []string{"svc-0", "svc-1", "svc-2"} {
 		if slices.ContainsFunc(readTest(r.T, r.operator, service).Records, func(rec *store.Record) bool { return rec.ID == id }) {
@@ -51,9 +51,9 @@ func (r *moveRig) names(id string) (in []string) {
 }
 
 // stepsOfPut are a Put's steps on a Cluster, and its answer.
-func (r *moveRig) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutResult) {
+func (r *moveHarness) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutResult) {
 	var at map[int]location
-	var hints []*indexWrite
+	var entries []*indexWrite
 	answer := new(store.PutResult)
 	return []func(){
 		func() { // look
@@ -66,15 +66,15 @@ func (r *moveRig) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutResult)
 			}
 		},
 		func() {
-			hints = s.writeIDIndex(map[string]string{p.ID: p.Service})
-			s.awaitIDIndex(r.Context(), hints)
+			entries = s.writeIDIndex(map[string]string{p.ID: p.Service})
+			s.awaitIDIndex(r.Context(), entries)
 		},
 		func() {
 			if *answer = s.put(r.Context(), []store.Put{p})[0]; answer.Err != nil {
 				r.Fatal(answer.Err)
 			}
 		},
-		func() { // end and settle
+		func() { // end and resolve
 			if answer.Outcome != store.Done {
 				return
 			}
@@ -83,15 +83,15 @@ func (r *moveRig) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutResult)
 					r.Fatal(err)
 				}
 			}
-			if err := s.resolveIDConflicts(r.Context(), map[string]string{p.ID: p.Service}, hints); err != nil {
+			if err := s.resolveIDConflicts(r.Context(), map[string]string{p.ID: p.Service}, entries); err != nil {
 				r.Fatal(err)
 			}
 		},
 	}, answer
 }
 
-// inOrder runs steps of two processes in every order, each time for an ID of its own.
-func (r *moveRig) inEveryOrder(what string, steps func(id string) (a, b []func(), check func())) {
+// inOrder runs the steps of two processes in every order, each time for a new ID.
+func (r *moveHarness) inEveryOrder(what string, steps func(id string) (a, b []func(), check func())) {
 	labels := func(who string, n int) (out []string) {
 		for i := range n {
 			out = append(out, fmt.Sprint(who, i))
@@ -119,11 +119,11 @@ func (r *moveRig) inEveryOrder(what string, steps func(id string) (a, b []func()
 	}
 }
 
-// Moves of one ID, reregistrations and removals, in every order of their steps.
+// Moves of one ID, reregistrations and removals run in every order of their steps.
 //
-// Promise 5: the newest owner wins. Promise 4: what was deregistered stays out.
+// Promise 5: the newest owner wins. Promise 4: what was deregistered stays deregistered.
 func TestClusterMovesInEveryOrder(t *testing.T) {
-	r := newMoveRig(t)
+	r := newMoveHarness(t)
 	once := func(id string, results ...*store.PutResult) {
 		r.Helper()
 		if in := r.names(id); len(in) != 1 {
@@ -195,18 +195,18 @@ func TestClusterMovesInEveryOrder(t *testing.T) {
 		move.Hints.PreviousService = "svc-0"
 		a, aDone := r.stepsOfPut(r.alpha, move)
 		b = []func(){func() {
-			marked, err := r.operator.PatchOverlay(r.Context(), store.OverlayPatch{ID: id, Set: map[string]string{"health": `"critical"`}})
-			if err != nil || !marked.Existed {
-				r.Errorf("Mark of an ID that lives: %+v, %v", marked, err)
+			result, err := r.operator.PatchOverlay(r.Context(), store.OverlayPatch{ID: id, Set: map[string]string{"health": `"critical"`}})
+			if err != nil || !result.Existed {
+				r.Errorf("PatchOverlay of an ID that lives: %+v, %v", result, err)
 			}
 		}}
 		return a, b, func() { once(id, aDone) }
 	})
 }
 
-// The ID moves between a caller's look for it and the call.
+// The ID moves between a caller's lookup and its call.
 func TestClusterCallsByIDFollowAMove(t *testing.T) {
-	r := newMoveRig(t)
+	r := newMoveHarness(t)
 	for _, call := range []string{"status", "deregister"} {
 		for _, chosen := range []bool{true, false} {
 			id := call
@@ -226,8 +226,8 @@ func TestClusterCallsByIDFollowAMove(t *testing.T) {
 					r.put(r.alpha, move)
 				}
 				if call == "status" {
-					marked, err := r.operator.patchOverlay(t.Context(), store.OverlayPatch{Service: service, ID: id, Set: map[string]string{"health": `"critical"`}}, seq)
-					found = marked.Existed
+					result, err := r.operator.patchOverlay(t.Context(), store.OverlayPatch{Service: service, ID: id, Set: map[string]string{"health": `"critical"`}}, seq)
+					found = result.Existed
 					return found, err
 				}
 				removed, err := r.operator.removeAs(t.Context(), "gamma", seq, service, id, "any", 0)
@@ -244,7 +244,7 @@ func TestClusterCallsByIDFollowAMove(t *testing.T) {
 // The reply to a Deregister by ID is lost, and the owner registers the ID under
 // another name before it is sent again: that registration stays.
 func TestClusterDeregisterSentAgainSparesAnotherName(t *testing.T) {
-	r := newMoveRig(t)
+	r := newMoveHarness(t)
 	r.put(r.alpha, putOf("svc-0", "x", "0"))
 	seq := r.operator.nextSeq()
 	for try := range 2 {

@@ -11,8 +11,8 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// The index of half a service's IDs lies on a node that does not answer: they are
-// registered and reregistered all the same, as their service's node answers.
+// The index entries of half of the IDs are on a node that does not answer. Those IDs are
+// still registered and reregistered, since their service's node answers.
 func TestClusterNodeWithoutAnswerHoldsUpNoOtherService(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0, redistest.WithArgs("--cluster-require-full-coverage", "no"))
 	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, "mute", "alpha")

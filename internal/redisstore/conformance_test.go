@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 	runConformance(t, redisclient.Config{Addr: server.Addr()}, true, server)
 }
 
-// On a Cluster the same holds, but that what spans several services is not one step.
+// On a Cluster the same holds, except that changes to several services are not one step.
 func TestConformanceOnCluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)
 	runConformance(t, redisclient.Config{Addrs: cluster.Addrs()}, false, cluster.Nodes...)
@@ -65,7 +65,7 @@ func openTest(t *testing.T, cfg redisclient.Config, namespace, owner string) *St
 	return s
 }
 
-// expire makes leases end a moment ago.
+// expire sets leases to have just ended.
 func expire(t *testing.T, admin redis.UniversalClient, keys keyspace, service string, ids ...string) {
 	t.Helper()
 	key := keys.leases(service)

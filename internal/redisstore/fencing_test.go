@@ -9,10 +9,10 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// ruleCalls are the columns of the table in DESIGN.md.
-var ruleCalls = []store.Call{store.CallRegister, store.CallReregister, store.CallDeregister, store.CallDeregisterAny, store.CallMove, store.CallRenew}
+// fencingCalls are the columns of the table in DESIGN.md.
+var fencingCalls = []store.Call{store.CallRegister, store.CallReregister, store.CallDeregister, store.CallDeregisterAny, store.CallMove, store.CallRenew}
 
-// designTable reads the table of DESIGN.md: verdicts by row, in the order of ruleCalls.
+// designTable reads the table of DESIGN.md: verdicts by row, in the order of fencingCalls.
 func designTable(t *testing.T) map[store.Situation][]store.Verdict {
 	t.Helper()
 	text, err := os.ReadFile("DESIGN.md")
@@ -28,8 +28,8 @@ func designTable(t *testing.T) map[store.Situation][]store.Verdict {
 		cells := strings.Split(strings.Trim(line, "|"), "|")
 		if i == 0 { // what Cut left of the head
 			for j, c := range cells {
-				if store.Call(strings.TrimSpace(c)) != ruleCalls[j] {
-					t.Fatalf("column %d is %q, want %q", j, c, ruleCalls[j])
+				if store.Call(strings.TrimSpace(c)) != fencingCalls[j] {
+					t.Fatalf("column %d is %q, want %q", j, c, fencingCalls[j])
 				}
 			}
 			continue
@@ -48,15 +48,15 @@ func designTable(t *testing.T) map[store.Situation][]store.Verdict {
 func TestFencingTable(t *testing.T) {
 	table := designTable(t)
 	for row, verdicts := range table {
-		for i, call := range ruleCalls {
+		for i, call := range fencingCalls {
 			if got := store.FencingVerdict(call, row); got != verdicts[i] {
-				t.Errorf("%s where %s stands: the rule says %q, DESIGN.md %q", call, row, got, verdicts[i])
+				t.Errorf("%s where %s stands: the table in Go says %q, DESIGN.md %q", call, row, got, verdicts[i])
 			}
 		}
 	}
 	met := map[store.Situation]bool{}
 	for _, s := range standings() {
-		for _, call := range ruleCalls {
+		for _, call := range fencingCalls {
 			row := s.row(call)
 			met[row] = true
 			if table[row] == nil {
@@ -69,7 +69,7 @@ func TestFencingTable(t *testing.T) {
 	}
 }
 
-// The call in all combinations, and what stands around it.
+// The call in all combinations, with what it finds.
 const (
 	ruleOwner = "mmm"
 	ruleSeq   = 50
@@ -77,7 +77,7 @@ const (
 
 var ruleStamp int64 = 1_700_000_000_000_000
 
-// standing is what a call meets.
+// standing is what a call finds.
 type standing struct {
 	rec  *store.Record
 	tomb *store.Tombstone
@@ -112,7 +112,7 @@ func (s standing) row(call store.Call) store.Situation {
 	return store.SituationOf(ruleOwner, seq, stamp, s.rec, s.tomb)
 }
 
-// text is the standing as Redis holds it: "record" or "tombstone" of the hash.
+// text is the standing as it is stored in Redis: "record" or "tombstone" of the hash.
 func (s standing) text() (record, tombstone string) {
 	if s.rec != nil {
 		record = fmt.Sprintf(`[1,%d,"%s",%d,30000,10000,%s,%s]`, s.rec.RegisteredAt, s.rec.Owner, s.rec.Seq, s.flag, s.rec.Payload)
@@ -123,7 +123,7 @@ func (s standing) text() (record, tombstone string) {
 	return record, tombstone
 }
 
-// before returns owner, seq and stamp of what stands.
+// before returns owner, seq and registration time of what stands.
 func (s standing) before() (owner string, seq uint64, stamp int64) {
 	switch {
 	case s.rec != nil:
@@ -134,8 +134,8 @@ func (s standing) before() (owner string, seq uint64, stamp int64) {
 	return ruleOwner, 0, 0
 }
 
-// ruleCase is one call on one standing.
-type ruleCase struct {
+// fencingCase is one call on one standing.
+type fencingCase struct {
 	standing
 	call    store.Call
 	same    bool // payload
@@ -143,7 +143,7 @@ type ruleCase struct {
 }
 
 // after is the small model: the answer, what stands then, and whether readers see a change.
-func (c ruleCase) after() (answer, record, tombstone string, changed bool) {
+func (c fencingCase) after() (answer, record, tombstone string, changed bool) {
 	record, tombstone = c.text()
 	owner, seq, stamp := c.before()
 	verdict := store.FencingVerdict(c.call, c.row(c.call))
@@ -219,19 +219,19 @@ func (c ruleCase) after() (answer, record, tombstone string, changed bool) {
 	return answer, record, tombstone, false
 }
 
-// TestScriptsFollowTheRule makes every call meet everything that may stand, and
-// compares answer and effect with the model.
+// TestScriptsFollowTheFencingTable makes every call on every standing, and compares
+// answer and effect with the model.
 func TestScriptsFollowTheFencingTable(t *testing.T) {
 	r := newHarness(t)
 	n := 0
 	for _, s := range standings() {
-		for _, call := range ruleCalls {
+		for _, call := range fencingCalls {
 			for _, same := range []bool{true, false} {
 				if !same && s.row(call) == "own record, same call" {
 					continue // a call has one payload
 				}
 				for _, ranOnce := range []bool{false, true} {
-					c := ruleCase{standing: s, call: call, same: same, ranOnce: ranOnce}
+					c := fencingCase{standing: s, call: call, same: same, ranOnce: ranOnce}
 					n++
 					r.meets(fmt.Sprint("g", n), c)
 					if t.Failed() {
@@ -245,8 +245,8 @@ func TestScriptsFollowTheFencingTable(t *testing.T) {
 	t.Logf("%d combinations", n)
 }
 
-// meets lets a call meet what stands in a service of its own.
-func (r *harness) meets(service string, c ruleCase) {
+// callOnStanding makes a call on a standing in a service of its own.
+func (r *harness) meets(service string, c fencingCase) {
 	r.Helper()
 	h, z, now := r.recordKey(service, "h"), r.recordKey(service, "z"), r.now()
 	record, tombstone := c.text()
@@ -294,8 +294,8 @@ func (r *harness) meets(service string, c ruleCase) {
 	}
 }
 
-// ruleCall makes the call and returns its outcome.
-func (r *harness) ruleCall(service string, c ruleCase) string {
+// makeFencingCall makes the call and returns its outcome.
+func (r *harness) ruleCall(service string, c fencingCase) string {
 	r.Helper()
 	keys := []string{r.recordKey(service, "h"), r.recordKey(service, "z"), r.store.keys.catalog}
 	soon, prefix, payload := micros(r.now()+60_000_000), r.store.keys.prefix, "x"

@@ -10,8 +10,8 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// On a Cluster, too, another program's data in the place of one service, or of one
-// bucket of the ID index, fails only what needs it.
+// On a Cluster as well, another program's data in the place of one service, or of one
+// bucket of the ID index, fails only what needs that.
 func TestClusterForeignDataFailsOnlyWhatNeedsIt(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)
 	s := openTest(t, redisclient.Config{Addrs: cluster.Addrs()}, t.Name(), "alpha")

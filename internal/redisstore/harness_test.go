@@ -18,7 +18,7 @@ const (
 	testHeartbeat = 10 * time.Second
 )
 
-// rig is a store of owner "alpha" on a server, and a plain client to look behind it.
+// harness is a store of owner "alpha" on a server, and a plain client to inspect it.
 type harness struct {
 	*testing.T
 	server *redistest.Server
@@ -104,7 +104,7 @@ func (r *harness) renew(service string, leases ...store.Lease) store.Renewal {
 	return r.store.Renew(r.Context(), []store.ServiceLeases{{Service: service, TTL: testTTL, Leases: leases}})[0]
 }
 
-// key is one of a service's two.
+// recordKey is a key of a service: which is h, z or w.
 func (r *harness) recordKey(service, which string) string {
 	return r.store.keys.base(service) + ":" + which
 }

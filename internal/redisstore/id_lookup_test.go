@@ -9,7 +9,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Many removals at once of IDs that no hint leads to look through the services together.
+// Concurrent removals of IDs without an index entry search the services together.
 func TestManyUnknownIDsAreLookedForTogether(t *testing.T) {
 	const services, calls = 1000, 4000
 	r := newHarness(t)
@@ -48,7 +48,8 @@ func TestManyUnknownIDsAreLookedForTogether(t *testing.T) {
 	}
 }
 
-// A live registration is found rather than a trace, in few services as in many.
+// A lookup returns the service of a live registration rather than that of an ended one, in
+// few services and in many.
 func TestALookupPrefersALiveRegistration(t *testing.T) {
 	for _, services := range []int{1, 200} {
 		r := newHarness(t)
@@ -59,7 +60,7 @@ func TestALookupPrefersALiveRegistration(t *testing.T) {
 		r.put(r.store, putOf("expired", live, "x"), putOf("expired", expired, "x"))
 		expire(t, r.admin, r.store.keys, "expired", live, expired)
 		r.put(r.store, putOf("live", live, "x"))
-		r.leave(r.store, "live", left, r.put(r.store, putOf("live", left, "x"))[0].RegisteredAt)
+		r.deregister(r.store, "live", left, r.put(r.store, putOf("live", left, "x"))[0].RegisteredAt)
 		want := map[string]string{live: "live", expired: "expired", left: "", "unknown": ""}
 		var wg sync.WaitGroup
 		for range 100 {

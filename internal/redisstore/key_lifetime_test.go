@@ -7,7 +7,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// Whoever writes next, and whatever he writes, the keys live longer than the
+// After every kind of write by any owner, the keys live longer than the
 // longest lease and the last tombstone in them.
 func TestKeysOutliveWhatIsInThem(t *testing.T) {
 	const day = 24 * time.Hour
@@ -28,7 +28,7 @@ func TestKeysOutliveWhatIsInThem(t *testing.T) {
 	if _, err := b.PatchOverlay(t.Context(), store.OverlayPatch{Service: "g", ID: "long", Set: map[string]string{"a": "1"}}); err != nil {
 		t.Fatal(err)
 	}
-	check("a mark", day)
+	check("a patch", day)
 	r.put(b, putOf("g", "short", "x"))
 	check("a short lease", day)
 	r.store.collect("g") // travels before the renewal
@@ -48,7 +48,7 @@ func TestKeysOutliveWhatIsInThem(t *testing.T) {
 	check("a loss of what is remembered of it", day)
 }
 
-// An expiry that a call finds is not what the call does: sent again, it runs.
+// An expiry that a call finds is not an effect of the call: sent again, it runs.
 func TestACallThatFoundAnExpiryHasNotRunForThat(t *testing.T) {
 	r := newHarness(t)
 	r.put(r.store, putOf("g", "i", "x"), putOf("g", "j", "x"))
@@ -76,20 +76,20 @@ func TestACallThatFoundAnExpiryHasNotRunForThat(t *testing.T) {
 		t.Errorf("%d of 3 are registered", len(got))
 	}
 
-	mark := func() []any {
+	patch := func() []any {
 		return r.call(patchOverlayScript, keys[:4], "operator", 4, "g", prefix, "i", soon, "a", "1")
 	}
 	expire(t, r.admin, r.store.keys, "g", "i")
-	if reply := mark(); text(reply, 2) != "none" {
-		t.Fatalf("a mark on what has expired: %v", reply)
+	if reply := patch(); text(reply, 2) != "none" {
+		t.Fatalf("a patch of what has expired: %v", reply)
 	}
 	r.put(r.store, putOf("g", "i", "y"))
-	if reply := mark(); text(reply, 2) != "ok" || text(reply, 4) != `{"a":1}` {
+	if reply := patch(); text(reply, 2) != "ok" || text(reply, 4) != `{"a":1}` {
 		t.Errorf("sent again when it is back: %v", reply)
 	}
 }
 
-// Out of memory, nothing is registered, and what had lost one key keeps the other.
+// Out of memory, nothing is registered, and a service that lost one key keeps the other.
 func TestAFullServerRefusesWhereOneKeyIsMissing(t *testing.T) {
 	for _, which := range []string{"h", "z"} {
 		r := newHarness(t)

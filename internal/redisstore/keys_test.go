@@ -24,7 +24,7 @@ func TestKeysAreReadable(t *testing.T) {
 	}
 }
 
-// hashTag is what a Cluster hashes of a key.
+// hashTag is the part of a key that a Cluster hashes.
 func hashTag(key string) string {
 	_, rest, ok := strings.Cut(key, "{")
 	if !ok {

@@ -6,23 +6,23 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// leave has an owner end what it has held since stamp.
-func (r *harness) leave(s *Store, service, id string, stamp int64) {
+// deregister has an owner deregister what it holds since registeredAt.
+func (r *harness) deregister(s *Store, service, id string, stamp int64) {
 	r.Helper()
 	if _, err := s.Remove(r.Context(), store.Removal{Service: service, ID: id, Own: true, RegisteredAt: stamp}); err != nil {
 		r.Fatal(err)
 	}
 }
 
-// An owner who leaves after he was superseded takes nothing along by which the
-// newer owner's registration is found when it is replaced in turn.
+// When an owner deregisters after it was superseded, the index entry stays by which the
+// newer owner's registration is found when it is replaced.
 func TestASupersededOwnersRemovalKeepsTheIndexEntry(t *testing.T) {
 	for _, later := range []string{"one", "two"} {
 		t.Run(later, func(t *testing.T) {
 			r := newHarness(t)
 			stamp := r.put(r.store, putOf("one", "i", "x"))[0].RegisteredAt
 			r.put(r.open("beta"), putOf(later, "i", "x"))
-			r.leave(r.store, "one", "i", stamp)
+			r.deregister(r.store, "one", "i", stamp)
 			r.put(r.open("gamma"), putOf("three", "i", "x"))
 			if got := r.read(later, "").Records; len(got) != 0 {
 				t.Errorf("after it was registered under another name it still stands as %+v", got[0])
@@ -31,8 +31,8 @@ func TestASupersededOwnersRemovalKeepsTheIndexEntry(t *testing.T) {
 	}
 }
 
-// A newer owner who was held up past his TTL comes back, although the earlier
-// one left meanwhile.
+// A newer owner that was stalled past its TTL registers again, although the earlier
+// one deregistered meanwhile.
 func TestASupersededOwnersRemovalSparesAStalledOwner(t *testing.T) {
 	for _, newer := range []string{"aaa", "zzz"} { // before and after "alpha"
 		t.Run(newer, func(t *testing.T) {
@@ -41,21 +41,21 @@ func TestASupersededOwnersRemovalSparesAStalledOwner(t *testing.T) {
 			first := r.put(r.store, putOf("g", "i", "x"))[0].RegisteredAt
 			second := r.put(b, putOf("g", "i", "y"))[0].RegisteredAt
 			expire(t, r.admin, r.store.keys, "g", "i")
-			r.leave(r.store, "g", "i", first)
+			r.deregister(r.store, "g", "i", first)
 			renewal := b.Renew(t.Context(), []store.ServiceLeases{{Service: "g", TTL: testTTL, Leases: []store.Lease{{ID: "i", RegisteredAt: second}}}})[0]
 			if renewal.Outcomes["i"] != store.Lost {
 				t.Errorf("the newer owner's renewal: %+v, want Lost", renewal)
 			}
-			healing := putOf("g", "i", "y")
-			healing.Reregister, healing.RegisteredAt = true, second
-			if got := r.put(b, healing)[0]; got.Outcome != store.Done || got.RegisteredAt != second {
-				t.Errorf("the newer owner's healing: %+v", got)
+			reregistration := putOf("g", "i", "y")
+			reregistration.Reregister, reregistration.RegisteredAt = true, second
+			if got := r.put(b, reregistration)[0]; got.Outcome != store.Done || got.RegisteredAt != second {
+				t.Errorf("the newer owner's reregistration: %+v", got)
 			}
 		})
 	}
 }
 
-// Of two calls at once that move an own ID on, the second finds it where the first has put it.
+// Of two concurrent calls that move an own ID, the second finds it where the first put it.
 func TestAMoveFindsAnIDThatHasMovedSince(t *testing.T) {
 	for _, id := range []string{"i", "00000000-0000-4000-8000-000000000000", generatedID(t)} {
 		r := newHarness(t)
@@ -80,11 +80,11 @@ func generatedID(t *testing.T) string {
 	return id
 }
 
-// What another program's data ends midway leaves nothing for ever.
+// A script that another program's data ends midway leaves no key without a time to live.
 func TestAPutRefusedMidwayLeavesNoKeyForEver(t *testing.T) {
 	r := newHarness(t)
 	r.put(r.store, putOf("taken", "i", "x"))
-	r.do("SET", r.recordKey("taken", "h"), "somebody else's")
+	r.do("SET", r.recordKey("taken", "h"), "another program's")
 	if got := r.store.Put(t.Context(), []store.Put{putOf("new", "i", "x")})[0]; got.Err == nil {
 		t.Error("an ID was moved out of another program's data")
 	}
@@ -94,20 +94,20 @@ func TestAPutRefusedMidwayLeavesNoKeyForEver(t *testing.T) {
 		}
 	}
 	r.do("DEL", r.recordKey("taken", "z"))
-	r.do("SET", r.recordKey("taken", "z"), "somebody else's")
+	r.do("SET", r.recordKey("taken", "z"), "another program's")
 	if got := r.store.Put(t.Context(), []store.Put{putOf("new", "i", "x")})[0]; got.Err != nil {
-		t.Errorf("with a hint that leads nowhere: %v", got.Err)
+		t.Errorf("with an index entry that leads nowhere: %v", got.Err)
 	}
 }
 
-// Of one owner's calls the later stands, also when it renewed what stood: a
+// Of one owner's calls the later stands, also when it only renewed the record: a
 // Deregister that was given up before it does not end it when it arrives late.
 func TestALateRemovalSparesAnIdenticalRegistration(t *testing.T) {
 	r := newHarness(t)
 	stamp := r.put(r.store, putOf("g", "i", "x"))[0].RegisteredAt
 	late := r.store.nextSeq()
 	if got := r.put(r.store, putOf("g", "i", "x"))[0].RegisteredAt; got != stamp {
-		t.Fatalf("an identical registration has stamp %d, want %d", got, stamp)
+		t.Fatalf("an identical registration has registration time %d, want %d", got, stamp)
 	}
 	reply := r.call(removeScript, r.store.instanceKeys("g", "i"),
 		r.store.cfg.Owner, late, "g", r.store.keys.prefix, "i", r.now()+1_000_000, "own", stamp)

@@ -45,7 +45,7 @@ func TestScores(t *testing.T) {
 	}
 }
 
-// FuzzRecord feeds what anybody may have written into Redis to the decoders,
+// FuzzRecord feeds the decoders what any program may have written into Redis,
 // which must not panic; what they accept must survive being written again.
 func FuzzRecord(f *testing.F) {
 	f.Add("i", `[1,17,"alpha",3,30000,10000,0,{"address":"a"}]`, `{"o":1}`, "1795416294814490")
@@ -68,7 +68,7 @@ func FuzzRecord(f *testing.F) {
 			}
 		}
 		if tomb, ok := parseTombstone(id, value); ok {
-			again, ok := parseTombstone(id, buried(tomb))
+			again, ok := parseTombstone(id, tombstoneText(tomb))
 			if !ok || again != tomb {
 				t.Errorf("%+v comes back as %+v, %v", tomb, again, ok)
 			}
@@ -86,18 +86,18 @@ func written(r *store.Record) string {
 	return fmt.Sprintf(`[1,%d,"%s",%d,%d,%d,0,%s]`, r.RegisteredAt, r.Owner, r.Seq, r.TTL.Milliseconds(), r.HeartbeatInterval.Milliseconds(), r.Payload)
 }
 
-func buried(t store.Tombstone) string {
+func tombstoneText(t store.Tombstone) string {
 	return fmt.Sprintf(`["%s",%d,"%s",0]`, t.Reason, t.RegisteredAt, t.Owner)
 }
 
-// message makes a push of a made-up change as the scripts do, and reads it.
+// message builds the message of a change as the scripts do, and parses it.
 func message(t *testing.T, id, overlay, score string) {
 	if strings.Contains(id+overlay+score, "\n") {
 		return // control characters are refused long before
 	}
 	r := &store.Record{RegisteredAt: 17, Owner: "alpha", Seq: 3, TTL: time.Second, HeartbeatInterval: time.Second, Payload: []byte(`{"address":"a"}`)}
 	tomb := store.Tombstone{Reason: store.ReasonDeregistered, RegisteredAt: 16, Owner: "beta"}
-	n, ok := parseMessage("1.a:1\n2.b:1\n99\n+" + id + "\n" + score + "\n" + written(r) + "\n" + overlay + "\n-" + id + "\n" + buried(tomb))
+	n, ok := parseMessage("1.a:1\n2.b:1\n99\n+" + id + "\n" + score + "\n" + written(r) + "\n" + overlay + "\n-" + id + "\n" + tombstoneText(tomb))
 	if !ok || n.PreviousRev != "1.a:1" || n.Reading.Rev != "2.b:1" || n.Reading.Now != 99 || len(n.Reading.Records) != 1 || len(n.Reading.Tombstones) != 1 {
 		t.Fatalf("a message on %q reads as %+v, %v", id, n, ok)
 	}
@@ -107,7 +107,7 @@ func message(t *testing.T, id, overlay, score string) {
 	}
 }
 
-// FuzzReply feeds the readers of scripts' answers.
+// FuzzReply feeds the parsers of the scripts' replies.
 func FuzzReply(f *testing.F) {
 	f.Add("17", "1.a:1", "delta", "i", `[1,17,"alpha",3,30000,10000,0,{}]`, "1795416294814490")
 	f.Add("17", "1.a:1", "full", "+i", `[1,17,"alpha",3,30000,10000,0,{}]`, "1795416294814490")

@@ -9,7 +9,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// wantSuperseded checks what an earlier owner is told.
+// wantSuperseded checks what an earlier owner is answered.
 func (r *harness) wantSuperseded(s *Store, service, id string, stamp int64) {
 	r.Helper()
 	answer := s.Renew(r.Context(), []store.ServiceLeases{{Service: service, TTL: testTTL, Leases: []store.Lease{{ID: id, RegisteredAt: stamp}}}})[0]
@@ -26,9 +26,9 @@ func (r *harness) wantSuperseded(s *Store, service, id string, stamp int64) {
 	}
 }
 
-// An earlier owner stays out for a day after the later one died, although no call
+// An earlier owner cannot register again for a day after the later one died, although no call
 // writes about either meanwhile.
-func TestTheEarlierOwnerStaysOutForADay(t *testing.T) {
+func TestTheEarlierOwnerIsFencedOffForADay(t *testing.T) {
 	const long, day = 12 * time.Hour, 24 * time.Hour
 	for _, later := range []string{"one", "two"} {
 		for _, ended := range []bool{false, true} { // the earlier one's lease, by then
@@ -65,8 +65,8 @@ func TestTheEarlierOwnerStaysOutForADay(t *testing.T) {
 	}
 }
 
-// A registration whose lease ended before the call was sent again stands again,
-// the same as it was.
+// A registration whose lease ended before the call was sent again is restored
+// unchanged.
 func TestACallSentAgainAfterItsLeaseStandsAgain(t *testing.T) {
 	for _, mode := range []string{"n", "h"} {
 		for _, between := range []string{"nothing", "another's call", "more calls than the log holds"} {
@@ -136,7 +136,7 @@ func TestACallByIDSentAgainSparesAnotherName(t *testing.T) {
 		prefix, soon := r.store.keys.prefix, micros(r.now()+time.Hour.Microseconds())
 		calls := map[string]func() []any{
 			"remove": func() []any { return r.call(removeScript, keys, "operator", 3, "", prefix, id, soon, "any", 0) },
-			"mark":   func() []any { return r.call(patchOverlayScript, keys, "operator", 4, "", prefix, id, soon, "a", "1") },
+			"patch":  func() []any { return r.call(patchOverlayScript, keys, "operator", 4, "", prefix, id, soon, "a", "1") },
 		}
 		for what, call := range calls {
 			r.put(r.store, putOf("one", id, "x"))

@@ -9,7 +9,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// oddIDs equal, or look like, what stands beside records in the keys of a service.
+// oddIDs equal or resemble the other members of a service's keys.
 func oddIDs() []string {
 	odd := []string{"rev", "stamp", "seen", "life", "@0", "@127", "+i", "-i", "~i", "+", "-", "~", "inf", "+inf", "-inf", " ",
 		"0", "1", "-1", "*", "{g}", "%7Bg%7D", "g", "names", "ids:0", "h", "z", "w", "c"}
@@ -19,7 +19,7 @@ func oddIDs() []string {
 	return odd
 }
 
-// No ID, service or owner's text equals a member that the scripts keep for themselves.
+// No ID, service name or owner ID collides with a member that the scripts reserve.
 func TestNoIDEqualsAReservedMember(t *testing.T) {
 	r := newHarness(t)
 	b := r.open("beta")
@@ -35,7 +35,7 @@ func TestNoIDEqualsAReservedMember(t *testing.T) {
 		}
 		r.put(r.store, putOf(service, "other", "x"))
 		if m, err := b.PatchOverlay(t.Context(), store.OverlayPatch{ID: id, Set: map[string]string{"a": "1"}}); err != nil || !m.Existed {
-			t.Errorf("%q: the mark: %+v, %v", id, m, err)
+			t.Errorf("%q: the patch: %+v, %v", id, m, err)
 		}
 		if removed, err := b.Remove(t.Context(), store.Removal{ID: id}); err != nil || !removed.Existed {
 			t.Errorf("%q: the removal: %+v, %v", id, removed, err)
@@ -62,8 +62,8 @@ func TestNoIDEqualsAReservedMember(t *testing.T) {
 	}
 }
 
-// An ID that contains what marks a call as done does not pass for that call.
-func TestNoIDPassesForACall(t *testing.T) {
+// An ID that contains the nonce of a call does not count as that call.
+func TestNoIDCountsAsACall(t *testing.T) {
 	r := newHarness(t)
 	b := r.open("beta")
 	next := b.seq.Load() + 1

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// allowed are the commands and options, as Redis 6.2 and Valkey 7.2 have them,
+// allowedCommands are the commands and options, as Redis 6.2 and Valkey 7.2 have them,
 // that scripts may use. Newer ones, such as the options of PEXPIREAT, are not here.
-var allowed = map[string][]string{
+var allowedCommands = map[string][]string{
 	"DEL":              nil,
 	"HDEL":             nil,
 	"HGET":             nil,
@@ -36,8 +36,8 @@ var (
 	anyCall = regexp.MustCompile(`\b(redis|server)\s*[.\[]`)
 )
 
-// used returns what the scripts call, with the options of each.
-func used(t *testing.T) map[string][]string {
+// usedCommands returns the commands that the scripts call, with the options of each.
+func usedCommands(t *testing.T) map[string][]string {
 	t.Helper()
 	files, err := sources.ReadDir("lua")
 	if err != nil || len(files) == 0 {
@@ -74,8 +74,8 @@ func used(t *testing.T) map[string][]string {
 }
 
 func TestScriptsUseOnlyWhatRedis62AndValkeyHave(t *testing.T) {
-	for command, options := range used(t) {
-		has, ok := allowed[command]
+	for command, options := range usedCommands(t) {
+		has, ok := allowedCommands[command]
 		if !ok {
 			t.Errorf("%s is not on the list", command)
 		}
@@ -87,8 +87,8 @@ func TestScriptsUseOnlyWhatRedis62AndValkeyHave(t *testing.T) {
 	}
 }
 
-// sent are the commands that this package sends besides its scripts' own.
-var sent = []string{"EVAL", "EVALSHA", "HGET", "INFO", "PING", "SELECT", "SUBSCRIBE", "TIME", "UNSUBSCRIBE", "ZCOUNT", "ZRANGE", "ZSCORE"}
+// sentCommands are the commands that this package sends in addition to those of its scripts.
+var sentCommands = []string{"EVAL", "EVALSHA", "HGET", "INFO", "PING", "SELECT", "SUBSCRIBE", "TIME", "UNSUBSCRIBE", "ZCOUNT", "ZRANGE", "ZSCORE"}
 
 func TestACLRuleIsExact(t *testing.T) {
 	var granted []string
@@ -97,8 +97,8 @@ func TestACLRuleIsExact(t *testing.T) {
 			granted = append(granted, strings.ToUpper(c))
 		}
 	}
-	needed := slices.Clone(sent)
-	for command := range used(t) {
+	needed := slices.Clone(sentCommands)
+	for command := range usedCommands(t) {
 		needed = append(needed, command)
 	}
 	slices.Sort(needed)

@@ -21,15 +21,15 @@ func TestNumbersKeepAllDigits(t *testing.T) {
 		p := putOf("g", fmt.Sprint("i", stamp), "x")
 		p.Reregister, p.RegisteredAt = true, stamp
 		if got := r.put(r.store, p)[0]; got.RegisteredAt != stamp {
-			t.Errorf("stamp %d was answered as %d", stamp, got.RegisteredAt)
+			t.Errorf("registration time %d was answered as %d", stamp, got.RegisteredAt)
 		}
 	}
 	if next := r.put(r.store, putOf("g", "next", "x"))[0].RegisteredAt; next != most {
-		t.Errorf("the stamp after %d is %d", most-1, next)
+		t.Errorf("the registration time after %d is %d", most-1, next)
 	}
 	for _, rec := range r.read("g", "").Records {
 		if want := strings.TrimPrefix(rec.ID, "i"); want != "next" && micros(rec.RegisteredAt) != want {
-			t.Errorf("stamp %s reads as %d", want, rec.RegisteredAt)
+			t.Errorf("registration time %s reads as %d", want, rec.RegisteredAt)
 		}
 		if rec.ExpiresAt != r.score("g", rec.ID) || rec.ExpiresAt < r.now() {
 			t.Errorf("the expiry reads as %d", rec.ExpiresAt)
@@ -79,12 +79,12 @@ func TestLateCallsDoNothing(t *testing.T) {
 		late("renew", r.call(renewScript, keys, "ghost", 1, "g", "", 1000, past,
 			packIDs([]store.Lease{{ID: "i"}}), packStamps([]store.Lease{{RegisteredAt: 1}})), 2)
 		late("remove", r.call(removeScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "any", 0), 2)
-		late("mark", r.call(patchOverlayScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "a", "1"), 2)
-		late("tidy", r.call(collectScript, keys, "ghost", 1, "g", past), 1)
-		late("attend", r.call(watcherLeaseScript, []string{r.recordKey("g", "w")}, "ghost", 1000, 1, past), 1)
-		late("attend no more", r.call(watcherLeaseScript, []string{r.recordKey("g", "w")}, "alpha", 0, 0, past), 1)
+		late("patch_overlay", r.call(patchOverlayScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "a", "1"), 2)
+		late("collect", r.call(collectScript, keys, "ghost", 1, "g", past), 1)
+		late("watcher_lease", r.call(watcherLeaseScript, []string{r.recordKey("g", "w")}, "ghost", 1000, 1, past), 1)
+		late("stop watching", r.call(watcherLeaseScript, []string{r.recordKey("g", "w")}, "alpha", 0, 0, past), 1)
 		late("catalog", r.call(clusterIndexScript, keys[2:], "catalog", past, "g", 0), 1)
-		late("ID index", r.call(clusterIndexScript, []string{ids}, "hint", past, "i", "elsewhere"), 1)
+		late("ID index", r.call(clusterIndexScript, []string{ids}, "ids", past, "i", "elsewhere"), 1)
 	}
 	calls()
 	if all := r.all(); len(all) != 0 {
@@ -109,7 +109,7 @@ func TestLateCallsDoNothing(t *testing.T) {
 	}
 }
 
-// Clients send again what was not answered, perhaps much later.
+// Clients send calls again that were not answered, perhaps much later.
 func TestRepeatedCallsTakeEffectOnce(t *testing.T) {
 	r := newHarness(t)
 	keys := []string{r.recordKey("g", "h"), r.recordKey("g", "z"), r.store.keys.catalog, r.store.keys.idIndex("i")}
@@ -143,7 +143,7 @@ func TestRepeatedCallsTakeEffectOnce(t *testing.T) {
 	r.call(patchOverlayScript, keys, "operator", 5, "g", prefix, "i", soon, "a", "2")
 	set()
 	if got := string(r.read("g", "").Records[0].Overlay); got != `{"a":2}` {
-		t.Errorf("a repeated mark undid a newer one: %s", got)
+		t.Errorf("a repeated patch undid a newer one: %s", got)
 	}
 }
 
@@ -166,10 +166,10 @@ func TestEveryKeyHasATimeToLive(t *testing.T) {
 	check("replace")
 	r.put(r.store, putOf("h", "moves", "x"))
 	check("move")
-	healing := putOf("healed", "j", "x")
-	healing.Reregister, healing.RegisteredAt = true, stamp
-	r.put(r.store, healing)
-	check("heal")
+	reregistration := putOf("reregistered", "j", "x")
+	reregistration.Reregister, reregistration.RegisteredAt = true, stamp
+	r.put(r.store, reregistration)
+	check("reregister")
 	r.put(b, putOf("g", "i", "z"))
 	check("take over")
 	r.renew("g", store.Lease{ID: "i", RegisteredAt: stamp}, store.Lease{ID: "never", RegisteredAt: 1})
@@ -186,16 +186,16 @@ func TestEveryKeyHasATimeToLive(t *testing.T) {
 	if _, err := r.store.PatchOverlay(t.Context(), store.OverlayPatch{ID: "j", Set: map[string]string{"a": "1"}}); err != nil {
 		t.Fatal(err)
 	}
-	check("mark")
+	check("patch")
 	if err := r.store.RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: testTTL, Acknowledged: r.read("g", "").Rev}})[0].Err; err != nil {
 		t.Fatal(err)
 	}
-	check("attend")
-	expire(t, r.admin, r.store.keys, "healed", "j")
-	r.store.collect("healed")
+	check("watcher lease")
+	expire(t, r.admin, r.store.keys, "reregistered", "j")
+	r.store.collect("reregistered")
 	r.store.collect("never")
 	r.put(r.store, putOf("last", "l", "x"))
-	check("expiry and tidy")
+	check("expiry and collect")
 	// A short lease added to a long one must not shorten the keys' life.
 	long := putOf("g", "long", "x")
 	long.TTL = 12 * time.Hour
@@ -215,10 +215,10 @@ func TestHalfEvictedKeysCountAsLost(t *testing.T) {
 			rev := r.read("g", "").Rev
 			r.do("DEL", r.recordKey("g", which))
 			// A reader who knows the revision may see it in the hash, and then asks again
-			// at the earliest expiry that he knows of.
+			// at the earliest expiry that it knows.
 			for _, known := range []store.KnownState{{}, {Rev: rev, NextExpiry: 1}} {
 				if got := r.readFrom("g", known); got.Kind != store.Full || got.Rev != "" || len(got.Records)+len(got.Tombstones) != 0 {
-					t.Errorf("a reader of %+v was told %+v", known, got)
+					t.Errorf("a reader of %+v was answered %+v", known, got)
 				}
 			}
 			if answer := r.renew("g", store.Lease{ID: "i", RegisteredAt: stamp}); answer.Outcomes["i"] != store.Lost {
@@ -227,10 +227,10 @@ func TestHalfEvictedKeysCountAsLost(t *testing.T) {
 			p := putOf("g", "i", "x")
 			p.Reregister, p.RegisteredAt = true, stamp
 			if got := r.put(r.store, p)[0]; got.Outcome != store.Done || got.RegisteredAt != stamp {
-				t.Errorf("the healing: %+v", got)
+				t.Errorf("the reregistration: %+v", got)
 			}
 			if got := r.read("g", "").Records; len(got) != 1 || got[0].RegisteredAt != stamp {
-				t.Errorf("healed as %+v", got)
+				t.Errorf("reregistered as %+v", got)
 			}
 			if n := r.admin.Exists(t.Context(), r.recordKey("g", "h"), r.recordKey("g", "z")).Val(); n != 2 {
 				t.Errorf("%d of the 2 keys are there", n)
@@ -239,7 +239,7 @@ func TestHalfEvictedKeysCountAsLost(t *testing.T) {
 	}
 }
 
-// Leases that lie further ahead than their TTL show that the clock went back.
+// A lease that ends later than its TTL from now shows that the clock was set back.
 func TestLeasesAreClampedAfterTheClockWentBack(t *testing.T) {
 	ahead := func(r *harness) {
 		r.put(r.store, putOf("g", "i", "x"), putOf("g", "j", "x"))
@@ -333,7 +333,7 @@ func TestKeysOfAnotherTypeAreAnError(t *testing.T) {
 	r := newHarness(t)
 	for _, which := range []string{"h", "z"} {
 		service := "taken " + which
-		r.do("SET", r.recordKey(service, which), "somebody else's")
+		r.do("SET", r.recordKey(service, which), "another program's")
 		if res := r.store.Put(t.Context(), []store.Put{putOf(service, "i", "x"), putOf("fine", which, "x")}); !errors.Is(res[0].Err, store.ErrUnavailable) || res[1].Err != nil {
 			t.Errorf("%s: Put: %v, and in another service: %v", service, res[0].Err, res[1].Err)
 		}
@@ -346,7 +346,7 @@ func TestKeysOfAnotherTypeAreAnError(t *testing.T) {
 		if _, err := r.tryRead(service, store.KnownState{}); which == "h" && !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: Read: %v", service, err)
 		}
-		if got := r.admin.Get(t.Context(), r.recordKey(service, which)).Val(); got != "somebody else's" {
+		if got := r.admin.Get(t.Context(), r.recordKey(service, which)).Val(); got != "another program's" {
 			t.Errorf("%s: the other program's value became %q", service, got)
 		}
 	}
@@ -355,7 +355,7 @@ func TestKeysOfAnotherTypeAreAnError(t *testing.T) {
 	}
 }
 
-// Records that cannot be read are left out, reported and left alone.
+// Records that cannot be parsed are omitted, reported and not modified.
 func TestBadRecordsAreLeftAlone(t *testing.T) {
 	r := newHarness(t)
 	r.put(r.store, putOf("g", "good", "x"))
@@ -405,7 +405,7 @@ func TestScriptsComeBackAfterAFlush(t *testing.T) {
 
 func TestTheIDIndexFollowsTheInstance(t *testing.T) {
 	r := newHarness(t)
-	hint := func() string {
+	indexEntry := func() string {
 		v, err := r.admin.HGet(t.Context(), r.store.keys.idIndex("i"), "i").Result()
 		if err != nil && err != redis.Nil {
 			t.Fatal(err)
@@ -415,23 +415,23 @@ func TestTheIDIndexFollowsTheInstance(t *testing.T) {
 	}
 	r.put(r.store, putOf("one", "i", "x"))
 	r.put(r.store, putOf("two", "i", "x"))
-	if got := hint(); got != "two" {
-		t.Errorf("the hint says %q", got)
+	if got := indexEntry(); got != "two" {
+		t.Errorf("the index says %q", got)
 	}
-	// A hint is a hint: lost or wrong, the ID is found all the same.
+	// The ID is found although its index entry is lost or wrong.
 	r.do("HSET", r.store.keys.idIndex("i"), "i", "99999999999 wrong")
 	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Service != "two" {
-		t.Errorf("with a wrong hint: %+v, %v", removed, err)
+		t.Errorf("with a wrong index entry: %+v, %v", removed, err)
 	}
 	r.put(r.store, putOf("two", "i", "x"))
 	r.do("DEL", r.store.keys.idIndex("i"))
 	if removed, err := r.store.Remove(t.Context(), store.Removal{ID: "i"}); err != nil || removed.Service != "two" {
-		t.Errorf("without a hint: %+v, %v", removed, err)
+		t.Errorf("without an index entry: %+v, %v", removed, err)
 	}
 }
 
-// After a loss of memory, what an owner registers first must not hide from its
-// next heartbeat that the others are gone.
+// After a loss of memory, the first registration of an owner must not hide from its next
+// heartbeat that its others are lost.
 func TestAPutAfterALossHidesNoneOfTheOthers(t *testing.T) {
 	r := newHarness(t)
 	lease := store.Lease{ID: "i", RegisteredAt: r.put(r.store, putOf("g", "i", "x"))[0].RegisteredAt}

@@ -46,8 +46,8 @@ func TestTheClockRemembersHowFarItWas(t *testing.T) {
 	})
 }
 
-// A primary that took over with nothing in memory and a clock that lags behind
-// gives the newer owner's registration no older time than the earlier's had.
+// A primary that took over empty and with a clock that is behind gives the newer owner's
+// registration a later time than the earlier owner's had.
 func TestTheNewestOwnerWinsOnAServerWhoseClockLags(t *testing.T) {
 	r := newHarness(t, redistest.WithFakeTime())
 	b := r.open("beta")

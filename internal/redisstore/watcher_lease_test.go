@@ -8,17 +8,18 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// A full server still lets watchers renew their leases: a drain that waits for them goes on waiting.
+// A server out of memory still lets watchers renew their leases, so a drain continues to
+// wait for them.
 func TestAWatchersLeaseOutlastsAFullServer(t *testing.T) {
 	r := newHarness(t)
-	attend := func(ttl time.Duration) error {
+	renew := func(ttl time.Duration) error {
 		return r.store.RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: ttl}})[0].Err
 	}
-	if err := attend(testTTL); err != nil {
+	if err := renew(testTTL); err != nil {
 		t.Fatal(err)
 	}
 	r.do("CONFIG", "SET", "maxmemory", "1")
-	if err := attend(2 * testTTL); err != nil {
+	if err := renew(2 * testTTL); err != nil {
 		t.Errorf("the renewal was refused: %v", err)
 	}
 	err := r.open("beta").RenewWatcherLeases(t.Context(), []store.WatcherLease{{Service: "g", TTL: testTTL}})[0].Err
@@ -30,7 +31,7 @@ func TestAWatchersLeaseOutlastsAFullServer(t *testing.T) {
 	}
 	for _, ttl := range []time.Duration{2 * testTTL, testTTL} { // a shorter lease does not shorten the key's life
 		r.do("CONFIG", "SET", "maxmemory", "0")
-		if err := attend(ttl); err != nil {
+		if err := renew(ttl); err != nil {
 			t.Fatal(err)
 		}
 		if left := r.admin.PTTL(t.Context(), r.recordKey("g", "w")).Val(); left < 2*testTTL+9*time.Minute || left > 2*testTTL+11*time.Minute {
@@ -39,7 +40,7 @@ func TestAWatchersLeaseOutlastsAFullServer(t *testing.T) {
 	}
 }
 
-// Who has not taken a revision is known only as long as the service is remembered.
+// Which processes lag is known only while Redis keeps its memory of the service.
 func TestLaggingWatchersReportsALostMemory(t *testing.T) {
 	r := newHarness(t)
 	r.put(r.store, putOf("g", "i", "x"))
@@ -52,7 +53,7 @@ func TestLaggingWatchersReportsALostMemory(t *testing.T) {
 	}
 }
 
-// A call that was not answered and comes after a later one changes nothing.
+// A call that was not answered and arrives after a later one changes nothing.
 func TestALateLeaseCallUndoesNoLaterOne(t *testing.T) {
 	for _, late := range []time.Duration{0, testTTL} {
 		r := newHarness(t)
@@ -82,7 +83,7 @@ func (s *script) run(t *testing.T, r *harness, key string, args ...any) error {
 	return r.admin.Eval(t.Context(), s.text, []string{key}, args...).Err()
 }
 
-// A service that was forgotten and registered again says so to a drain.
+// A drain learns that a service was lost and registered again.
 func TestLaggingWatchersReportsANewMemory(t *testing.T) {
 	r := newHarness(t)
 	stamp := r.put(r.store, putOf("g", "i", "x"))

@@ -9,7 +9,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// A call that finds nothing to write shows no right to write.
+// A call that finds nothing to write proves no right to write.
 func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
 	r := newHarness(t, redistest.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
 		"+hget +hmget +hgetall +zscore +zrange +zrangebyscore +zrevrangebyscore +time +subscribe +unsubscribe +ping"))
@@ -21,7 +21,7 @@ func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
 			_, err := reader.Remove(t.Context(), store.Removal{ID: "chosen"})
 			return err
 		},
-		"Mark in a service": func() error {
+		"PatchOverlay in a service": func() error {
 			_, err := reader.PatchOverlay(t.Context(), store.OverlayPatch{Service: "none", ID: "chosen", Set: map[string]string{"s": `"x"`}})
 			return err
 		},
@@ -38,8 +38,8 @@ func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
 	}
 }
 
-// A first read that is to prove an absence makes sure that writes are accepted,
-// also where all that is stored lives.
+// A first read that must prove an absence verifies that writes are accepted, also if
+// nothing has expired.
 func TestFirstReadThatProves(t *testing.T) {
 	r := newHarness(t)
 	r.put(r.store, putOf("g", "i", "1"))
