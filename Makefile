@@ -15,17 +15,17 @@ setup: ## install what the tests need (as root or with CI set; else print the co
 test: setup ## run all checks and tests
 	@scripts/test
 
-test-series: setup ## make test N (10) times in fresh clones, beside BURN (0) busy processes
+test-series: setup ## run make test N (10) times in fresh clones, beside BURN (0) busy processes
 	@N=$(N) BURN=$(BURN) scripts/series
 
 fuzz: setup ## run each fuzz target for FUZZTIME (30s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
-soak: setup ## let random faults loose on real servers for DURATION (10m), then deploy 200 rounds
+soak: setup ## run random faults on real servers for DURATION (10m), then 200 rounds of deploys
 	ROLLCALL_SOAK=$(DURATION) go test -race -count=1 -timeout 0 -v -run '^TestNemesis$$' ./faults/nemesis
 	ROLLCALL_SOAK=$(DURATION) go test -race -count=1 -timeout 0 -v -run '^TestDeploys' ./faults ./grpcresolver
 
-demo: ## show it at work: servers come, die and leave, a watch tells
+demo: ## start, kill and stop servers while a watch shows it
 	@go run ./cmd/rollcall demo
 
 fmt: ## format all Go files
@@ -42,12 +42,12 @@ figures: setup ## print the worst of N (10) runs of the fault suite, per figure
 .PHONY: bench bench-full scale
 RUNS ?= 1
 
-bench: setup ## measure every goal of speed against the naive way and the limits (4 minutes)
+bench: setup ## measure every performance goal against a naive client and the limits (4 minutes)
 	@go test -run '^$$' -bench '^BenchmarkGoals$$' -benchtime 1x -timeout 20m ./bench
 	@go test -run '^$$' -bench 'Cost$$' -benchmem ./balance
 
-bench-full: setup ## bench RUNS (1) times, growth curves and peers; writes docs/benchmarks.md
+bench-full: setup ## run bench RUNS (1) times, growth curves and peers; write docs/benchmarks.md
 	@RUNS=$(RUNS) bench/full
 
-scale: setup ## measure costs per operation; writes docs/scale.md: what one primary carries
+scale: setup ## measure costs per operation; write docs/scale.md: what one primary carries
 	@go run ./bench/scale -measure -o docs/scale.md

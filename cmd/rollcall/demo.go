@@ -11,25 +11,25 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// backendVariable names the environment variable that stands in for --backend,
-// so that a password need not show in the process list.
+// backendVariable names the environment variable that replaces --backend. A
+// password in it does not show in the process list.
 const backendVariable = "ROLLCALL_BACKEND"
 
 const demoUsage = `Usage: rollcall demo [--backend URL]
 
-Starts three small HTTP servers on 127.0.0.1, registers them and calls them
-through what a watch returns. Then one is killed, one leaves politely and a
-fourth starts. Ends by itself within 20 seconds.
+Starts three HTTP servers on 127.0.0.1, registers them, watches them and calls
+those that the watch lists. Then kills one, stops one and starts a fourth.
+Ends within 20 seconds.
 
   --backend URL   where to register (default: $` + backendVariable + `, or else "local:")
-                  local:                  in memory; needs nothing but this program
-                  redis://localhost:6379  on Redis, each server a process of its own;
+                  local:                  in memory; needs no server
+                  redis://localhost:6379  on Redis; each server is a process;
                                           also rediss, redis+sentinel, redis+cluster.
-                                          With a password, rather set $` + backendVariable + `:
-                                          a command line shows in the process list.
+                                          If it has a password, set $` + backendVariable + `:
+                                          command lines show in the process list.
 `
 
-// demoCommand shows registration, discovery and watching at work.
+// demoCommand demonstrates registration, discovery and watching.
 func demoCommand(ctx context.Context, args []string, std streams) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(flags.Output(), demoUsage) }

@@ -1,5 +1,5 @@
-// Command rollcall is Rollcall's one binary: service discovery for people who
-// already run Redis. Run it without arguments for its subcommands.
+// Command rollcall demonstrates Rollcall, service discovery on Redis. Run it without
+// arguments for its subcommands.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// Exit codes. A stop that was asked for (Ctrl-C, SIGTERM) is a success.
+// Exit codes. A stop by Ctrl-C or SIGTERM is a success.
 const (
 	exitOK     = 0
 	exitFailed = 1
@@ -36,7 +36,7 @@ type streams struct {
 
 func commands() []command {
 	return []command{
-		{"demo", "servers come and go, and a watch follows: see it work in 11 seconds", demoCommand},
+		{"demo", "start, kill and stop servers while a watch shows it (11 seconds)", demoCommand},
 		{"demo-server", "", demoServerCommand},
 		{"version", "print the version", versionCommand},
 	}
@@ -44,7 +44,7 @@ func commands() []command {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the program at once, should stopping take too long.
+	// A second signal ends the program at once if stopping takes too long.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
@@ -75,12 +75,12 @@ func run(ctx context.Context, args []string, std streams) int {
 	return exitUsage
 }
 
-// usageError is a command line that can't be followed.
+// usageError is an error in the command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// exitCode prints err, if there is one to print, and chooses the exit code.
+// exitCode prints err, if any, and returns the exit code.
 func exitCode(err error, name string, stderr io.Writer) int {
 	var usage usageError
 	switch {
@@ -90,14 +90,14 @@ func exitCode(err error, name string, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "rollcall %s: %v\n", name, err)
 		return exitUsage
 	default:
-		// Joined errors stand on a line each; one failure is one line.
+		// Joined errors have a line each; one failure is one line.
 		fmt.Fprintf(stderr, "rollcall %s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
 		return exitFailed
 	}
 }
 
-// parse parses flags and refuses any argument after them. Help that was asked
-// for goes to standard output, complaints to standard error.
+// parse parses flags and refuses any argument after them. Requested help goes to
+// standard output, errors to standard error.
 func parse(flags *flag.FlagSet, args []string, std streams) error {
 	flags.SetOutput(io.Discard)
 	for _, arg := range args {
@@ -109,7 +109,7 @@ func parse(flags *flag.FlagSet, args []string, std streams) error {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
-		return usageError{fmt.Errorf("%w; \"rollcall %s -h\" lists what there is", err, flags.Name())}
+		return usageError{fmt.Errorf("%w; \"rollcall %s -h\" lists the flags", err, flags.Name())}
 	}
 	if flags.NArg() > 0 {
 		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
@@ -118,7 +118,7 @@ func parse(flags *flag.FlagSet, args []string, std streams) error {
 }
 
 func printUsage(w io.Writer) {
-	fmt.Fprint(w, "Rollcall is service discovery for people who already run Redis.\n\n"+
+	fmt.Fprint(w, "Rollcall is service discovery on Redis.\n\n"+
 		"Usage:\n\n  rollcall <command> [flags]\n\nCommands:\n\n")
 	for _, c := range commands() {
 		if c.summary != "" {

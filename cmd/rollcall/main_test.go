@@ -49,7 +49,7 @@ func TestCommandLine(t *testing.T) {
 		"unknown command":   {[]string{"nothing"}, 2, "", `unknown command "nothing"`},
 		"unknown flag":      {[]string{"demo", "--nothing"}, 2, "", "flag provided but not defined: -nothing"},
 		"extra argument":    {[]string{"demo", "nothing"}, 2, "", `unexpected argument "nothing"`},
-		"server by hand":    {[]string{"demo-server", "x"}, 2, "", "not by hand"},
+		"server by hand":    {[]string{"demo-server", "x"}, 2, "", "only \"rollcall demo\" starts this command"},
 		"unknown scheme":    {[]string{"demo", "--backend", "ftp://h"}, 2, "", "--backend"},
 		"bad URL":           {[]string{"demo", "--backend", "redis://:secret@[::1"}, 2, "", "--backend"},
 		"bad parameter":     {[]string{"demo", "--backend", "redis://:secret@h?nothing=1"}, 2, "", "nothing"},

@@ -137,7 +137,7 @@ func (p *program) family() []string {
 	return found
 }
 
-// awaitNoFamily waits until nothing of the program runs any more.
+// awaitNoFamily waits until no process of the program runs.
 func (p *program) awaitNoFamily(t *testing.T, d time.Duration) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)

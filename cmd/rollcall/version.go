@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 )
 
-// versionCommand prints what was built, from which commit, by which Go.
+// versionCommand prints the version, the commit and the version of Go.
 func versionCommand(_ context.Context, args []string, std streams) error {
 	flags := flag.NewFlagSet("version", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprintln(flags.Output(), "Usage: rollcall version") }

@@ -26,7 +26,7 @@ const (
 	stateListed   = "listed"
 	stateLeft     = "left"
 	stateExpired  = "expired"
-	stateGone     = "gone" // though nobody ended it
+	stateGone     = "gone" // though the demo did not end it
 )
 
 // row is what the demo knows about one instance.
@@ -37,11 +37,11 @@ type row struct {
 	since       time.Time // of the last thing that the demo did to it
 	answered    int
 	failed      int
-	last        string // what the last call brought; empty before the first
+	last        string // the result of the last call; empty before the first
 	lastOK      bool
 }
 
-// board is all that is shown: the rows, and the events on their way to the
+// board has everything that is shown: it updates the rows and sends events to the
 // screen. It is safe for concurrent use.
 type board struct {
 	start time.Time
@@ -84,7 +84,7 @@ func (b *board) end(kind, id, format string, args ...any) {
 	b.sayLocked(kind, id, fmt.Sprintf(format, args...))
 }
 
-// snapshot takes what the watch yielded and shows how it differs from before.
+// snapshot records a state that the watch yielded and shows how it differs from the last.
 func (b *board) snapshot(s registry.Snapshot) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,7 +100,7 @@ func (b *board) snapshot(s registry.Snapshot) {
 		listed[i.ID] = true
 		r := b.row(i.ID)
 		if r == nil {
-			continue // someone else's, in the same namespace
+			continue // of another program in the same namespace
 		}
 		if r.state != stateListed {
 			r.state, r.address = stateListed, i.HostPort()
@@ -117,7 +117,7 @@ func (b *board) snapshot(s registry.Snapshot) {
 			b.sayLocked(kindWatch, r.id, fmt.Sprintf("expired: off the list %s after the kill", since(r.since)))
 		case kindLeave:
 			r.state = stateLeft
-			b.sayLocked(kindWatch, r.id, fmt.Sprintf("left: off the list %s after it was asked to", since(r.since)))
+			b.sayLocked(kindWatch, r.id, fmt.Sprintf("left: off the list %s after it was asked to stop", since(r.since)))
 		default:
 			r.state = stateGone
 			b.sayLocked(kindWatch, r.id, "gone from the list")
@@ -126,7 +126,7 @@ func (b *board) snapshot(s registry.Snapshot) {
 	b.wake()
 }
 
-// call takes the outcome of a call; err is nil if the instance answered.
+// call records the result of a call; err is nil if the instance answered.
 func (b *board) call(id, answer string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,7 +141,7 @@ func (b *board) call(id, answer string, err error) {
 		r.last = answer
 	} else {
 		r.failed++
-		r.last = brief(err)
+		r.last = shortReason(err)
 	}
 	if turned && r.lastOK {
 		b.sayLocked(kindCall, id, fmt.Sprintf("answers: %q", answer))
@@ -152,15 +152,15 @@ func (b *board) call(id, answer string, err error) {
 	b.wake()
 }
 
-// listed returns whom the watch last named.
+// listed returns the instances that the watch listed last.
 func (b *board) listed() []registry.ServiceInfo {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.current.Instances
 }
 
-// await waits until done says so of the instance, at most for d. Its errors say
-// what was awaited, or why ctx ended.
+// await waits until done returns true for the instance's row, for at most d. Its
+// errors say what was awaited, or why ctx ended.
 func (b *board) await(ctx context.Context, d time.Duration, id, what string, done func(row) bool) error {
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()
@@ -201,27 +201,27 @@ func (b *board) get(id string) row {
 	return *b.row(id)
 }
 
-// wake wakes those who await. The caller holds mu.
+// wake wakes all calls of await. The caller holds mu.
 func (b *board) wake() {
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
 
-// tally shows the calls so far, where no table does.
+// tally shows the calls so far, unless a table shows them.
 func (b *board) tally() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.screen.tally(time.Since(b.start), b.rows)
 }
 
-// finish shows the table for good, and text below it.
+// finish shows the final table and text below it.
 func (b *board) finish(text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.screen.finish(text, b.rows)
 }
 
-// since returns the time since t, as exact as a reader wants it.
+// since returns the time since t, rounded for reading.
 func since(t time.Time) time.Duration {
 	d := time.Since(t)
 	if d < 10*time.Millisecond {

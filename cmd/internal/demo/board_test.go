@@ -21,8 +21,8 @@ func listOf(ids ...string) registry.Snapshot {
 	return s
 }
 
-// Each change that the watch yields is told once, with what it followed.
-func TestBoardTellsChanges(t *testing.T) {
+// Each change that the watch yields is shown once, with its cause.
+func TestBoardShowsChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		b := newBoard(&screen{w: &out})
@@ -33,7 +33,7 @@ func TestBoardTellsChanges(t *testing.T) {
 		b.snapshot(listOf("a", "b", "c"))
 		b.snapshot(listOf("a", "b", "c"))
 		b.end(kindKill, "a", "SIGKILL")
-		b.end(kindLeave, "b", "is asked to")
+		b.end(kindLeave, "b", "asked to stop")
 		if err := pause(t.Context(), 2*time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -48,9 +48,9 @@ func TestBoardTellsChanges(t *testing.T) {
   0.00s  watch  b        added: 127.0.0.1:40002, 0s after its start
   0.00s  watch  c        added: 127.0.0.1:40003, 0s after its start
   0.00s  kill   a        SIGKILL
-  0.00s  leave  b        is asked to
+  0.00s  leave  b        asked to stop
   2.00s  watch  a        expired: off the list 2s after the kill
-  2.00s  watch  b        left: off the list 2s after it was asked to
+  2.00s  watch  b        left: off the list 2s after it was asked to stop
   2.00s  watch  stale, this is the last known list: no answer
   2.00s  watch  up to date again
   2.00s  watch  c        gone from the list
@@ -61,7 +61,7 @@ func TestBoardTellsChanges(t *testing.T) {
 	})
 }
 
-// Calls are counted one by one and told when their outcome turns.
+// Calls are counted one by one and shown when their result changes.
 func TestBoardTellsTurns(t *testing.T) {
 	var out bytes.Buffer
 	b := newBoard(&screen{w: &out})
@@ -74,7 +74,7 @@ func TestBoardTellsTurns(t *testing.T) {
 	}
 	got := strings.Join(regexp.MustCompile(`answers|fails: broken`).FindAllString(out.String(), -1), " ")
 	if want := "answers fails: broken answers"; got != want {
-		t.Errorf("told %q, want %q", got, want)
+		t.Errorf("shown %q, want %q", got, want)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestBoardAwait(t *testing.T) {
 
 		err := b.await(t.Context(), time.Second, "a", "listed", listed)
 		if err == nil || err.Error() != "a was not listed within 1s" {
-			t.Errorf("awaiting in vain: %v", err)
+			t.Errorf("await: unexpected error: %v", err)
 		}
 
 		reason := errors.New("the server broke")

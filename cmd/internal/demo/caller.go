@@ -19,17 +19,17 @@ const (
 	callTimeout  = 500 * time.Millisecond
 )
 
-// follow keeps the board at what the watch yields, until ctx ends.
-func follow(ctx context.Context, watcher registry.Watcher, b *board) {
+// watchService gives the board each state that the watch yields, until ctx ends.
+func watchService(ctx context.Context, watcher registry.Watcher, b *board) {
 	for s := range watcher.Watch(ctx, service) {
 		b.snapshot(s)
 	}
 }
 
-// callInTurn calls those that the watch names, one after the other, until ctx
-// ends.
+// callInTurn calls the instances that the watch lists, one after the other, until
+// ctx ends.
 func callInTurn(ctx context.Context, b *board) {
-	// A connection per call, so that each shows whether the server is there.
+	// A connection per call, so that each call shows whether the server runs.
 	transport := &http.Transport{DisableKeepAlives: true}
 	client := &http.Client{Transport: transport, Timeout: callTimeout}
 	for turn := 0; pause(ctx, callInterval) == nil; turn++ {
@@ -45,7 +45,7 @@ func callInTurn(ctx context.Context, b *board) {
 	}
 }
 
-// call makes one request, and makes sure that the right server answers it.
+// call makes one request and checks that the right server answers it.
 func call(ctx context.Context, client *http.Client, instance registry.ServiceInfo) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+instance.HostPort()+"/", nil)
 	if err != nil {
@@ -67,8 +67,8 @@ func call(ctx context.Context, client *http.Client, instance registry.ServiceInf
 	return answer, nil
 }
 
-// brief says in a few words why a call failed.
-func brief(err error) string {
+// shortReason says in a few words why a call failed.
+func shortReason(err error) string {
 	var errno syscall.Errno
 	var netErr net.Error
 	switch {

@@ -10,8 +10,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// orphanTimeout is how long a server process tries to leave properly. The demo
-// kills it earlier; this is for when the demo is no more.
+// orphanTimeout is how long a server process tries to stop in order. The demo
+// kills it earlier; this is for when the demo has ended.
 const orphanTimeout = 5 * time.Second
 
 // RunServer is a server process of the demo: it registers the instance id on
@@ -21,7 +21,7 @@ func RunServer(ctx context.Context, url, id string, stdin io.Reader, stderr io.W
 	slog.SetDefault(newLogger(stderr))
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
-	// Nothing but the end of the process or of the input ends this read.
+	// Only the end of the process or of the input ends this read.
 	go func() {
 		defer leave()
 		_, _ = io.Copy(io.Discard, stdin)
@@ -40,7 +40,7 @@ func RunServer(ctx context.Context, url, id string, stdin io.Reader, stderr io.W
 	case err := <-done:
 		return err
 	case <-timer.C:
-		return errors.New("could not leave in time; the registration goes with its TTL")
+		return errors.New("not deregistered in time; the registration expires after its TTL")
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package demo shows the library at work: real HTTP servers come and go, a
-// watch follows, and a caller calls whom the watch names.
+// Package demo demonstrates the library: HTTP servers start, die and stop, a watch
+// shows it, and a caller calls the instances that the watch lists.
 package demo
 
 import (
@@ -16,23 +16,23 @@ import (
 // service is the name under which the demo's servers register.
 const service = "hello"
 
-// limit ends a demo that waits in vain, so that it stays within 20 s with the
-// time to stop everything, even if Redis hangs.
+// limit ends a demo that waits too long, so that it takes at most 20 s, including
+// the time to stop everything, even if Redis hangs.
 const limit = 14 * time.Second
 
 // Options say where the demo runs. All fields but Backend are required.
 type Options struct {
 	// Backend is the URL to open. Default: "local:".
 	Backend string
-	// Out takes the story: redrawn in place on a terminal, plain lines elsewhere.
+	// Out is where the demo writes: redrawn in place on a terminal, plain lines elsewhere.
 	Out *os.File
-	// ServerCommand is the subcommand of this executable that calls RunServer with
-	// the instance ID it is given as its argument and the URL in the environment
-	// variable URLVariable.
+	// ServerCommand is the subcommand of this executable that calls RunServer, with
+	// its argument as the instance ID and the URL from the environment variable
+	// URLVariable.
 	ServerCommand, URLVariable string
 }
 
-// Run plays the demo to its end, stops all that it started and returns. When
+// Run runs the demo to its end, stops everything that it started and returns. When
 // ctx ends first it stops early and returns nil. An error matches
 // registry.ErrInvalidConfig if the backend's URL is wrong, or
 // registry.ErrUnavailable if the backend can't be reached.
@@ -55,7 +55,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, backend.Close()) }()
 
-	// A server that ends unasked cancels run with the reason as its cause.
+	// A server that ends unexpectedly cancels run, with the reason as its cause.
 	run, fail := context.WithCancelCause(limited)
 	defer fail(nil)
 
@@ -69,14 +69,14 @@ func Run(ctx context.Context, options Options) (err error) {
 
 	err = play(run, target, backend, servers, b)
 	if err != nil && ctx.Err() != nil {
-		b.say("", "", "Stopped before the end; the servers leave.")
+		b.say("", "", "Stopped before the end; stopping the servers.")
 		return nil
 	}
 	return err
 }
 
-// reason strips an unavailable backend's error of the configuration, which it
-// repeats in full: the demo names what it opens in its own words.
+// reason removes the configuration from an unavailable backend's error: the demo
+// names the backend itself.
 func reason(err error) error {
 	for {
 		inner := errors.Unwrap(err)
@@ -87,8 +87,8 @@ func reason(err error) error {
 	}
 }
 
-// logToBoard has the library's warnings shown as events, where they don't tear
-// the table apart.
+// logToBoard shows the library's log lines as events, so that they do not break
+// the table.
 func logToBoard(b *board) {
-	slog.SetDefault(newLogger(&lines{take: func(line string) { b.say(kindLog, "", "%s", line) }}))
+	slog.SetDefault(newLogger(&lineWriter{handle: func(line string) { b.say(kindLog, "", "%s", line) }}))
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// goroutines is the fleet on the in-memory backend, which lives in one process:
-// its servers do too.
+// goroutines is the fleet on the in-memory backend: its servers run in this process,
+// because the backend does.
 type goroutines struct {
 	backend registry.Backend
-	fail    context.CancelCauseFunc // told when a server ends unasked
-	ctx     context.Context         // ends when all are to leave
+	fail    context.CancelCauseFunc // called when a server ends unexpectedly
+	ctx     context.Context         // ends when all servers must stop
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -41,13 +41,13 @@ func (g *goroutines) start(id string) (server, string, error) {
 		err := serve(ctx, g.backend, id, l, s.http, func(l net.Listener) error {
 			err := s.http.Serve(l)
 			if s.killed.Load() {
-				// A killed process would not come back here to deregister.
+				// A killed process could not deregister.
 				<-ctx.Done()
 			}
 			return err
 		})
 		if ctx.Err() == nil {
-			g.fail(fmt.Errorf("server %s ended by itself: %w", id, err))
+			g.fail(fmt.Errorf("server %s ended unexpectedly: %w", id, err))
 		}
 	})
 	return s, "listens on " + l.Addr().String(), nil
@@ -68,7 +68,7 @@ type goroutine struct {
 
 func (s *goroutine) kill() {
 	s.killed.Store(true)
-	// Listener and connections close at once; its error would be of no use to the dead.
+	// Listener and connections close at once; the error does not matter to a kill.
 	_ = s.http.Close()
 }
 

@@ -11,9 +11,9 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// linger is how long a server goes on answering after it deregistered: for
-// those who read the list a moment earlier and are about to call.
-const linger = 200 * time.Millisecond
+// shutdownDelay is how long a server keeps answering after it deregistered, for
+// callers that read the list just before.
+const shutdownDelay = 200 * time.Millisecond
 
 // newListener listens on a free port that only this machine reaches.
 func newListener() (net.Listener, error) {
@@ -37,7 +37,7 @@ func serve(ctx context.Context, backend registry.Backend, id string, l net.Liste
 	run func(net.Listener) error) error {
 	info := registry.ServiceInfo{ID: id, Name: service, Version: "demo"}
 	err := registry.Serve(ctx, backend, info, l, run, func(ctx context.Context) error {
-		pause(ctx, linger)
+		pause(ctx, shutdownDelay)
 		return s.Shutdown(ctx)
 	})
 	if errors.Is(err, http.ErrServerClosed) {

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// newLogger returns a logger of state changes, without the time: the
-// demo's events carry their own.
+// newLogger returns a logger of state changes. It omits the time, because the
+// demo's events have their own.
 func newLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
 		Level: slog.LevelInfo,
@@ -21,15 +21,15 @@ func newLogger(w io.Writer) *slog.Logger {
 	}))
 }
 
-// lines is a writer that hands over one complete line after the other.
-type lines struct {
-	take func(line string)
+// lineWriter is a writer that calls handle for each complete line.
+type lineWriter struct {
+	handle func(line string)
 
 	mu   sync.Mutex
 	rest []byte
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *lineWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rest = append(l.rest, p...)
@@ -38,7 +38,7 @@ func (l *lines) Write(p []byte) (int, error) {
 		if !found {
 			return len(p), nil
 		}
-		l.take(string(line))
+		l.handle(string(line))
 		l.rest = rest
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 func TestLines(t *testing.T) {
 	var got []string
-	w := &lines{take: func(line string) { got = append(got, line) }}
+	w := &lineWriter{handle: func(line string) { got = append(got, line) }}
 	for _, part := range []string{"on", "e\ntwo\nthr", "", "ee\n", "unfinished"} {
 		if n, err := fmt.Fprint(w, part); n != len(part) || err != nil {
 			t.Fatalf("Write(%q) = %d, %v", part, n, err)
@@ -21,7 +21,7 @@ func TestLines(t *testing.T) {
 
 func TestLoggerIsQuiet(t *testing.T) {
 	var got []string
-	logger := newLogger(&lines{take: func(line string) { got = append(got, line) }})
+	logger := newLogger(&lineWriter{handle: func(line string) { got = append(got, line) }})
 	logger.Debug("registered")
 	logger.Info("backend available again")
 	logger.Warn("heartbeat failed", "service", "hello")

@@ -13,28 +13,28 @@ import (
 	"time"
 )
 
-// leaveTimeout is how long a process may take to leave before it is killed.
+// leaveTimeout is how long a process may take to stop before it is killed.
 const leaveTimeout = time.Second
 
-// processes is the fleet on Redis: each server is a process of its own.
+// processes is the fleet on Redis: each server is a process.
 type processes struct {
 	executable string
 	command    string
 	env        []string
 	board      *board
-	fail       context.CancelCauseFunc // told when a server ends unasked
+	fail       context.CancelCauseFunc // called when a server ends unexpectedly
 	started    []*process
 }
 
 func newProcesses(options Options, url string, b *board, fail context.CancelCauseFunc) (*processes, error) {
 	executable, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("find this program's file, to start servers from it: %w", err)
+		return nil, fmt.Errorf("find the executable to start servers from: %w", err)
 	}
 	return &processes{
 		executable: executable,
 		command:    options.ServerCommand,
-		// The URL may hold a password: arguments would show it in the process list.
+		// The URL may have a password, which arguments would show in the process list.
 		env:   append(os.Environ(), options.URLVariable+"="+url),
 		board: b,
 		fail:  fail,
@@ -44,8 +44,8 @@ func newProcesses(options Options, url string, b *board, fail context.CancelCaus
 func (f *processes) start(id string) (server, string, error) {
 	p := &process{cmd: exec.Command(f.executable, f.command, id), done: make(chan struct{})}
 	p.cmd.Env = f.env
-	said := &lines{take: func(line string) { f.board.say(kindLog, id, "%s", line) }}
-	p.cmd.Stdout, p.cmd.Stderr = said, said
+	output := &lineWriter{handle: func(line string) { f.board.say(kindLog, id, "%s", line) }}
+	p.cmd.Stdout, p.cmd.Stderr = output, output
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err == nil {
 		err = p.cmd.Start()
@@ -57,12 +57,12 @@ func (f *processes) start(id string) (server, string, error) {
 	go func() {
 		defer close(p.done)
 		err := p.cmd.Wait()
-		if !p.asked.Load() {
+		if !p.stopRequested.Load() {
 			err = cmp.Or(err, errors.New("exit status 0"))
-			f.fail(fmt.Errorf("server %s ended by itself: %w", id, err))
+			f.fail(fmt.Errorf("server %s ended unexpectedly: %w", id, err))
 		}
 	}()
-	return p, fmt.Sprintf("is process %d", p.cmd.Process.Pid), nil
+	return p, fmt.Sprintf("process %d", p.cmd.Process.Pid), nil
 }
 
 func (f *processes) close() {
@@ -75,23 +75,23 @@ func (f *processes) close() {
 
 // process is one server of processes.
 type process struct {
-	cmd   *exec.Cmd
-	stdin io.Closer
-	asked atomic.Bool   // to end
-	done  chan struct{} // closed once it has ended and was waited for
+	cmd           *exec.Cmd
+	stdin         io.Closer
+	stopRequested atomic.Bool
+	done          chan struct{} // closed once it has ended and was waited for
 }
 
 // kill sends SIGKILL.
 func (p *process) kill() {
-	p.asked.Store(true)
+	p.stopRequested.Store(true)
 	// It fails only if the process has ended already.
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
 
-// leave closes the standard input of the process, which then leaves.
+// leave closes the standard input of the process, which then deregisters and stops.
 func (p *process) leave() {
-	p.asked.Store(true)
+	p.stopRequested.Store(true)
 	_ = p.stdin.Close()
 	timer := time.NewTimer(leaveTimeout)
 	defer timer.Stop()

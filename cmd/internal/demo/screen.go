@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// event is one line of the story.
+// event is one line of output.
 type event struct {
 	at             time.Duration
 	kind, id, text string
 }
 
-// screen shows events and the table of who answers. On a terminal the events
-// scroll by above the table, which is redrawn in place; elsewhere there are
-// plain lines only. It is not safe for concurrent use.
+// screen shows events and the table of instances. On a terminal, events scroll
+// above the table, which is redrawn in place; elsewhere there are plain lines
+// only. It is not safe for concurrent use.
 type screen struct {
 	w     io.Writer
 	live  bool // a terminal: the table is redrawn in place
@@ -79,7 +79,7 @@ func (s *screen) tally(at time.Duration, rows []*row) {
 	s.event(event{at, "calls", "", strings.Join(counts, ", ")}, nil)
 }
 
-// finish leaves the table where it is and writes text below it.
+// finish draws the final table and writes text below it.
 func (s *screen) finish(text string, rows []*row) {
 	var out bytes.Buffer
 	s.eraseTable(&out)
@@ -104,7 +104,7 @@ func (s *screen) drawTable(out *bytes.Buffer, rows []*row) {
 }
 
 func (s *screen) flush(out *bytes.Buffer) {
-	// A story that nobody can see is told to its proper end all the same.
+	// The scenario runs to its end even if the output is closed.
 	_, _ = s.w.Write(out.Bytes())
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// A lease short enough to watch it run out. Four beats fit into it.
+// A TTL short enough to wait for. It has four heartbeats.
 const (
 	shortTTL       = 2 * time.Second
 	shortHeartbeat = 500 * time.Millisecond
@@ -19,15 +19,15 @@ const (
 
 // target is the backend that the demo runs on.
 type target struct {
-	url       string // with the demo's namespace and lease; may hold a password
+	url       string // with the demo's namespace and TTL; may have a password
 	name      string // to be shown
 	local     bool
-	ttl       time.Duration // of a lease; 0: there are none
+	ttl       time.Duration // 0: nothing expires
 	namespace string        // on Redis
 }
 
-// newTarget checks the URL and adds what the user left open: a short lease, and
-// always a namespace of the demo's own, so that it never mixes with anything.
+// newTarget checks the URL. It adds a short TTL if the URL has none, and always a
+// namespace of the demo's own, so that it never touches other data.
 func newTarget(backend string) (target, error) {
 	if backend == "" {
 		backend = "local:"
