@@ -56,13 +56,16 @@ func ExampleWith() {
 
 // A backend that asks each gRPC server registered through it whether it works.
 func ExampleProbe() {
-	backend := health.Check(registry.NewLocalRegistry(), health.Options{
-		Interval: 5 * time.Second,
-		Probes:   map[string]health.Probe{"grpc": grpcresolver.Probe()},
-	})
+	backend, err := health.New(registry.NewLocalRegistry(),
+		health.WithInterval(5*time.Second),
+		health.WithProbe("grpc", grpcresolver.Probe()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer backend.Close()
 
-	err := backend.Register(context.Background(), registry.ServiceInfo{
+	err = backend.Register(context.Background(), registry.ServiceInfo{
 		Name: "api-service", Address: "127.0.0.1", Port: 9000, HealthEndpoint: "grpc:",
 	})
 	fmt.Println(err)

@@ -18,7 +18,7 @@ import (
 // Probe returns the probe for HealthEndpoints of the form "grpc:" and
 // "grpc:my.package.Service", to be plugged into package health:
 //
-//	health.Options{Probes: map[string]health.Probe{"grpc": grpcresolver.Probe()}}
+//	health.New(backend, health.WithProbe("grpc", grpcresolver.Probe()))
 //
 // It makes a connection to the instance, calls Check of grpc.health.v1 for the
 // whole server or that service, and closes it. Only SERVING is passing.

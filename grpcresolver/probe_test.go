@@ -54,10 +54,12 @@ func TestProbe(t *testing.T) {
 // processes' clients as well.
 func TestProbedServerLeavesAndComesBack(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b registry.Backend) {
-		checked := health.Check(b, health.Options{
-			Interval: 20 * time.Millisecond, Fall: 1, Logger: slog.New(slog.DiscardHandler),
-			Probes: map[string]health.Probe{"grpc": grpcresolver.Probe()},
-		})
+		checked, err := health.New(b,
+			health.WithInterval(20*time.Millisecond), health.WithFall(1),
+			health.WithLogger(slog.New(slog.DiscardHandler)), health.WithProbe("grpc", grpcresolver.Probe()))
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer checked.Close()
 		statuses := grpchealth.NewServer()
 		probed, other := start(t, "probed", withHealth(statuses)), start(t, "other")

@@ -45,7 +45,7 @@ func TestLeavesAndComesBack(t *testing.T) {
 	run := func(t *testing.T, owner, reader registry.Backend) {
 		options := fast
 		options.Fall = 3
-		c := health.Check(owner, options)
+		c := check(t, owner, options)
 		defer c.Close()
 		service, ill := switchable(t)
 		service.ID = "a"
@@ -88,7 +88,7 @@ func TestRedisAwayAndEmpty(t *testing.T) {
 	server := redistest.Start(t)
 	reader := open(t, server, registry.RedisRegistryConfig{})
 	defer reader.Close()
-	c := health.Check(open(t, server, registry.RedisRegistryConfig{}), fast)
+	c := check(t, open(t, server, registry.RedisRegistryConfig{}), fast)
 	defer c.Close()
 	service, ill := switchable(t)
 	must(t, c.Register(t.Context(), service))
@@ -116,7 +116,7 @@ func TestVerdictIsWrittenWhenTheBackendIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &patient{result: health.Passing("")}
 		flaky := registrytest.NewFlaky(registry.NewLocalRegistry())
-		c := health.Check(flaky, health.Options{Fall: 1, Logger: quiet, Probes: map[string]health.Probe{"ask": p.probe}})
+		c := check(t, flaky, settings{Fall: 1, Logger: quiet, Probes: map[string]health.Probe{"ask": p.probe}})
 		defer c.Close()
 		must(t, c.Register(t.Context(), asked("a")))
 		pass(1)
@@ -143,7 +143,7 @@ func TestNewerOwnersInstanceIsLeftAlone(t *testing.T) {
 	options := fast
 	options.InitialStatus = ""
 	options.Probes = map[string]health.Probe{"ask": p.probe}
-	old := health.Check(open(t, server, deaf), options)
+	old := check(t, open(t, server, deaf), options)
 	defer old.Close()
 	must(t, old.Register(t.Context(), asked("a")))
 
@@ -165,7 +165,7 @@ func TestNewerOwnersInstanceIsLeftAlone(t *testing.T) {
 }
 
 func TestServeAndLeave(t *testing.T) {
-	c := health.Check(registry.NewLocalRegistry(), fast)
+	c := check(t, registry.NewLocalRegistry(), fast)
 	defer c.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

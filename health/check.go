@@ -95,7 +95,7 @@ func (k *check) run() bool {
 // ask probes once. An answer after Timeout counts as none, whatever it says.
 // ended waits for a probe that runs on beyond that, so that no two run at once.
 func (k *check) ask() (result Result, ended func()) {
-	ctx, cancel := context.WithTimeout(k.ctx, k.c.options.Timeout)
+	ctx, cancel := context.WithTimeout(k.ctx, k.c.config.timeout)
 	answer := make(chan Result, 1)
 	var asking sync.WaitGroup
 	asking.Go(func() { answer <- k.probe(ctx, k.target).normal() })
@@ -128,12 +128,12 @@ func (k *check) judge(r Result) {
 	verdict := k.status
 	if r.Status == registry.StatusCritical {
 		k.critical, k.fine = k.critical+1, 0
-		if k.critical >= k.c.options.Fall {
+		if k.critical >= k.c.config.fall {
 			verdict = r.Status
 		}
 	} else {
 		k.critical, k.fine = 0, k.fine+1
-		if k.status != registry.StatusCritical || k.fine >= k.c.options.Rise {
+		if k.status != registry.StatusCritical || k.fine >= k.c.config.rise {
 			verdict = r.Status
 		}
 	}
@@ -150,13 +150,13 @@ func (k *check) judge(r Result) {
 
 func (k *check) log(level slog.Level, message string, args ...any) {
 	s := &k.target.Instance
-	k.c.options.Logger.Log(k.ctx, level, message, append([]any{"service", s.Name, "id", s.ID}, args...)...)
+	k.c.config.logger.Log(k.ctx, level, message, append([]any{"service", s.Name, "id", s.ID}, args...)...)
 }
 
 // write makes the verdict the instance's status. It reports false when there is
 // no sense in probing on. k.writing is held.
 func (k *check) write() bool {
-	ctx, cancel := context.WithTimeout(k.ctx, k.c.options.Timeout)
+	ctx, cancel := context.WithTimeout(k.ctx, k.c.config.timeout)
 	defer cancel()
 	err := k.standing(ctx)
 	if err == nil {

@@ -15,9 +15,9 @@ import (
 // Join and Serve work on it. It is safe for concurrent use.
 type Checker struct {
 	registry.Backend
-	options Options
-	http    *httpProber
-	probes  map[string]Probe // by scheme
+	config config
+	http   *httpProber
+	probes map[string]Probe // by scheme
 
 	ctx    context.Context // ends with the Checker
 	cancel context.CancelFunc
@@ -35,22 +35,30 @@ type Checker struct {
 
 var _ registry.Backend = (*Checker)(nil)
 
-// Check returns a Checker on a backend, which it closes when it is closed.
-// Nothing runs until an instance with a HealthEndpoint is registered through
-// it; then one goroutine schedules all probes.
-func Check(backend registry.Backend, options Options) *Checker {
+// New returns a Checker on a backend, which it closes when it is closed. Nothing
+// runs until an instance with a HealthEndpoint is registered through it; then one
+// goroutine schedules all probes. An option with a bad value is refused with an
+// error that names the option and matches registry.ErrInvalidConfig.
+func New(backend registry.Backend, options ...Option) (*Checker, error) {
+	config, err := newConfig(options)
+	if err != nil {
+		return nil, err
+	}
+	if backend == nil {
+		return nil, fmt.Errorf("%w: the backend is nil", registry.ErrInvalidConfig)
+	}
 	c := &Checker{
 		Backend: backend,
-		options: options.withDefaults(),
-		http:    newHTTPProber(options.Client),
+		config:  config,
+		http:    newHTTPProber(config.client),
 		wake:    make(chan struct{}, 1),
 		checks:  make(map[string]*check),
 		turns:   make(map[string]*turn),
 	}
 	c.probes = map[string]Probe{"http": c.http.probe, "https": c.http.probe, "tcp": probeTCP}
-	maps.Copy(c.probes, options.Probes)
+	maps.Copy(c.probes, config.probes)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	return c
+	return c, nil
 }
 
 // Register registers an instance with the backend and, if it has a
@@ -80,7 +88,7 @@ func (c *Checker) Register(ctx context.Context, service registry.ServiceInfo) er
 		return err
 	}
 	if service.Status == "" {
-		service.Status = c.options.InitialStatus
+		service.Status = c.config.initialStatus
 	}
 	if ctx, err = registry.AssignID(ctx, &service); err != nil {
 		return err
@@ -89,8 +97,8 @@ func (c *Checker) Register(ctx context.Context, service registry.ServiceInfo) er
 		return err
 	}
 	target := Target{Instance: service.Clone(), Endpoint: endpoint}
-	if own && c.options.Host != nil {
-		target.host = c.options.Host(service.Clone())
+	if own && c.config.host != nil {
+		target.host = c.config.host(service.Clone())
 	}
 	c.replace(service.ID, newCheck(c, probe, target))
 	return nil

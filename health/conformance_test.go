@@ -23,8 +23,8 @@ func TestCheckerConforms(t *testing.T) {
 		Backend: true,
 		Bubble:  true,
 		New: func(testing.TB) registrytest.Universe {
-			return registrytest.Universe{Open: func(testing.TB) registry.Registry {
-				return health.Check(registry.NewLocalRegistry(), health.Options{
+			return registrytest.Universe{Open: func(t testing.TB) registry.Registry {
+				return check(t, registry.NewLocalRegistry(), settings{
 					Fall: 1, Logger: quiet, Probes: map[string]health.Probe{"http": agree},
 				})
 			}}

@@ -3,14 +3,17 @@
 //
 // A heartbeat shows that a process lives, not that it can serve: a server with
 // a full disk, a lost database or a deadlocked handler goes on beating, stays
-// listed and fails every call. [Check] wraps a backend so that what is
+// listed and fails every call. [New] wraps a backend so that what is
 // registered through it is also asked, every few seconds, whether it works:
 //
 //	backend, err := registry.Open(ctx, "redis://localhost:6379")
 //	if err != nil {
 //		return err
 //	}
-//	checked := health.Check(backend, health.Options{Interval: 5 * time.Second})
+//	checked, err := health.New(backend, health.WithInterval(5*time.Second))
+//	if err != nil {
+//		return err
+//	}
 //	defer checked.Close()
 //
 //	service := registry.ServiceInfo{Name: "api", HealthEndpoint: "/health/ready"}
@@ -18,7 +21,7 @@
 //
 // The verdict becomes the instance's status, with a note that says why. A
 // critical instance leaves Discover and every watch; it stays registered, goes
-// on being probed, and comes back by itself. Without Check, registering makes
+// on being probed, and comes back by itself. Without a Checker, registering makes
 // no network traffic but that with the backend.
 //
 // # What is probed
@@ -36,13 +39,13 @@
 //
 // A status of 200 to 299 is passing, 429 is a warning, anything else critical;
 // redirects are not followed. A body need not end: it is read for a note only. A
-// probe that has no answer within Options.Timeout is critical, whatever it says
-// later. Options.Host sets the Host header and the TLS name of HTTP probes of the
+// probe that has no answer within WithTimeout is critical, whatever it says
+// later. WithHost sets the Host header and the TLS name of HTTP probes of the
 // instance's own address. Without a HealthEndpoint an instance is not
 // probed. The gRPC probe lives in a module of its own, so that nobody takes
 // gRPC along who has no use for it:
 //
-//	health.Options{Probes: map[string]health.Probe{"grpc": grpcresolver.Probe()}}
+//	health.New(backend, health.WithProbe("grpc", grpcresolver.Probe()))
 //
 // Probes for other schemes are plugged in the same way. An endpoint for which
 // there is no probe is refused by Register.

@@ -32,9 +32,9 @@ func (c *Checker) probeFor(service registry.ServiceInfo) (probe Probe, endpoint 
 		return probe, endpoint, own, nil
 	}
 	if scheme == "grpc" {
-		return nil, "", false, refuse(`"grpc:" has no probe here: import github.com/rollcall-sd/rollcall/grpcresolver and set Options.Probes["grpc"] to grpcresolver.Probe()`)
+		return nil, "", false, refuse(`"grpc:" has no probe here: import github.com/rollcall-sd/rollcall/grpcresolver and pass health.WithProbe("grpc", grpcresolver.Probe())`)
 	}
-	return nil, "", false, refuse(fmt.Sprintf("there is no probe for scheme %q: write a path, http://, https:// or tcp:, or set Options.Probes[%[1]q]", scheme))
+	return nil, "", false, refuse(fmt.Sprintf("there is no probe for scheme %q: write a path, http://, https:// or tcp:, or pass health.WithProbe(%[1]q, …)", scheme))
 }
 
 // cutScheme splits an endpoint at the colon after its scheme. A path has none.

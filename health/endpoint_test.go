@@ -12,7 +12,7 @@ import (
 )
 
 func TestEndpointsThatAreRefused(t *testing.T) {
-	c := health.Check(registry.NewLocalRegistry(), health.Options{Logger: quiet})
+	c := check(t, registry.NewLocalRegistry(), settings{Logger: quiet})
 	defer c.Close()
 	for endpoint, want := range map[string]string{
 		"grpc:":                     "grpcresolver.Probe()",
@@ -62,7 +62,7 @@ func TestWhatAPlugInIsGiven(t *testing.T) {
 			got <- target
 			return health.Passing("")
 		}
-		c := health.Check(registry.NewLocalRegistry(), health.Options{
+		c := check(t, registry.NewLocalRegistry(), settings{
 			Logger: quiet, Probes: map[string]health.Probe{"http": probe, "tcp": probe, "grpc": probe},
 		})
 		must(t, c.Register(t.Context(), registry.ServiceInfo{Name: "api", Address: "fd00::1", Port: 80, HealthEndpoint: endpoint}))
@@ -80,7 +80,7 @@ func TestWhatAPlugInIsGiven(t *testing.T) {
 }
 
 func TestClosed(t *testing.T) {
-	c := health.Check(registry.NewLocalRegistry(), health.Options{})
+	c := check(t, registry.NewLocalRegistry(), settings{})
 	must(t, c.Close())
 	for _, err := range []error{
 		c.Register(t.Context(), asked("a")),

@@ -15,19 +15,23 @@ import (
 
 // A server that loses its database stays up, but is no longer called until it
 // has it back.
-func ExampleCheck() {
+func ExampleNew() {
 	var broken atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if broken.Load() {
-			http.Error(w, "database away", http.StatusServiceUnavailable)
+			http.Error(w, "database unavailable", http.StatusServiceUnavailable)
 		}
 	}))
 	defer server.Close()
 
-	backend := health.Check(registry.NewLocalRegistry(), health.Options{Interval: 50 * time.Millisecond})
+	backend, err := health.New(registry.NewLocalRegistry(), health.WithInterval(50*time.Millisecond))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer backend.Close()
 	address := server.Listener.Addr().(*net.TCPAddr)
-	err := backend.Register(context.Background(), registry.ServiceInfo{
+	err = backend.Register(context.Background(), registry.ServiceInfo{
 		Name: "api", Address: address.IP.String(), Port: address.Port, HealthEndpoint: "/health/ready",
 	})
 	if err != nil {
@@ -56,6 +60,6 @@ func ExampleCheck() {
 	wait(1)
 	fmt.Println("back")
 	// Output:
-	// critical: HTTP 503 Service Unavailable: database away
+	// critical: HTTP 503 Service Unavailable: database unavailable
 	// back
 }

@@ -3,6 +3,7 @@ package health_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,44 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// settings are options as a value, which tests derive from one another. Zero fields
+// are defaults.
+type settings struct {
+	Interval, Timeout       time.Duration
+	Rise, Fall, Concurrency int
+	InitialStatus           registry.Status
+	Logger                  *slog.Logger
+	Client                  *http.Client
+	Host                    func(registry.ServiceInfo) string
+	Probes                  map[string]health.Probe
+}
+
+// check returns a Checker with these settings.
+func check(t testing.TB, backend registry.Backend, s settings) *health.Checker {
+	t.Helper()
+	var options []health.Option
+	add := func(set bool, o func() health.Option) {
+		if set {
+			options = append(options, o())
+		}
+	}
+	add(s.Interval != 0, func() health.Option { return health.WithInterval(s.Interval) })
+	add(s.Timeout != 0, func() health.Option { return health.WithTimeout(s.Timeout) })
+	add(s.Rise != 0, func() health.Option { return health.WithRise(s.Rise) })
+	add(s.Fall != 0, func() health.Option { return health.WithFall(s.Fall) })
+	add(s.Concurrency != 0, func() health.Option { return health.WithConcurrency(s.Concurrency) })
+	add(s.InitialStatus != "", func() health.Option { return health.WithInitialStatus(s.InitialStatus) })
+	add(s.Logger != nil, func() health.Option { return health.WithLogger(s.Logger) })
+	add(s.Client != nil, func() health.Option { return health.WithHTTPClient(s.Client) })
+	add(s.Host != nil, func() health.Option { return health.WithHost(s.Host) })
+	for scheme, probe := range s.Probes {
+		options = append(options, health.WithProbe(scheme, probe))
+	}
+	c, err := health.New(backend, options...)
+	must(t, err)
+	return c
 }
 
 // patient is asked on demand: a probe that answers what the test says.
@@ -71,7 +110,7 @@ func (w *written) statuses() []registry.Status {
 }
 
 // bubble runs a test in a synctest bubble, on memory, with a patient behind "ask:".
-func bubble(t *testing.T, options health.Options, test func(t *testing.T, c *health.Checker, w *written, p *patient)) {
+func bubble(t *testing.T, options settings, test func(t *testing.T, c *health.Checker, w *written, p *patient)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &patient{result: health.Passing("fine")}
 		w := &written{Backend: registry.NewLocalRegistry()}
@@ -79,7 +118,7 @@ func bubble(t *testing.T, options health.Options, test func(t *testing.T, c *hea
 		if options.Logger == nil {
 			options.Logger = quiet
 		}
-		c := health.Check(w, options)
+		c := check(t, w, options)
 		defer c.Close()
 		test(t, c, w, p)
 	})

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/health"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -26,12 +25,12 @@ func at(t testing.TB, address, endpoint string) registry.ServiceInfo {
 	return registry.ServiceInfo{Name: "api", Address: host, Port: n, HealthEndpoint: endpoint}
 }
 
-var fast = health.Options{Interval: 20 * time.Millisecond, Timeout: 2 * time.Second, Fall: 1, InitialStatus: cri, Logger: quiet}
+var fast = settings{Interval: 20 * time.Millisecond, Timeout: 2 * time.Second, Fall: 1, InitialStatus: cri, Logger: quiet}
 
 // verdict registers an instance and returns what the first probe makes of it.
-func verdict(t *testing.T, options health.Options, service registry.ServiceInfo) registry.Instance {
+func verdict(t *testing.T, options settings, service registry.ServiceInfo) registry.Instance {
 	t.Helper()
-	c := health.Check(registry.NewLocalRegistry(), options)
+	c := check(t, registry.NewLocalRegistry(), options)
 	defer c.Close()
 	service.ID = "a"
 	// Of a status that no verdict here repeats, so that each is written.

@@ -17,7 +17,7 @@ func TestALateAnswerIsCritical(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				running := 0
-				options := health.Options{Interval: time.Second, Timeout: time.Second, Fall: 1, Logger: quiet, Probes: map[string]health.Probe{
+				options := settings{Interval: time.Second, Timeout: time.Second, Fall: 1, Logger: quiet, Probes: map[string]health.Probe{
 					"slow": func(context.Context, health.Target) health.Result {
 						if running++; running > 1 {
 							t.Error("two probes of one instance run at once")
@@ -27,7 +27,7 @@ func TestALateAnswerIsCritical(t *testing.T) {
 						return health.Passing("fine")
 					},
 				}}
-				c := health.Check(registry.NewLocalRegistry(), options)
+				c := check(t, registry.NewLocalRegistry(), options)
 				defer c.Close()
 				must(t, c.Register(t.Context(), registry.ServiceInfo{ID: "a", Name: "api", Address: "10.0.0.1", Port: 80, HealthEndpoint: "slow:"}))
 				time.Sleep(1100 * time.Millisecond)
@@ -46,13 +46,13 @@ func TestALateAnswerIsCritical(t *testing.T) {
 // A probe that is told to stop may say where it was stuck.
 func TestAProbeSaysWhereItWasStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		options := health.Options{Timeout: time.Second, Fall: 1, Logger: quiet, Probes: map[string]health.Probe{
+		options := settings{Timeout: time.Second, Fall: 1, Logger: quiet, Probes: map[string]health.Probe{
 			"slow": func(ctx context.Context, _ health.Target) health.Result {
 				<-ctx.Done()
 				return health.Critical("stuck in the handshake")
 			},
 		}}
-		c := health.Check(registry.NewLocalRegistry(), options)
+		c := check(t, registry.NewLocalRegistry(), options)
 		defer c.Close()
 		must(t, c.Register(t.Context(), registry.ServiceInfo{ID: "a", Name: "api", Address: "10.0.0.1", Port: 80, HealthEndpoint: "slow:"}))
 		time.Sleep(1100 * time.Millisecond)

@@ -51,7 +51,7 @@ func (c *Checker) run() {
 func (c *Checker) startDue() (wait time.Duration, any bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.due) > 0 && c.running < c.options.Concurrency && !c.closed {
+	for len(c.due) > 0 && c.running < c.config.concurrency && !c.closed {
 		if wait := time.Until(c.due[0].due); wait > 0 {
 			return wait, true
 		}
@@ -71,7 +71,7 @@ func (c *Checker) probe(k *check) {
 	c.running--
 	if c.checks[k.target.Instance.ID] == k {
 		if again {
-			c.schedule(k, start.Add(backoff.Jitter(c.options.Interval, intervalJitter)))
+			c.schedule(k, start.Add(backoff.Jitter(c.config.interval, intervalJitter)))
 			return
 		}
 		delete(c.checks, k.target.Instance.ID)

@@ -21,7 +21,7 @@ func pass1() {
 }
 
 func TestPausesAreJittered(t *testing.T) {
-	bubble(t, health.Options{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
+	bubble(t, settings{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		start := time.Now()
 		must(t, c.Register(t.Context(), asked("a")))
 		pass(50)
@@ -59,7 +59,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 			}
 			return health.Passing("")
 		}
-		c := health.Check(registry.NewLocalRegistry(), health.Options{
+		c := check(t, registry.NewLocalRegistry(), settings{
 			Concurrency: most, Logger: quiet, Probes: map[string]health.Probe{"ask": slow},
 		})
 		defer c.Close()
@@ -82,7 +82,7 @@ func TestTimeoutIsCritical(t *testing.T) {
 			<-ctx.Done()
 			return health.Critical("no answer")
 		}
-		c := health.Check(registry.NewLocalRegistry(), health.Options{
+		c := check(t, registry.NewLocalRegistry(), settings{
 			Timeout: time.Second, Fall: 1, Logger: quiet, Probes: map[string]health.Probe{"ask": hang},
 		})
 		defer c.Close()
@@ -96,7 +96,7 @@ func TestTimeoutIsCritical(t *testing.T) {
 }
 
 func TestDeregisterEndsProbing(t *testing.T) {
-	bubble(t, health.Options{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
+	bubble(t, settings{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		must(t, c.Register(t.Context(), asked("a")))
 		pass(2)
 		must(t, c.Deregister(t.Context(), "a"))
@@ -109,7 +109,7 @@ func TestDeregisterEndsProbing(t *testing.T) {
 }
 
 func TestRegisteringAgainReplacesTheProbe(t *testing.T) {
-	bubble(t, health.Options{Fall: 2}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
+	bubble(t, settings{Fall: 2}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		ctx := t.Context()
 		must(t, c.Register(ctx, asked("a")))
 		p.set(health.Critical("down"))
@@ -143,7 +143,7 @@ func TestRegisteringAgainReplacesTheProbe(t *testing.T) {
 }
 
 func TestRegisterThatFailsKeepsTheProbe(t *testing.T) {
-	bubble(t, health.Options{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
+	bubble(t, settings{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		must(t, c.Register(t.Context(), asked("a")))
 		bad := asked("a")
 		bad.Port = 0
@@ -159,7 +159,7 @@ func TestRegisterThatFailsKeepsTheProbe(t *testing.T) {
 }
 
 func TestSupersededIsNotProbed(t *testing.T) {
-	bubble(t, health.Options{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
+	bubble(t, settings{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		m, err := registry.Join(t.Context(), c, asked("a"))
 		must(t, err)
 		pass(1)
@@ -176,7 +176,7 @@ func TestSupersededIsNotProbed(t *testing.T) {
 }
 
 func TestRemovedByAnotherIsNotProbed(t *testing.T) {
-	bubble(t, health.Options{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
+	bubble(t, settings{}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		must(t, c.Register(t.Context(), asked("a")))
 		pass(1)
 		must(t, w.Deregister(t.Context(), "a"))
@@ -198,7 +198,7 @@ func TestCloseWaitsForProbes(t *testing.T) {
 			ended.Add(1)
 			return health.Critical("")
 		}
-		c := health.Check(registry.NewLocalRegistry(), health.Options{Logger: quiet, Probes: map[string]health.Probe{"ask": slow}})
+		c := check(t, registry.NewLocalRegistry(), settings{Logger: quiet, Probes: map[string]health.Probe{"ask": slow}})
 		for i := range 10 {
 			must(t, c.Register(t.Context(), asked(fmt.Sprint(i))))
 		}

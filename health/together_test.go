@@ -59,7 +59,7 @@ func together(t *testing.T, test func(t *testing.T, c *health.Checker, h *held, 
 	synctest.Test(t, func(t *testing.T) {
 		h := &held{Backend: registry.NewLocalRegistry(), port: 1, stored: make(chan struct{}), release: make(chan struct{})}
 		probed := &ports{count: map[int]int{}}
-		c := health.Check(h, health.Options{Interval: time.Second, Logger: quiet, Probes: map[string]health.Probe{
+		c := check(t, h, settings{Interval: time.Second, Logger: quiet, Probes: map[string]health.Probe{
 			"ask": func(_ context.Context, target health.Target) health.Result {
 				probed.add(target.Instance.Port)
 				return health.Passing("fine")

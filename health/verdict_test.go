@@ -19,7 +19,7 @@ const (
 
 func TestVerdictTakesFallAndRise(t *testing.T) {
 	var log bytes.Buffer
-	options := health.Options{Fall: 3, Rise: 2, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	options := settings{Fall: 3, Rise: 2, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	bubble(t, options, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		ctx := t.Context()
 		must(t, c.Register(ctx, asked("a")))
@@ -72,7 +72,7 @@ func TestVerdictTakesFallAndRise(t *testing.T) {
 }
 
 func TestInitialStatus(t *testing.T) {
-	options := health.Options{InitialStatus: cri}
+	options := settings{InitialStatus: cri}
 	bubble(t, options, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		p.set(health.Critical("starting"))
 		must(t, c.Register(t.Context(), asked("a")))
@@ -95,7 +95,7 @@ func TestInitialStatus(t *testing.T) {
 }
 
 func TestDrainingIsNoneOfItsBusiness(t *testing.T) {
-	bubble(t, health.Options{Fall: 1}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
+	bubble(t, settings{Fall: 1}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 		must(t, c.Register(t.Context(), asked("a")))
 		pass(1)
 		must(t, c.Drain(t.Context(), "a"))
@@ -124,7 +124,7 @@ func TestOddResultsAreMadeFit(t *testing.T) {
 		{health.Critical("a\x00b\xff\u0085c"), cri, "a b c"},
 		{health.Warning(strings.Repeat("é", 5000)), war, strings.Repeat("é", 126) + "…"},
 	} {
-		bubble(t, health.Options{Fall: 1}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
+		bubble(t, settings{Fall: 1}, func(t *testing.T, c *health.Checker, w *written, p *patient) {
 			p.set(test.result)
 			must(t, c.Register(t.Context(), asked("a")))
 			pass(1)
