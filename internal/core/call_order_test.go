@@ -78,7 +78,7 @@ func TestAReregistrationRestoresWhatTheBackendHad(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fake{}
 				o := &reorderingStore{Store: f.open("alpha")}
-				e := startOn(t, o, "alpha")
+				e := startOn(t, o)
 				first := make(chan error, 1)
 				go func() { first <- registerID(e, "i", "first") }()
 				o.run([]string{"first"}, []string{"first"})
@@ -176,7 +176,7 @@ func (o *overtakingStore) Put(ctx context.Context, puts []store.Put) []store.Put
 // and then failed for its caller.
 func TestAnOvertakenRegistrationStaysWhenTheLaterFails(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e := startOn(t, &overtakingStore{f.open("alpha")}, "alpha")
+		e := startOn(t, &overtakingStore{f.open("alpha")})
 		if err := registerID(e, "i", "a"); err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestAnOvertakenRegistrationStaysWhenTheLaterFails(t *testing.T) {
 func TestARegistrationThatARetryFindsEndedIsLost(t *testing.T) {
 	for outcome, want := range map[store.Outcome]Loss{store.Superseded: LossSuperseded, store.Deregistered: LossDeregisteredByOther} {
 		bubble(t, func(t *testing.T, f *fake) {
-			e := startOn(t, &endingStore{f.open("alpha"), outcome}, "alpha")
+			e := startOn(t, &endingStore{f.open("alpha"), outcome})
 			if err := registerID(e, "i", "a"); err != nil {
 				t.Fatal(err)
 			}
@@ -248,7 +248,7 @@ func (l *replyLosingStore) Put(ctx context.Context, puts []store.Put) []store.Pu
 // other service.
 func TestDeregisterEndsTheRemainsOfAFailedMove(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e := startOn(t, &replyLosingStore{f.open("alpha")}, "alpha")
+		e := startOn(t, &replyLosingStore{f.open("alpha")})
 		if err := registerID(e, "i", "x"); err != nil {
 			t.Fatal(err)
 		}

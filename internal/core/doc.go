@@ -39,7 +39,7 @@
 // The state of a service (state.go) is what the backend reported last: a revision
 // and its records. A read tells the store the revision that is known, and the
 // store answers with Unchanged, with what changed since, or with the full state
-// (shared_read.go). At most one read of a service is under way. A caller shares
+// (revision.go, shared_read.go). At most one read of a service is under way. A caller shares
 // only a read that starts after its call.
 //
 // A push carries the revision that it follows (push.go). One that does not follow

@@ -4,116 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/rollcall-sd/rollcall/internal/store"
 )
-
-// leasingFake is a fake that keeps watcher leases, for processes that can be
-// disconnected one by one.
-type leasingFake struct {
-	*fake
-	leases map[string]leaseEntry // by owner; the fake's lock guards it
-	memory int                   // how often it was lost
-	lostAt int64                 // when it was lost last
-}
-
-type leaseEntry struct {
-	ends int64
-	rev  uint64
-}
-
-// leased reports whether a process has a watcher lease.
-func (w *leasingFake) leased(owner string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l, ok := w.leases[owner]
-	return ok && l.ends >= w.now()
-}
-
-// watchingProcess is a leasingFake as one process reaches it.
-type watchingProcess struct {
-	*fakeStore
-	backend      *leasingFake
-	disconnected bool // the fake's lock guards it
-}
-
-func (p *watchingProcess) isDisconnected() bool {
-	p.backend.mu.Lock()
-	defer p.backend.mu.Unlock()
-	return p.disconnected
-}
-
-func (p *watchingProcess) RenewWatcherLeases(ctx context.Context, all []store.WatcherLease) []store.WatcherLeaseResult {
-	results := make([]store.WatcherLeaseResult, len(all))
-	err := p.request(ctx)
-	p.backend.mu.Lock()
-	defer p.backend.mu.Unlock()
-	for i, a := range all {
-		if p.disconnected {
-			err = errFake
-		}
-		if results[i].Err = err; err != nil {
-			continue
-		}
-		was, ok := p.backend.leases[p.owner]
-		results[i].Continued = ok && was.ends >= p.backend.now()
-		if a.TTL == 0 {
-			delete(p.backend.leases, p.owner)
-			continue
-		}
-		rev, _ := strconv.ParseUint(a.Acknowledged, 10, 64)
-		p.backend.leases[p.owner] = leaseEntry{p.backend.now() + a.TTL.Microseconds(), rev}
-	}
-	return results
-}
-
-func (p *watchingProcess) LaggingWatchers(ctx context.Context, service, id, rev string) (store.Watchers, error) {
-	if err := p.request(ctx); err != nil {
-		return store.Watchers{}, err
-	}
-	p.backend.mu.Lock()
-	defer p.backend.mu.Unlock()
-	s, now := p.backend.service(service), p.backend.now()
-	at, _ := strconv.ParseUint(rev, 10, 64)
-	is, _ := strconv.ParseUint(s.rev, 10, 64)
-	w := store.Watchers{RemembersRev: is >= at, MemoryID: strconv.Itoa(p.backend.memory), MemoryLostAgo: -1}
-	for _, l := range p.backend.leases {
-		if l.ends >= now && l.rev < at {
-			w.Lagging++
-			w.LongestLease = max(w.LongestLease, time.Duration(l.ends-now)*time.Microsecond)
-		}
-	}
-	if p.backend.memory > 0 {
-		w.MemoryLostAgo = time.Duration(now-p.backend.lostAt) * time.Microsecond
-	}
-	return w, nil
-}
-
-func (p *watchingProcess) Read(service string, known store.KnownState, done func(store.Reading, error)) {
-	p.fakeStore.Read(service, known, func(r store.Reading, err error) {
-		if p.isDisconnected() {
-			r, err = store.Reading{}, errFake
-		}
-		done(r, err)
-	})
-}
-
-func (p *watchingProcess) Watch(service string, notify func(store.Notice)) (stop func()) {
-	// Pushes are called with the fake's lock held.
-	return p.fakeStore.Watch(service, func(n store.Notice) {
-		if !p.disconnected {
-			notify(n)
-		}
-	})
-}
 
 // holdingLoop is a loop that does not acknowledge a state until it is released.
 type holdingLoop struct {
@@ -151,6 +48,9 @@ func (h *holdingLoop) run(ctx context.Context, e *Engine) {
 		h.mu.Unlock()
 	}
 }
+
+// letGo has the loop acknowledge what it has, and all further states at once.
+func (h *holdingLoop) letGo() { h.releaseOnce.Do(func() { close(h.release) }) }
 
 // orders returns all orders of the steps.
 func orders(steps []string) [][]string {
@@ -202,99 +102,111 @@ func TestDrainInEveryOrder(t *testing.T) {
 	t.Logf("%d histories", histories)
 }
 
-func playDrain(t *testing.T, order []string, gap time.Duration) error {
-	w := &leasingFake{fake: &fake{latency: time.Millisecond}, leases: map[string]leaseEntry{}}
-	open := func(owner string) (*Engine, *watchingProcess) {
-		p := &watchingProcess{fakeStore: w.open(owner), backend: w}
-		e := New(Config{Store: p, TTL: testTTL, HeartbeatInterval: testHeartbeat, Logger: slog.New(slog.DiscardHandler),
-			Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil }})
-		return e, p
-	}
-	drainer, _ := open("drainer")
-	watcher, watching := open("watcher")
-	defer drainer.Close()
-	defer watcher.Close()
-	register(t, drainer, "g", "x", "x")
-	register(t, drainer, "g", "y", "y")
+// drainHistory is a drain by one process while another watches.
+type drainHistory struct {
+	t        *testing.T
+	backend  *leasingFake
+	drainer  *Engine
+	watcher  *Engine
+	watching *watchingProcess // the watcher's
+	drained  chan error
 
-	var mu sync.Mutex // of holders
-	var holders []*holdingLoop
-	var stops []context.CancelFunc
-	drained := make(chan error, 1)
-	step := map[string]func(){
-		"watch": func() {
-			ctx, cancel := context.WithCancel(t.Context())
-			h := &holdingLoop{release: make(chan struct{}), done: make(chan struct{})}
-			mu.Lock()
-			holders, stops = append(holders, h), append(stops, cancel)
-			mu.Unlock()
-			go h.run(ctx, watcher)
-		},
-		"acknowledge": func() { holders[0].releaseOnce.Do(func() { close(holders[0].release) }) },
-		"end watch":   func() { stops[0](); await(t, holders[0].done, "the loop to end") },
-		"close":       func() { _ = watcher.Close() },
-		"memory lost": func() {
-			w.set(func() {
-				w.model.loseAll()
-				w.leases, w.memory, w.lostAt = map[string]leaseEntry{}, w.memory+1, w.now()
-			})
-		},
-		"disconnect": func() { w.set(func() { watching.disconnected = true }) },
-		"reconnect":  func() { w.set(func() { watching.disconnected = false }) },
-	}
-	step["watch again"] = step["watch"]
-	step["drain"] = func() {
-		go func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*testTTL)
-			defer cancel()
-			_, err := drainer.PatchAndWait(ctx, "x", map[string]string{"drain": "true"})
-			mu.Lock()
-			defer mu.Unlock()
-			for _, h := range holders {
-				h.mu.Lock()
-				h.drained = err == nil
-				if err == nil && callable(h.current) && !watching.isDisconnected() && !watcher.Closed() {
-					h.faults = append(h.faults, "Drain returned while it had the instance")
-				}
-				h.mu.Unlock()
-			}
-			drained <- err
-		}()
-	}
-	for _, s := range order {
-		step[s]()
+	mu    sync.Mutex // of the slices
+	loops []*holdingLoop
+	stops []context.CancelFunc
+}
+
+// playDrain plays one order of steps. It returns the promises that were broken.
+func playDrain(t *testing.T, order []string, gap time.Duration) error {
+	h := &drainHistory{t: t, drained: make(chan error, 1),
+		backend: &leasingFake{fake: &fake{latency: time.Millisecond}, leases: map[string]leaseEntry{}}}
+	drainProcess := &watchingProcess{fakeStore: h.backend.open("drainer"), backend: h.backend}
+	h.watching = &watchingProcess{fakeStore: h.backend.open("watcher"), backend: h.backend}
+	h.drainer, h.watcher = startOn(t, drainProcess), startOn(t, h.watching)
+	register(t, h.drainer, "g", "x", "x")
+	register(t, h.drainer, "g", "y", "y")
+	for _, step := range order {
+		h.play(step)
 		time.Sleep(gap)
 	}
 	time.Sleep(2 * time.Second) // while the loops do not acknowledge
-	var faults []error
+	var broken []error
 	if !slices.Contains(order, "disconnect") && !slices.Contains(order, "watch again") &&
-		(watcher.Closed() || slices.Contains(order, "end watch")) && w.leased("watcher") {
-		faults = append(faults, errors.New("a watcher lease outlasts the watches"))
+		(h.watcher.Closed() || slices.Contains(order, "end watch")) && h.backend.leased("watcher") {
+		broken = append(broken, errors.New("a watcher lease outlasts the watches"))
 	}
-	for i, h := range holders {
-		h.releaseOnce.Do(func() { close(h.release) })
-		defer func() { stops[i](); await(t, h.done, "the loop to end") }()
+	return errors.Join(append(broken, h.finish()...)...)
+}
+
+func (h *drainHistory) play(step string) {
+	switch step {
+	case "watch", "watch again":
+		ctx, cancel := context.WithCancel(h.t.Context())
+		loop := &holdingLoop{release: make(chan struct{}), done: make(chan struct{})}
+		h.mu.Lock()
+		h.loops, h.stops = append(h.loops, loop), append(h.stops, cancel)
+		h.mu.Unlock()
+		go loop.run(ctx, h.watcher)
+	case "acknowledge":
+		h.loops[0].letGo()
+	case "end watch":
+		h.stops[0]()
+		await(h.t, h.loops[0].done, "the loop to end")
+	case "close":
+		_ = h.watcher.Close()
+	case "memory lost":
+		h.backend.loseMemory()
+	case "disconnect", "reconnect":
+		h.backend.set(func() { h.watching.disconnected = step == "disconnect" })
+	case "drain":
+		go h.drain()
+	default:
+		h.t.Fatalf("unknown step %q", step)
+	}
+}
+
+func (h *drainHistory) drain() {
+	ctx, cancel := context.WithTimeout(h.t.Context(), 10*testTTL)
+	defer cancel()
+	_, err := h.drainer.PatchAndWait(ctx, "x", map[string]string{"drain": "true"})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, loop := range h.loops {
+		loop.mu.Lock()
+		loop.drained = err == nil
+		if err == nil && callable(loop.current) && !h.watching.isDisconnected() && !h.watcher.Closed() {
+			loop.faults = append(loop.faults, "Drain returned while it had the instance")
+		}
+		loop.mu.Unlock()
+	}
+	h.drained <- err
+}
+
+// finish lets the loops acknowledge, and waits for the drain and the watches to end.
+func (h *drainHistory) finish() (broken []error) {
+	for _, loop := range h.loops {
+		loop.letGo()
 	}
 	time.Sleep(3 * testTTL)
 	synctest.Wait()
 	select {
-	case err := <-drained:
+	case err := <-h.drained:
 		if err != nil {
-			faults = append(faults, fmt.Errorf("Drain returned %w", err))
+			broken = append(broken, fmt.Errorf("Drain returned %w", err))
 		}
 	default:
-		faults = append(faults, errors.New("Drain has not returned"))
+		broken = append(broken, errors.New("Drain has not returned"))
 	}
-	for i, stop := range stops {
+	for i, stop := range h.stops {
 		stop()
-		await(t, holders[i].done, "the loop to end")
-		for _, f := range holders[i].faults {
-			faults = append(faults, errors.New(f))
+		await(h.t, h.loops[i].done, "the loop to end")
+		for _, fault := range h.loops[i].faults {
+			broken = append(broken, errors.New(fault))
 		}
 	}
 	time.Sleep(2 * time.Second)
-	if w.leased("watcher") {
-		faults = append(faults, errors.New("a watcher lease outlasts the last watch"))
+	if h.backend.leased("watcher") {
+		broken = append(broken, errors.New("a watcher lease outlasts the last watch"))
 	}
-	return errors.Join(faults...)
+	return broken
 }

@@ -27,11 +27,11 @@ func bubble(t *testing.T, test func(t *testing.T, f *fake)) {
 // start returns an engine on the fake. It is closed at the end of the test.
 func start(t *testing.T, f *fake, owner string) *Engine {
 	t.Helper()
-	return startOn(t, f.open(owner), owner)
+	return startOn(t, f.open(owner))
 }
 
 // startOn returns an engine on any store.
-func startOn(t *testing.T, s store.Store, owner string) *Engine {
+func startOn(t *testing.T, s store.Store) *Engine {
 	t.Helper()
 	e := New(Config{
 		Store: s, TTL: testTTL, HeartbeatInterval: testHeartbeat, Logger: slog.New(slog.DiscardHandler),

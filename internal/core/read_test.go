@@ -284,7 +284,7 @@ func (silentStore) Read(string, store.KnownState, func(store.Reading, error)) {}
 
 func TestReadLeasesEndsWithItsEngine(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		e := startOn(t, silentStore{f.open("alpha")}, "alpha")
+		e := startOn(t, silentStore{f.open("alpha")})
 		answer := make(chan error)
 		go func() {
 			_, err := e.ReadLeases(context.Background(), "g")

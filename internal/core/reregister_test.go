@@ -47,7 +47,7 @@ func (s *slowReregistrations) Put(ctx context.Context, puts []store.Put) []store
 func TestHeartbeatsContinueDuringALargeReregistration(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		slow := &slowReregistrations{Store: f.open("alpha"), perSecond: 100_000}
-		e := startOn(t, slow, "alpha")
+		e := startOn(t, slow)
 		const n = 300 // 12 MB, which take two minutes
 		for i := range n {
 			register(t, e, "big", fmt.Sprint("big-", i), strings.Repeat("x", 40_000))

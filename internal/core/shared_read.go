@@ -72,8 +72,7 @@ func (s *service) requestRead(reason string, blocking bool) *pendingRead {
 }
 
 // beginRead makes read the current one. It returns what the store need not send
-// again: the backend answers Unchanged while the revision is the known one. The
-// caller holds s.mu.
+// again. The caller holds s.mu.
 func (s *service) beginRead(read *pendingRead) store.KnownState {
 	read.start = time.Now()
 	s.currentRead = read
@@ -82,10 +81,7 @@ func (s *service) beginRead(read *pendingRead) store.KnownState {
 		read.proveWrites = read.proveWrites || len(s.hub.retained) > 0
 		read.leaseNumber = s.hub.lease.number
 	}
-	if s.state.expiriesVoid {
-		return store.KnownState{ProveAbsence: read.proveWrites}
-	}
-	return store.KnownState{Rev: s.state.rev, NextExpiry: s.state.nextExpiry, Hints: store.ReadHints{ChangedLast: s.changedLast}, ProveAbsence: read.proveWrites}
+	return s.knownState(read.proveWrites)
 }
 
 // runReads sends a read, and then those that were queued meanwhile, until none is

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"hash/fnv"
 	"sync/atomic"
 	"time"
 
@@ -38,31 +37,6 @@ func (c *Content) Cached(compute func(*Content) any) any {
 		return v
 	}
 	return c.cached.Get(func() any { return compute(c) })
-}
-
-// revisionNumber returns a number for a revision's text, and for what callers are
-// shown that differs from it.
-func revisionNumber(rev string, differs ...string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(rev))
-	for _, text := range differs {
-		h.Write([]byte{0})
-		h.Write([]byte(text))
-	}
-	return h.Sum64()
-}
-
-// Revision returns a number that changes with each change of the entry.
-func (e *Entry) Revision() uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(e.Owner))
-	var b [8]byte
-	for i := range b {
-		b[i] = byte(e.RegisteredAt >> (8 * i))
-	}
-	h.Write(b[:])
-	h.Write(e.Overlay)
-	return h.Sum64()
 }
 
 // compareEntries orders entries: oldest first.

@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -57,12 +56,7 @@ func (s *leaseRecorder) lastRenewal(service string) store.WatcherLease {
 
 func startRecorded(t *testing.T, f *fake) (*Engine, *leaseRecorder) {
 	s := &leaseRecorder{fakeStore: f.open("alpha"), renewals: map[string]store.WatcherLease{}}
-	e := New(Config{
-		Store: s, TTL: testTTL, HeartbeatInterval: testHeartbeat, Logger: slog.New(slog.DiscardHandler),
-		Decode: func(_ string, r *store.Record) (any, error) { return string(r.Payload), nil },
-	})
-	t.Cleanup(func() { _ = e.Close() })
-	return e, s
+	return startOn(t, s), s
 }
 
 // The backend knows of the watch that began last, and not of the end of the one before.
