@@ -239,7 +239,7 @@ func (s *Store) currentState(service string) *store.LocalState {
 	return emptyService
 }
 
-// Current implements store.Instant.
+// Current implements store.Local.
 func (s *Store) Current(service string) (*store.LocalState, error) {
 	if s.closed.Load() {
 		return nil, store.ErrClosed

@@ -9,7 +9,7 @@
 //	write_batch.go          writes that travel together
 //	put.go, renew.go, remove.go, overlay_patch.go, watcher_lease.go
 //	                        one write each
-//	read.go, plain_read.go  reads: unchanged, with a script, with plain commands
+//	read.go, read_*.go      reads: of what is unchanged, with plain commands, with a script
 //	catalog.go              the names of the services
 //	id_lookup.go            where an ID stands, on one server
 //	cluster_*.go            what takes several steps on a Cluster
