@@ -29,8 +29,8 @@ func init() {
 	}
 }
 
-// newOwner generates an owner ID of 50 random bits, which tells a registry's own
-// registrations from those of other registries.
+// newOwner generates an owner ID of 50 random bits, which distinguishes a registry's
+// own registrations from those of other registries.
 func newOwner() string {
 	var b [7]byte
 	rand.Read(b[:])

@@ -7,7 +7,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// Who offers a service, oldest first; nobody is an empty list and no error.
+// The callable instances of a service, oldest first. Without any, the list is empty and
+// the error nil.
 func ExampleRegistry_discover() {
 	ctx := context.Background()
 	backend := registry.NewLocalRegistry()
@@ -30,7 +31,7 @@ func ExampleRegistry_discover() {
 	}
 	fmt.Println("error:", err)
 
-	instances, err = backend.Discover(ctx, "nobody-offers-this")
+	instances, err = backend.Discover(ctx, "unknown")
 	fmt.Println(len(instances), "instances, error:", err)
 
 	names, err := backend.Services(ctx)

@@ -26,7 +26,7 @@ func ExampleWatcher() {
 	}
 	for api := range backend.Watch(ctx, "api") {
 		if api.Stale != nil {
-			fmt.Println("the backend is away, so this is the last known state:", api.Stale)
+			fmt.Println("the backend is unavailable, so this is the last known state:", api.Stale)
 		}
 		fmt.Print(len(api.Instances), " instances:")
 		for _, s := range api.Instances {

@@ -15,9 +15,9 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// FuzzNamesRoundTrip registers made-up services through both stores: what is
-// accepted comes back as it was, what is refused is refused alike by both, and
-// two names never mix.
+// FuzzNamesRoundTrip registers generated services in both stores: an accepted service
+// is returned unchanged, both stores refuse the same services, and names are never
+// confused.
 func FuzzNamesRoundTrip(f *testing.F) {
 	server := redistest.Start(f)
 	backends := []registry.Backend{registry.NewLocalRegistry()}
@@ -67,7 +67,7 @@ func FuzzNamesRoundTrip(f *testing.F) {
 	})
 }
 
-// comesBack finds the one instance of a service as it was registered.
+// comesBack requires that a service has one instance, as it was registered.
 func comesBack(t *testing.T, b registry.Backend, want registry.ServiceInfo) registry.ServiceInfo {
 	t.Helper()
 	found, err := b.Discover(t.Context(), want.Name)
@@ -86,7 +86,7 @@ func comesBack(t *testing.T, b registry.Backend, want registry.ServiceInfo) regi
 	return got
 }
 
-// apart registers another service beside the first: each has its own instance only.
+// apart registers a second service: each must have its own instance only.
 func apart(t *testing.T, b registry.Backend, first registry.ServiceInfo, other string) {
 	t.Helper()
 	if other == first.Name {
@@ -95,7 +95,7 @@ func apart(t *testing.T, b registry.Backend, first registry.ServiceInfo, other s
 	second := first
 	second.Name, second.ID, second.Metadata = other, "of the other", map[string]string{"of": other}
 	if first.ID == second.ID || b.Register(t.Context(), second) != nil {
-		return // refused for its name
+		return // its name is refused
 	}
 	one, two := comesBack(t, b, first), comesBack(t, b, second)
 	names, err := b.Services(t.Context())
@@ -113,7 +113,7 @@ func apart(t *testing.T, b registry.Backend, first registry.ServiceInfo, other s
 	}
 }
 
-// forget deregisters everything, for the next round.
+// forget deregisters everything before the next input.
 func forget(t *testing.T, b registry.Backend, names ...string) {
 	t.Helper()
 	for _, name := range names {

@@ -119,7 +119,6 @@ func TestDecodeServiceRefusesGarbage(t *testing.T) {
 	}
 }
 
-// What encodeService writes must not need encoding/json to read.
 // Another version of the library may have stored an address that this one refuses.
 func TestDecodeServiceKeepsInstancesAtOddAddresses(t *testing.T) {
 	for _, address := range []string{"[::1]", "0.0.0.0", "api.example:80", "http://api.example", " 127.0.0.1"} {
@@ -130,6 +129,7 @@ func TestDecodeServiceKeepsInstancesAtOddAddresses(t *testing.T) {
 	}
 }
 
+// What encodeService writes must not need the slower encoding/json.
 func TestScanPayloadReadsWhatIsWritten(t *testing.T) {
 	s := typicalService()
 	s.Tags, s.Weight, s.Status = []string{"a", `"`}, MaxWeight, StatusPassing
@@ -162,7 +162,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		var cache metadataShard
 		got, ok := scanPayload(data, &cache)
-		again, okAgain := scanPayload(data, &cache) // which finds what the first remembered
+		again, okAgain := scanPayload(data, &cache) // finds what the first call cached
 		if ok != okAgain || !reflect.DeepEqual(got, again) {
 			t.Fatalf("%q:\nscanned %v %+v\nagain   %v %+v", data, ok, got, okAgain, again)
 		}
@@ -271,15 +271,15 @@ func TestEqualMetadataIsShared(t *testing.T) {
 	first := decode(func(*ServiceInfo) {})
 	second := decode(func(s *ServiceInfo) { s.Version, s.Weight = "v3", 7 })
 	if !shared(first, second) {
-		t.Error("equal metadata stands twice")
+		t.Error("equal metadata is stored twice")
 	}
-	// Whoever discovers them can change one without the other.
+	// A caller of Discover can change one copy without the other.
 	mine := cloneServices([]ServiceInfo{first, second})
 	mine[0].Metadata["zone"] = "changed"
 	if mine[1].Metadata["zone"] == "changed" || first.Metadata["zone"] == "changed" {
 		t.Error("a change of a copy reached another's metadata")
 	}
-	// The last few are remembered, not all.
+	// Only the last few are cached.
 	for i := range 100 {
 		decode(func(s *ServiceInfo) { s.Metadata = map[string]string{"commit": fmt.Sprint(i)} })
 	}

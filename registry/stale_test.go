@@ -24,7 +24,7 @@ func lastState(t *testing.T, b registry.Backend, name string) (last registry.Sna
 
 // Errors after which a watch ends match ErrClosed or ErrInvalidService, and those of an
 // outage match neither.
-func TestStaleTellsFinalErrorsFromOutages(t *testing.T) {
+func TestStaleDistinguishesFinalErrorsFromOutages(t *testing.T) {
 	final := func(err error) bool {
 		return errors.Is(err, registry.ErrClosed) || errors.Is(err, registry.ErrInvalidService)
 	}

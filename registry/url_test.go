@@ -179,7 +179,7 @@ func FuzzParseURL(f *testing.F) {
 	f.Add("redis+cluster", "?a=b;", "h?addr=:1", "名", "%zz", "10.0.0.1", 65535, 0, " ")
 	f.Add("x:", "%", "h#y", "", "", "", 0, -1, "")
 	f.Fuzz(func(t *testing.T, scheme, junk, tail, user, password, host string, port, db int, namespace string) {
-		// However its end is mangled, the password stays out of errors.
+		// Whatever follows the password, it stays out of errors.
 		if !strings.Contains(scheme+junk+tail, marker[:4]) {
 			if c, err := ParseURL(scheme + "://user:" + marker + junk + "@" + tail); err != nil {
 				if strings.Contains(err.Error(), marker) {
@@ -193,7 +193,7 @@ func FuzzParseURL(f *testing.F) {
 			}
 		}
 
-		// What is well-formed comes back as it was.
+		// A well-formed password is returned unchanged.
 		want := RedisRegistryConfig{
 			RedisAddr: net.JoinHostPort(host, strconv.Itoa(port)), Username: user, Password: password, DB: db, Namespace: namespace,
 		}

@@ -78,7 +78,7 @@ func TestTheZeroValueOfACacheIsClosed(t *testing.T) {
 	must(t, c.Close())
 }
 
-func TestTheZeroMembershipStandsForNone(t *testing.T) {
+func TestTheZeroMembershipIsLeft(t *testing.T) {
 	var m registry.Membership
 	must(t, m.Leave(t.Context()))
 	must(t, m.Err())

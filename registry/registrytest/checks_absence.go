@@ -6,7 +6,7 @@ var absenceChecks = []check{
 	{name: "without Push it is no Watcher", lacks: push, run: func(e *env) { e.open() }},
 	{name: "without Backend it is no Backend", lacks: backend, run: func(e *env) { e.open() }},
 	{name: "without Shared each registry is alone", lacks: shared, run: alone},
-	{name: "without Expiry nothing goes by itself", lacks: expiry, run: lasting},
+	{name: "without Expiry nothing is removed by itself", lacks: expiry, run: lasting},
 }
 
 func alone(e *env) {

@@ -13,7 +13,7 @@ var backendChecks = []check{
 	{name: "Snapshot shows what Discover shows and the others", needs: backend, run: snapshotShows},
 	{name: "Snapshot of an unknown service is empty and not stale", needs: backend, run: snapshotUnknown},
 	{name: "Snapshot's revision moves with every change and only then", needs: backend, run: snapshotRevision},
-	{name: "a snapshot handed out does not change", needs: backend, run: snapshotImmutable},
+	{name: "a returned snapshot does not change", needs: backend, run: snapshotImmutable},
 	{name: "Instances lists every live instance whatever its status", needs: backend, run: instancesAll},
 	{name: "an instance's revision moves with its changes only", needs: backend, run: instanceRevision},
 	{name: "Services lists the names with a live instance, sorted", needs: backend, run: servicesSorted},
@@ -140,7 +140,7 @@ func snapshotImmutable(e *env) {
 		e.discover(r, "api")
 		for _, lists := range [][2][]registry.ServiceInfo{{s.Instances, before.Instances}, {s.Others, before.Others}} {
 			if err := sameLists(lists[0], lists[1]); err != nil {
-				e.Fatalf("a snapshot of %s changed after it was handed out: %v", what, err)
+				e.Fatalf("a snapshot of %s changed after it was returned: %v", what, err)
 			}
 		}
 		e.deregister(r, "draining")
@@ -168,7 +168,7 @@ func instancesAll(e *env) {
 		e.Fatalf("Instances lists %v, want %v", ids(listed), want)
 	}
 	if err := sameLists([]registry.ServiceInfo{listed[0], listed[2]}, e.discover(r, "api")); err != nil {
-		e.Errorf("those to call are not as Discover shows them: %v", err)
+		e.Errorf("the callable ones differ from Discover: %v", err)
 	}
 	if e.Failed() {
 		return

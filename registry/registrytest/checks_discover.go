@@ -13,8 +13,8 @@ import (
 var discoverChecks = []check{
 	{name: "an unknown service gives an empty list that is not nil", run: unknownService},
 	{name: "every field comes back as it was registered", run: everyField},
-	{name: "what was given in stays the caller's own", run: ownedOnTheWayIn},
-	{name: "what is handed out is the caller's own", run: ownedOnTheWayOut},
+	{name: "a registered value stays the caller's own", run: ownedOnTheWayIn},
+	{name: "a returned value is the caller's own", run: ownedOnTheWayOut},
 	{name: "instances come oldest first", run: oldestFirst},
 	{name: "RegisteredAt is the backend's and unique within a service", run: uniqueStamps},
 	{name: "critical and draining instances are not discovered", run: undiscovered},

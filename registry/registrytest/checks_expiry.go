@@ -12,7 +12,7 @@ import (
 var expiryChecks = []check{
 	{name: "an instance is gone within its TTL after a crash", needs: expiry, run: goneAfterCrash},
 	{name: "a running owner's instance stays whatever happens to others", needs: expiry, run: keptAlive},
-	{name: "Close deregisters nothing and instances go with their TTL", needs: expiry, run: closeKeeps},
+	{name: "Close deregisters nothing and instances expire with their TTL", needs: expiry, run: closeKeeps},
 	{name: "the newest owner's death does not bring the earlier one back", needs: expiry, run: newestDies},
 	{name: "a failed Deregister has stopped the heartbeat", needs: expiry, run: failedDeregister},
 	{name: "an expired instance registers again as a new one", needs: expiry, run: expiredRegistersAgain},

@@ -223,8 +223,7 @@ func badNames(e *env) {
 	}
 }
 
-// oddities are names of which careless escaping, patterns or joined keys would
-// take some for others.
+// oddities are names that careless escaping, patterns or joined keys would confuse.
 var oddities = []string{
 	"a", "A", "a:b", "a:b:c", "a::b", ":", "{a}", "{a}b", "a{b}", "}{", "{}", "a*", "*", "a?", "[a]", "[^a]", "a b", "a ", " a",
 	"名前", "名", "é", "e\u0301", "a/b", "a//b", "/", "..", ".", "a.b", "a,b", "a;b", "a|b", `a\b`, `"a"`, "'a'", "`a`", "a%3Ab", "a%b",

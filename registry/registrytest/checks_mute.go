@@ -83,7 +83,7 @@ func muteWatch(e *env) {
 	e.u.Mute()
 	f.until(e.seen(), func(s registry.Snapshot) error {
 		if len(s.Instances) != 1 || s.Instances[0].ID != "a" {
-			e.Fatalf("the backend is mute, and the watch shows %v: it lost what it knew", ids(s.Instances))
+			e.Fatalf("the backend is mute, and the watch shows %v: it dropped the last known state", ids(s.Instances))
 		}
 		if s.Stale == nil {
 			return fmt.Errorf("the state is not stale")

@@ -13,7 +13,7 @@ var refuseChecks = []check{
 	{name: "while writes are refused Discover reports no absence", needs: refuse, lacks: cached, run: refusedDiscover},
 	{name: "while writes are refused a cache lists what it knows", needs: refuse | cached, run: refusedCache},
 	{name: "while writes are refused a watch keeps the last state and goes stale", needs: refuse | push, run: refusedWatch},
-	{name: "an instance that died while writes were refused goes once they are accepted", needs: refuse, run: refusedDied},
+	{name: "an instance that crashed while writes were refused expires once they are accepted", needs: refuse, run: refusedDied},
 	{name: "a registry that only reads opens while writes are refused", needs: refuse, run: refusedOpen},
 }
 
@@ -84,7 +84,7 @@ func refusedWatch(e *env) {
 	accept := e.u.Refuse()
 	kept := func(s registry.Snapshot) {
 		if !slices.Equal(ids(s.Instances), []string{"a"}) {
-			e.Fatalf("writes are refused, and the watch shows %v: it lost what it knew", ids(s.Instances))
+			e.Fatalf("writes are refused, and the watch shows %v: it dropped the last known state", ids(s.Instances))
 		}
 	}
 	f.until(e.gone()+e.seen(), func(s registry.Snapshot) error {

@@ -18,7 +18,7 @@ var watchChecks = []check{
 	{name: "a watch yields the state after each change", needs: push, run: watchChanges},
 	{name: "a watch sees an instance move to another name", needs: push, run: watchMoves},
 	{name: "a watch carries every field", needs: push, run: watchFields},
-	{name: "a watch tells apart those to call and the others", needs: push, run: watchOthers},
+	{name: "a watch separates callable instances from the others", needs: push, run: watchOthers},
 	{name: "a watch's revision moves with every change", needs: push, run: watchRevision},
 	{name: "a watch is not woken by other services", needs: push, run: watchOtherServices},
 	{name: "a watch is not woken by heartbeats and renewals", needs: push, run: watchRenewals},

@@ -99,7 +99,7 @@ var backendMutants = []mutant{
 	{"Snapshot's revision moves with every change and only then", "stands for",
 		editsSnapshot(func(s *registry.Snapshot) { s.Revision = 1 })},
 	{"Snapshot's revision moves with every change and only then", "nothing changed", withFault("heartbeats wake")},
-	{"a snapshot handed out does not change", "a snapshot of Snapshot changed", mutate(func(o *mutated) {
+	{"a returned snapshot does not change", "a snapshot of Snapshot changed", mutate(func(o *mutated) {
 		buffer := make([]registry.ServiceInfo, 10)
 		o.snapshot = func(ctx context.Context, name string) (registry.Snapshot, error) {
 			s, err := o.ref.Snapshot(ctx, name)
@@ -111,7 +111,7 @@ var backendMutants = []mutant{
 			return slices.Clone(s.Instances), err
 		}
 	})},
-	{"a snapshot handed out does not change", "a snapshot of Watch changed", mutate(func(o *mutated) {
+	{"a returned snapshot does not change", "a snapshot of Watch changed", mutate(func(o *mutated) {
 		var shown []registry.ServiceInfo
 		o.watch = func(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 			return edited(o.ref.Watch(ctx, name), func(_ int, s *registry.Snapshot) bool { shown = s.Instances; return true })

@@ -50,7 +50,7 @@ var callMutants = []mutant{
 			s.Extensions = nil
 			return o.ref.Register(ctx, s)
 		})},
-	{"what was given in stays the caller's own", "changing the registered value", mutate(func(o *mutated) {
+	{"a registered value stays the caller's own", "changing the registered value", mutate(func(o *mutated) {
 		given := map[string]registry.ServiceInfo{}
 		o.register = func(ctx context.Context, s registry.ServiceInfo) error {
 			given[s.ID] = s
@@ -64,7 +64,7 @@ var callMutants = []mutant{
 			return l, err
 		}
 	})},
-	{"what is handed out is the caller's own", "changing a discovered value", mutate(func(o *mutated) {
+	{"a returned value is the caller's own", "changing a discovered value", mutate(func(o *mutated) {
 		kept := list{}
 		o.discover = func(ctx context.Context, name string) ([]registry.ServiceInfo, error) {
 			l, err := o.ref.Discover(ctx, name)
@@ -125,7 +125,7 @@ var callMutants = []mutant{
 	{"a UUID is an ID like any other", "does not replace its instance",
 		onRegister(func(o *mutated, ctx context.Context, s registry.ServiceInfo) error {
 			if len(s.ID) == len(someUUID) {
-				s.ID = "" // taken for one that it had generated
+				s.ID = "" // treated as an ID that it generated
 			}
 			return o.ref.Register(ctx, s)
 		})},
@@ -312,13 +312,13 @@ var callMutants = []mutant{
 
 	{"an instance is gone within its TTL after a crash", `Discover("api") = [a b]`, withFault("never expires")},
 	{"a running owner's instance stays whatever happens to others", "of a running owner", withFault("no heartbeat")},
-	{"Close deregisters nothing and instances go with their TTL", `Discover("api") = [], want [a]`, mutate(func(o *mutated) {
+	{"Close deregisters nothing and instances expire with their TTL", `Discover("api") = [], want [a]`, mutate(func(o *mutated) {
 		o.close = func() error {
 			_ = o.ref.Deregister(context.Background(), "a")
 			return o.ref.Close()
 		}
 	})},
-	{"Close deregisters nothing and instances go with their TTL", `Discover("api") = [a], want []`, withFault("never expires")},
+	{"Close deregisters nothing and instances expire with their TTL", `Discover("api") = [a], want []`, withFault("never expires")},
 	{"the newest owner's death does not bring the earlier one back", `want []`, withFault("heartbeat resurrects")},
 	{"a failed Deregister has stopped the heartbeat", `Discover("api") = [a b]`, withFault("failed Deregister keeps beating")},
 	{"an expired instance registers again as a new one", "not after", func() Harness {
@@ -374,7 +374,7 @@ var callMutants = []mutant{
 		return h
 	}},
 	{"without Shared each registry is alone", `Discover("api") = [a]`, sharedWorld(localHarness(""))},
-	{"without Expiry nothing goes by itself", `Discover("api") = []`, func() Harness {
+	{"without Expiry nothing is removed by itself", `Discover("api") = []`, func() Harness {
 		h := localHarness("")
 		h.New = func(testing.TB) Universe {
 			return Universe{Open: func(testing.TB) registry.Registry { return newWorld(time.Hour, 2*time.Hour, "").open() }}

@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// Backends that take an expiry for evidence though no write was accepted since,
+// Backends that treat an expiry as evidence though no write was accepted since,
 // or fail in other ways while writes are refused.
 var refuseMutants = []mutant{
 	{"while writes are refused Register fails with ErrUnavailable", "want an ErrUnavailable",
@@ -33,9 +33,9 @@ var refuseMutants = []mutant{
 		h.Cached = true
 		return h
 	}},
-	{"while writes are refused a watch keeps the last state and goes stale", "lost what it knew", withFault("expires unproven")},
+	{"while writes are refused a watch keeps the last state and goes stale", "dropped the last known state", withFault("expires unproven")},
 	{"while writes are refused a watch keeps the last state and goes stale", "does not show it", skipsStale},
-	{"an instance that died while writes were refused goes once they are accepted", `Discover("api") = [dies lives]`, withFault("never expires")},
+	{"an instance that crashed while writes were refused expires once they are accepted", `Discover("api") = [dies lives]`, withFault("never expires")},
 	{"a registry that only reads opens while writes are refused", "open: writes are refused", func() Harness {
 		h := refHarness("")
 		h.New = func(testing.TB) Universe {

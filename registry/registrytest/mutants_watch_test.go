@@ -98,7 +98,7 @@ var watchMutants = []mutant{
 		}
 		return true
 	})},
-	{"a watch tells apart those to call and the others", "the others are", mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool {
+	{"a watch separates callable instances from the others", "the others are", mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool {
 		s.Others = nil
 		return true
 	})},
@@ -208,7 +208,7 @@ var watchMutants = []mutant{
 		}
 	})},
 
-	{"a watch of a mute backend keeps the last state and goes stale", "lost what it knew",
+	{"a watch of a mute backend keeps the last state and goes stale", "dropped the last known state",
 		mutateWatch(func(_ *mutated, _ int, s *registry.Snapshot) bool {
 			if s.Stale != nil {
 				s.Instances = []registry.ServiceInfo{}
