@@ -13,7 +13,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// longLease makes what a call leaves behind stay for the whole test.
+// longLease sets a TTL longer than the test, so that nothing expires during it.
 func longLease(cfg *registry.RedisRegistryConfig) {
 	cfg.TTL, cfg.HeartbeatInterval = time.Minute, 10*time.Second
 }
@@ -43,8 +43,8 @@ func TestServeEndedWhileItJoinsLeavesNothing(t *testing.T) {
 	}
 }
 
-// Promise 10: what a Register call leaves whose context ended is removed in the
-// background, and Close waits for that. A chosen ID of another owner is spared.
+// Promise 10: what a Register whose context ended leaves in Redis is removed in the
+// background, and Close waits for that. Another owner's registration of the ID stays.
 func TestAbandonedRegisterLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for name, hold := range map[string]faultnet.Direction{"request": faultnet.ToServer, "reply": faultnet.ToClient} {

@@ -17,10 +17,10 @@ const appRights = "~rollcall:* &rollcall:* -@all +evalsha +eval +hget +time +sub
 	"+hset +hdel +hmget +hgetall +hlen +del +zadd +zrem +zscore +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore " +
 	"+pexpireat +publish"
 
-// The user loses a right and gets it back, in less than the TTL and in more.
+// The user loses a right and gets it back, within the TTL and after it.
 //
 // Promise 1 and 3: no instance is lost after a shorter time; all are back unchanged after a longer one.
-// Promise 7: a watch whose own right was taken keeps the last known state, marked Stale.
+// Promise 7: a watch that lost its own right keeps the last known state, marked Stale.
 func TestUserLosesARight(t *testing.T) {
 	t.Parallel()
 	for name, loss := range map[string]struct {
@@ -117,7 +117,7 @@ func TestUserMayNotSubscribe(t *testing.T) {
 	seen.requireKept(t, began)
 }
 
-// withUser starts a server with a user app that has just the rights it needs.
+// withUser starts a server with a user app that has only the rights it needs.
 func withUser(t *testing.T, options ...redistest.Option) (*redistest.Server, *redis.Client, func(*registry.RedisRegistryConfig)) {
 	t.Helper()
 	server := redistest.Start(t, append(options, redistest.WithACLFile("user app on >secret "+appRights))...)

@@ -14,8 +14,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// movedAddress is an address that leads to another server from some moment on: the
-// promoted replica. The connections to the old server stay open.
+// movedAddress is an address that starts to lead to another server, the promoted
+// replica. The connections to the old server stay open.
 type movedAddress struct {
 	old, promoted       *redistest.Server
 	oldAdmin            *redis.Client
@@ -69,10 +69,10 @@ func replicate(t *testing.T, admin *redis.Client, primary string) {
 	})
 }
 
-// The old primary is a replica now, of a server that it does not reach, and the
-// reader's connections to it stay. A process that only calls Discover notices.
+// The old primary becomes a replica of a server that it cannot reach, and the
+// reader's connections to it stay open. A process that only calls Discover notices.
 //
-// Promise 12: during a failover a process may talk to the old primary until that is demoted.
+// Promise 12: during a failover a process may talk to the old primary until it is demoted.
 func TestDiscoverLeavesADemotedServer(t *testing.T) {
 	t.Parallel()
 	m := newMovedAddress(t)
@@ -85,7 +85,7 @@ func TestDiscoverLeavesADemotedServer(t *testing.T) {
 	figure(t, "single address, old primary demoted: Discover right", took)
 }
 
-// The same where the service was never there on the old server.
+// The same for a service that the old server never had.
 func TestDiscoverOfAnUnknownServiceLeavesADemotedServer(t *testing.T) {
 	t.Parallel()
 	m := newMovedAddress(t)

@@ -13,7 +13,7 @@ import (
 
 // Some of the records are such that this version cannot read them.
 //
-// They are left out, counted and logged once each, never break the others and
+// They are left out, counted and logged once each. They affect no other record and
 // are never deleted.
 func TestBadRecords(t *testing.T) {
 	t.Parallel()
@@ -91,8 +91,8 @@ func TestBadRecords(t *testing.T) {
 // Keys of the registry are of types that it does not use: a service's hash and
 // another's sorted set, the catalog and the hints.
 //
-// The services concerned fail, which is not emptiness; the others go on, and
-// those are back once the odd keys are gone.
+// Reads of these services fail, and never report an empty list. Other services are
+// not affected, and these are back once the wrong keys are gone.
 func TestKeysOfWrongType(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// A slow line, but faster than a request's timeout.
+// A slow connection with delays below the timeout of a request.
 //
 // Promise 1, kept alive; promise 7: watches notice nothing.
 func TestLineDelays(t *testing.T) {
@@ -48,8 +48,8 @@ func TestLineDelays(t *testing.T) {
 	}
 }
 
-// A line that loses requests, and one that loses replies: what was asked for was
-// then carried out.
+// A connection that loses requests, and one that loses replies to requests that
+// took effect.
 //
 // Promise 3, comes back; promise 5: no registry is superseded by itself; promise 7.
 func TestLineDrops(t *testing.T) {
@@ -97,8 +97,8 @@ func TestLineDrops(t *testing.T) {
 	}
 }
 
-// The line ends before, in the middle of and after the reply to each call, which
-// was carried out: the call is tried again and succeeds, once.
+// The connection ends before, in and after the reply to each call, which took
+// effect. The call is retried and succeeds, once.
 //
 // Promise 5: no registry is superseded by itself; an error is never an empty list.
 func TestLineEndsInTheMiddleOfAReply(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
-// Redis's clock steps a minute ahead, and again.
+// Redis's clock steps a minute ahead, twice.
 //
-// Promise 6, one clock: in watches that empties nothing; all are back in
+// Promise 6, one clock: watches drop nothing; all are back in
 // Discover within a heartbeat + 1 s; registration times stay unique and in order.
 func TestClockStepsAhead(t *testing.T) {
 	t.Parallel()
@@ -41,10 +41,10 @@ func TestClockStepsAhead(t *testing.T) {
 }
 
 // Redis's clock steps a minute back just after owners died: one of a service
-// with a living owner, and the only ones of services that are watched, asked for
-// now and then, and known by their name alone.
+// with a living owner, and the only ones of services that are watched, read at
+// intervals, or only listed by name.
 //
-// Promise 6: that delays an expiry by at most one TTL and empties nothing.
+// Promise 6: expiries are delayed by at most one TTL, and watches drop nothing.
 func TestClockStepsBack(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithFakeTime())

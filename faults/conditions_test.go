@@ -14,7 +14,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// What most scenarios run with, and the contract's bounds that follow.
+// The settings of most scenarios, and the contract's bounds for them.
 const (
 	shortTTL       = 1500 * time.Millisecond
 	shortHeartbeat = 400 * time.Millisecond
@@ -40,12 +40,12 @@ func openShort(t testing.TB, s *redistest.Server, tune ...func(*registry.RedisRe
 	return open(t, cfg)
 }
 
-// throughAddr makes a registry's line go through another address.
+// throughAddr makes a registry connect to another address.
 func throughAddr(addr string) func(*registry.RedisRegistryConfig) {
 	return func(cfg *registry.RedisRegistryConfig) { cfg.RedisAddr = addr }
 }
 
-// present returns what Discover shows and fails the test when it does not answer.
+// present returns what Discover shows and fails the test if it fails.
 func present(t testing.TB, r registry.Registry, name string) []registry.ServiceInfo {
 	t.Helper()
 	var list []registry.ServiceInfo
@@ -92,12 +92,12 @@ func isStale(s registry.Snapshot) bool { return s.Stale != nil }
 
 func isZero(s registry.Snapshot) bool { return s.Stale == nil && len(s.Instances) == 0 }
 
-// is: current, and exactly these instances, every field the same.
+// is holds if the state is current and has exactly these instances, every field the same.
 func is(want []registry.ServiceInfo) func(registry.Snapshot) bool {
 	return func(s registry.Snapshot) bool { return s.Stale == nil && same(s.Instances, want) == nil }
 }
 
-// with: these are among those shown.
+// with holds if these are shown.
 func with(ids ...string) func(registry.Snapshot) bool {
 	return func(s registry.Snapshot) bool {
 		have := idsOf(s.Instances)
@@ -105,7 +105,7 @@ func with(ids ...string) func(registry.Snapshot) bool {
 	}
 }
 
-// lacking: this one is not shown.
+// lacking holds if this one is not shown.
 func lacking(id string) func(registry.Snapshot) bool {
 	return func(s registry.Snapshot) bool { return !slices.Contains(idsOf(s.Instances), id) }
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// churn is a service that changes through a sound line while a reader's line is faulty.
+// churn is a service that changes over a good connection while a reader's is faulty.
 type churn struct {
 	t      *testing.T
 	writer *registry.RedisRegistry
@@ -37,10 +37,10 @@ func (c *churn) change(n int) {
 	c.worst.add(c.seen.await(c.t, time.Now(), backBy, what, cond))
 }
 
-// All connections are cut, again and again.
+// All connections are cut repeatedly.
 //
 // Promise 1, kept alive; promise 7, no false empty; promise 8: a change is seen
-// within one heartbeat + 1 s; calls succeed, as they are tried again.
+// within one heartbeat + 1 s; calls succeed, as they are retried.
 func TestAllConnectionsCutAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -100,8 +100,8 @@ func TestServerCutsConnections(t *testing.T) {
 	seen.requireKept(t, began, "a1")
 }
 
-// Only the subscription is affected: it is cut repeatedly, cut permanently, held
-// back, or its messages are lost while all else passes.
+// Only the subscription is affected: it is cut repeatedly, cut permanently, held,
+// or only its messages are lost.
 //
 // Promise 8: a change is seen within one heartbeat + 1 s even when the push is
 // lost; afterwards the push works again.

@@ -17,12 +17,11 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// Two HTTP servers are restarted, one after the other, again and again, while
-// eight client processes call them: by GET and by POST, on kept-alive
+// Two HTTP servers are restarted in turn repeatedly while eight client processes call them: by GET and by POST, on kept-alive
 // connections and on new ones.
 //
 // Leave and Serve drain, deregister, then stop: no request fails, although no client
-// sleeps. Beside it, what becomes of the same when servers end otherwise.
+// sleeps. The test also reports the failures when servers end in other ways.
 func TestDeploysOverHTTP(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -39,7 +38,7 @@ func TestDeploysOverHTTP(t *testing.T) {
 	}
 }
 
-// deployed is what the processes of a deploy speak here.
+// deployed is the protocol of these deploys.
 var deployed = deploytest.Kind{Server: httpServer, Client: httpClient}
 
 func httpServer(work func(n int)) deploytest.Server {

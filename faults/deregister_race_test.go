@@ -19,10 +19,10 @@ import (
 // renew it and reregister what FLUSHALL removed.
 //
 // Promise 4, final: once Deregister has returned nil, only a new Register brings
-// the instance back. A call that says that Redis was unavailable, which with so
-// short a heartbeat takes a delay of only 50 ms, promises nothing and is no round.
+// the instance back. A call that failed as Redis was unavailable promises nothing
+// and does not count. With so short a heartbeat a delay of 50 ms causes that.
 //
-// Not in parallel: its own work is most of what two cores can do.
+// Not in parallel, as it uses most of two cores.
 func TestFinalWhileHeartbeatsAndReregistrationRace(t *testing.T) {
 	const rounds, workers = 1000, 8
 	server := redistest.Start(t)

@@ -226,7 +226,8 @@ func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 
 // Two of three processes that watch are frozen while a drain waits.
 //
-// Drain returns with the context's error, which says how many have not acknowledged the state, and returns nil once they have.
+// Drain returns the context's error, which says how many processes have not
+// acknowledged the state. It returns nil once they have.
 func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -331,7 +332,7 @@ func TestUndrain(t *testing.T) {
 
 // Redis restarts empty while a drain waits for a loop that is slow.
 //
-// Drain goes on waiting until the loop has acknowledged.
+// Drain waits until the loop has acknowledged the state.
 func TestRestartEmptyWhileADrainWaits(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// A move to another name whose answer is lost on the line took effect in Redis,
-// but failed for its caller: the earlier registration goes on under its old name
+// A move to another name takes effect in Redis, but its reply is lost and it fails
+// for its caller. The earlier registration stays under its old name
 // (promise 1), and its owner does not report a loss (promise 5).
 func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// FLUSHALL takes everything while all goes on.
+// FLUSHALL removes everything while all processes run.
 //
 // Promise 3, comes back; promise 7, no false empty.
 func TestNoFalseEmptyAfterFlushAll(t *testing.T) {
@@ -37,7 +37,7 @@ func TestNoFalseEmptyAfterFlushAll(t *testing.T) {
 	}
 }
 
-// FLUSHALL at the moment when owners die: a service with one owner left, and one with none.
+// FLUSHALL as owners die: a service with one owner left, and one with none.
 //
 // Promise 2, gone after a crash: within max(TTL, heartbeat + 1 s).
 // Promise 7: a true zero is still seen.

@@ -9,7 +9,7 @@ import (
 )
 
 // Redis is frozen for longer than the TTL and thaws: its clock says that every
-// lease has run out.
+// lease has ended.
 //
 // Promise 7, no false empty: a watch drops no instance of a living owner.
 // Promise 3: the living are back, the same. Promise 2: one that died during the
@@ -52,8 +52,8 @@ func TestRedisFrozenPastTheTTL(t *testing.T) {
 	}
 }
 
-// Redis is frozen for a little less than the TTL, again and again, so that a
-// lease may run out before its owner gets through.
+// Redis is frozen repeatedly for about the TTL, so that a lease may end before its
+// owner can renew it.
 //
 // Promise 7: a watch drops no instance.
 func TestRedisFrozenAgainAndAgain(t *testing.T) {

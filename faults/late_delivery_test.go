@@ -22,10 +22,10 @@ var callerEndings = map[string]func(t *testing.T) context.Context{
 	},
 }
 
-// The bytes of a Register that its caller gave up are delivered when a partition
-// works again, after another owner registered the ID.
+// The bytes of an abandoned Register are delivered when a partition heals, after
+// another owner registered the ID.
 //
-// Promise 5: a registration whose caller gave up long ago supersedes no other.
+// Promise 5: a registration that its caller abandoned long ago supersedes no other.
 func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 	t.Parallel()
 	for name, give := range callerEndings {
@@ -64,8 +64,8 @@ func TestAbandonedRegisterIsDeliveredLate(t *testing.T) {
 	}
 }
 
-// The same of a Deregister: the owner's own, after which another took the ID, and
-// an operator's by ID alone, after which the owner registered again.
+// The same for a Deregister: the owner's own, after which another registered the
+// ID, and an operator's by ID alone, after which the owner registered again.
 //
 // Promise 5: the newest owner wins.
 func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
@@ -112,8 +112,8 @@ func TestAbandonedDeregisterIsDeliveredLate(t *testing.T) {
 	}
 }
 
-// An operator's Deregister took effect but its answer was lost; until it is tried
-// again the owner registers again.
+// An operator's Deregister took effect but its answer was lost; before it is
+// retried the owner registers again.
 //
 // Promise 5: a call that is sent twice takes effect once.
 func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// After Close nothing is left of a registry that registered, read, watched and
-// suffered: no goroutine, connection or subscription.
+// After Close nothing is left of a registry that registered, read, watched and had
+// faults: no goroutine, connection or subscription.
 //
 // Promise 10, nothing leaks.
 func TestNothingLeaks(t *testing.T) {
@@ -62,7 +62,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
-// A client that was handed in stays open and keeps nothing of the registry.
+// A client of the caller stays open and keeps nothing of the registry.
 //
 // Promise 10.
 func TestNothingLeaksIntoACallersClient(t *testing.T) {
@@ -91,7 +91,7 @@ func TestNothingLeaksIntoACallersClient(t *testing.T) {
 	within(t, time.Now(), time.Second, "subscriptions are gone", func() error { return unsubscribed(t, server.Client(t)) })
 }
 
-// A watch that ends gives its subscription back while the registry lives on.
+// A watch that ends releases its subscription while the registry stays open.
 //
 // Promise 10.
 func TestWatchGivesItsSubscriptionBack(t *testing.T) {
@@ -124,7 +124,7 @@ func TestWatchGivesItsSubscriptionBack(t *testing.T) {
 	within(t, time.Now(), time.Second, "the channels are given back", func() error { return unsubscribed(t, admin) })
 }
 
-// live returns a backend in full use, which the caller closes.
+// live returns a backend with registrations and watches, which the caller closes.
 func live(t *testing.T, server *redistest.Server, addr string) registry.Backend {
 	t.Helper()
 	cfg := config(t, server, shortTTL, shortHeartbeat)
@@ -177,7 +177,7 @@ func unsubscribed(t *testing.T, admin *redis.Client) error {
 	return nil
 }
 
-// clients returns the lines of CLIENT LIST of a type.
+// clients returns the lines of CLIENT LIST for one type.
 func clients(t *testing.T, admin *redis.Client, kind string) []string {
 	t.Helper()
 	text, err := admin.Do(t.Context(), "CLIENT", "LIST", "TYPE", kind).Text()

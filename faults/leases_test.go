@@ -103,8 +103,8 @@ func inOrder(t testing.TB, list []registry.ServiceInfo, id string) registry.Serv
 }
 
 // stored fails unless each of these sorted sets of services has n instances. It
-// costs the machine less than Discover, whose work would be most of what two
-// cores do while a crowd comes back.
+// costs less than Discover, which would use most of two cores while many
+// registrations come back.
 func stored(t testing.TB, c *redis.Client, n int, sets ...string) func() error {
 	return func() error {
 		pause(t, 15*time.Millisecond, "between looks, as each reads much")

@@ -15,9 +15,9 @@ import (
 // Redis at once. Every twentieth watches.
 //
 // Promise 3, comes back; promise 7, no false empty; promise 8, a watch never dies
-// silently: whatever the crowd.
+// silently, with many registries.
 //
-// Not in parallel: its own work is most of what two cores can do.
+// Not in parallel, as it uses most of two cores.
 func TestTwoHundredRegistriesAtOnce(t *testing.T) {
 	const crowd = 200
 	const beat = time.Second

@@ -83,10 +83,11 @@ func TestFlushedAndOutOfMemory(t *testing.T) {
 	seen.await(t, freed, backBy, "a current state", is(want))
 }
 
-// One of a service's two keys is evicted, by hand so that it is known which.
+// One of a service's two keys is evicted. The test deletes it itself, to choose
+// which.
 //
 // Promise 3, comes back: same ID, same RegisteredAt; promise 7, no false empty;
-// promise 11: half a service is never shown for the whole.
+// promise 11: half a service is never shown as the whole.
 func TestAtomicThoughOneKeyOfTwoIsEvicted(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"h", "z"} {
@@ -120,8 +121,8 @@ func TestAtomicThoughOneKeyOfTwoIsEvicted(t *testing.T) {
 	}
 }
 
-// A server whose policy is volatile-ttl evicts what is about to expire, which is
-// everything of ours. The policy is warned of at the start.
+// A server with the policy volatile-ttl evicts what expires soon, which is all that
+// the registry stores. A warning about the policy is logged at the start.
 //
 // Promise 3, comes back; promise 7, no false empty; promise 12: any policy but
 // noeviction is logged at the start.
@@ -154,7 +155,7 @@ func TestEviction(t *testing.T) {
 	seen.requireKept(t, began, "a1", "a2")
 }
 
-// Under noeviction nothing is warned of, nor when the server may not be asked.
+// No warning is logged under noeviction, or if the policy cannot be read.
 func TestNoWarningOfNoeviction(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithMaxMemory(64<<20, "noeviction"))

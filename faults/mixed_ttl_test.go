@@ -9,8 +9,8 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/stall"
 )
 
-// One service has instances with TTLs from 100 ms to 10 s; of each TTL one owner
-// is killed and, but for the shortest, one lives on.
+// One service has instances with TTLs from 100 ms to 10 s; for each TTL one
+// owner is killed and, except for the shortest, one stays alive.
 //
 // Promise 1, kept alive, whatever happens to other instances and TTLs.
 // Promise 2, gone after a crash: each with its own TTL.

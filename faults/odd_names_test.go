@@ -15,7 +15,7 @@ var oddNames = []string{
 	"a}:h", "a:h", "names", "ids:1", "-", "+a", "~a", `a"b`, `a\b`, "A", "é", "rollcall:{a}",
 }
 
-// Odd names never mix on a standalone server, and namespaces keep apart.
+// Odd names never collide on a standalone server, and namespaces are separate.
 func TestOddNames(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

@@ -17,9 +17,9 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// One node of a Cluster refuses writes for three TTLs: what it has is kept and
-// marked Stale, what other nodes have goes on as ever, and the list of services
-// lacks none.
+// One node of a Cluster refuses writes for three TTLs: its services are retained and
+// marked Stale, those of other nodes are not affected, and the list of services is
+// complete.
 func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, 0)
@@ -118,8 +118,8 @@ func TestRefusedWritesAndADeadOwner(t *testing.T) {
 	seen.requireKept(t, began, "lives")
 }
 
-// A user who never had the right to write reads and watches. It sees a crash when
-// a later write of another shows it, or once the owner had as long again to renew.
+// A user without the right to write reads and watches. It sees a crash when a later
+// write of another process shows it, or once the owner had the same time to renew.
 func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
@@ -152,7 +152,7 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	}
 }
 
-// Requests go on through balance's transport while the disk of Redis is full.
+// Requests succeed through balance's transport while the disk of Redis is full.
 func TestRefusedWritesStopNoTraffic(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithArgs("--enable-protected-configs", "yes"))

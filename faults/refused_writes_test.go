@@ -90,7 +90,7 @@ func diskFull(t *testing.T, s *redistest.Server, admin *redis.Client) (end func(
 // Redis refuses writes for three TTLs and answers reads; all owners live.
 //
 // Promise 7, no false empty: watches, caches and the list of services keep what
-// they know, marked Stale with the server's word; Discover fails instead of
+// they know, marked Stale with the server's error; Discover fails instead of
 // reporting an absence. Promise 3: all is as before within one heartbeat + 1 s.
 func TestRefusedWritesEmptyNothing(t *testing.T) {
 	t.Parallel()
@@ -167,7 +167,7 @@ func testRefused(t *testing.T, r refusal) {
 	}
 }
 
-// noFalseAbsence reads in every way and fails the test if one reports that an
+// noFalseAbsence calls every read method and fails the test if one reports that an
 // instance is gone.
 func noFalseAbsence(t *testing.T, r registry.Backend, want []registry.ServiceInfo) {
 	t.Helper()

@@ -43,7 +43,7 @@ func TestOperatorDeregistersTheStalled(t *testing.T) {
 // The earlier owner of an ID is cut off; the later one registers it, under the
 // same name or another, before or after the earlier one's lease has ended, and dies.
 //
-// Promise 5: the earlier one never flips it back, even after the later one died.
+// Promise 5: the earlier one never takes it back, even after the later one died.
 func TestTheEarlierOwnerStaysOut(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"web", "web2"} {

@@ -8,11 +8,11 @@ import (
 )
 
 // Redis is killed and comes back from its append-only file, soon and after more
-// than the TTL, when by that file everybody's lease has run out.
+// than the TTL, when every lease in that file has ended.
 //
-// Promise 1, kept alive; promise 3, comes back; promise 4, final: who left before
-// does not come back with the file; promise 7, no false empty; promise 2: who
-// died meanwhile goes in time.
+// Promise 1, kept alive; promise 3, comes back; promise 4, final: what was
+// deregistered does not come back with the file; promise 7, no false empty; promise
+// 2: an instance whose owner died meanwhile goes in time.
 func TestRedisRestartedFromItsAppendOnlyFile(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]time.Duration{"soon": 300 * time.Millisecond, "after the TTL": shortTTL + 500*time.Millisecond} {

@@ -14,9 +14,9 @@ import (
 // Redis is killed, stays away for longer than the TTL, and comes back empty.
 //
 // Promise 3, comes back: same ID, same RegisteredAt, same data.
-// Promise 7, no false empty: watches and cached lookups hold what they know,
+// Promise 7, no false empty: watches and cached lookups keep what they know,
 // marked Stale; Discover says what Redis holds, first in part, then in full.
-// Promise 2, gone after a crash: who died meanwhile goes in time.
+// Promise 2, gone after a crash: an instance whose owner died meanwhile goes in time.
 func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

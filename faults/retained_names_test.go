@@ -14,7 +14,7 @@ import (
 // The last owner of a service dies with Redis's memory: the list of services
 // drops the name when the watch of the service drops the instance.
 //
-// Promise 2: within max(TTL, heartbeat + 1 s) of Redis's answering again.
+// Promise 2: within max(TTL, heartbeat + 1 s) after Redis answers again.
 func TestNameGoesWithItsLastInstance(t *testing.T) {
 	t.Parallel()
 	for _, lease := range []struct{ ttl, beat time.Duration }{{3 * time.Second, time.Second}, {900 * time.Millisecond, 300 * time.Millisecond}} {
@@ -45,7 +45,7 @@ func TestNameGoesWithItsLastInstance(t *testing.T) {
 }
 
 // A move to another name fails for its owner and takes effect in Redis. Watches
-// of the new name show the instance until the owner goes on under the old name,
+// of the new name show the instance until the owner reregisters under the old name,
 // and are not Stale after that.
 func TestFailedMoveInAWatchOfTheNewName(t *testing.T) {
 	t.Parallel()

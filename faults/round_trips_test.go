@@ -133,7 +133,7 @@ func TestRoundTripsOfAHeartbeat(t *testing.T) {
 // Commands per idle minute, scaled to the default heartbeat: of one instance, and
 // of one watch.
 //
-// Promise 9: idling costs little.
+// Promise 9: an idle registry sends few commands.
 func TestCommandsOfAnIdleMinute(t *testing.T) {
 	t.Parallel()
 	const shorter = time.Second // the minimum at which the subscription is pinged once per heartbeat
@@ -206,7 +206,7 @@ func warmUp(t *testing.T, r *registry.RedisRegistry) {
 	}
 }
 
-// registerMany registers at once, so that registrations travel together.
+// registerMany registers at once, so that registrations are batched.
 func registerMany(t *testing.T, r *registry.RedisRegistry, name string, count int) {
 	t.Helper()
 	errs := make(chan error, count)

@@ -7,7 +7,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
-// SCRIPT FLUSH again and again, so that the server never knows a script.
+// SCRIPT FLUSH is called repeatedly, so that the server never knows a script.
 //
 // Promise 1, kept alive; promise 7: watches notice nothing.
 func TestScriptFlush(t *testing.T) {

@@ -16,8 +16,8 @@ func sentinelConfig(t testing.TB, g *redistest.Sentinels) registry.RedisRegistry
 	return cfg
 }
 
-// watched are three instances of "web" that two registries offer: a, and another.
-// A third watches.
+// watched registers three instances of "web" from two registries, a and another. A
+// third watches.
 func watched(t testing.TB, cfg registry.RedisRegistryConfig) (a, reader *registry.RedisRegistry, web *watchLog, want []registry.ServiceInfo) {
 	a, b, reader := open(t, cfg), open(t, cfg), open(t, cfg)
 	register(t, a, "web", "a1", "a2")
@@ -48,8 +48,8 @@ func TestRunsWhereSentinelFailsOver(t *testing.T) {
 	web.requireKept(t, began, "a1", "a2", "b1")
 }
 
-// The primary is frozen until another has taken its place, and thawed: for some
-// seconds it takes itself for the primary still.
+// The primary is frozen until another has replaced it, and thawed. For some seconds
+// it still acts as primary.
 //
 // As above; and once the Sentinels switched, no process writes to the old one.
 func TestSentinelFailoverPrimaryFrozen(t *testing.T) {

@@ -15,9 +15,9 @@ import (
 // state for longer than a TTL before its keys move and again after.
 //
 // Promise 1, kept alive; promise 12, slots moving included: registering,
-// discovering and watching go on throughout. Only a name of which nothing is
-// stored yet waits for the end of the move, because Redis refuses scripts on
-// several missing keys of a slot on its way; that is an error, not emptiness.
+// discovering and watching work throughout. Only a name without stored data
+// waits for the end of the move, because Redis refuses scripts on
+// several missing keys of a migrating slot. That is an error, not an empty list.
 func TestRunsWhereASlotMoves(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0)

@@ -17,7 +17,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// fill registers count instances of web with so many bytes of metadata each.
+// fill registers count instances of web with this many bytes of metadata each.
 func fill(t *testing.T, r registry.Registry, count, bytes int) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -196,7 +196,7 @@ func TestASlowLineThatFreezesIsNoticed(t *testing.T) {
 	pause(t, time.Second, "amid the first read")
 	select {
 	case <-stale:
-		t.Fatal("a line that moves is called unavailable")
+		t.Fatal("a connection that makes progress is called unavailable")
 	default:
 	}
 	line.Hold()
@@ -209,8 +209,8 @@ func TestASlowLineThatFreezesIsNoticed(t *testing.T) {
 	}
 }
 
-// Requests that are lost for a short time cost a client of the caller's, with
-// go-redis's own settings, no more than the library's own.
+// Requests that are lost for a short time affect a client of the caller, with
+// go-redis's default settings, no more than the library's own client.
 //
 // Promise 1: kept alive.
 func TestLostRequestsOfACallersClient(t *testing.T) {

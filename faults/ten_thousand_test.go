@@ -14,7 +14,7 @@ import (
 //
 // Promise 3, comes back: all of them, with no limit. Promise 7, no false empty.
 //
-// Not in parallel: its own work is most of what two cores can do.
+// Not in parallel, as it uses most of two cores.
 func TestTenThousandInstancesThroughRestart(t *testing.T) {
 	const services, each = 100, 100
 	const beat = time.Second

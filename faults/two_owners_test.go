@@ -13,7 +13,7 @@ import (
 
 // Two processes register one ID, and the later dies.
 //
-// Promise 5, the newest owner wins: the earlier stops, says so, and never flips
+// Promise 5, the newest owner wins: the earlier stops, says so, and never takes
 // it back, even after the later one died.
 func TestNewestOwnerWins(t *testing.T) {
 	t.Parallel()
@@ -96,7 +96,7 @@ func TestNewestOwnerWinsThroughMemoryLoss(t *testing.T) {
 	}
 }
 
-// The earlier owner is stalled while a later one comes and dies, under the same
+// The earlier owner is stopped while a later one registers and dies, under the same
 // name and under another.
 //
 // Promise 5: resumed, the earlier reports its loss and stays away.
@@ -133,7 +133,7 @@ func TestStalledOwnerWasSuperseded(t *testing.T) {
 	web.requireNever(t, at, "y")
 }
 
-// One registry registers an ID again and again, with other data each time, from
+// One registry registers an ID repeatedly, with different data each time, from
 // several goroutines, while Redis loses its memory.
 //
 // Promise 5: no registry is superseded by itself.

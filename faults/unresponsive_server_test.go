@@ -14,25 +14,25 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// maxReturnDelay is how soon after its context ended a call has to return.
+// maxReturnDelay is how soon after its context ended a call must return.
 const maxReturnDelay = 100 * time.Millisecond
 
-// lines are the ways in which a registry reaches its server.
-var lines = map[string]func(t *testing.T, addr string) func(*registry.RedisRegistryConfig){
+// clientKinds are the library's own client and one of the caller.
+var clientKinds = map[string]func(t *testing.T, addr string) func(*registry.RedisRegistryConfig){
 	"own client": func(_ *testing.T, addr string) func(*registry.RedisRegistryConfig) { return throughAddr(addr) },
-	"client handed in": func(t *testing.T, addr string) func(*registry.RedisRegistryConfig) {
+	"caller's client": func(t *testing.T, addr string) func(*registry.RedisRegistryConfig) {
 		client := redis.NewClient(&redis.Options{Addr: addr}) // without ContextTimeoutEnabled
 		t.Cleanup(func() { client.Close() })
 		return func(cfg *registry.RedisRegistryConfig) { cfg.RedisAddr, cfg.Client = "", client }
 	},
 }
 
-// Every call against a server that accepts and never answers, ended by hand and by
-// deadline, and Close.
+// Every call against a server that accepts and never answers, ended by cancellation and
+// by deadline, and Close.
 //
-// Section 1: callers wait on their context, not on the socket; Close within 5 s.
+// Callers wait on their context, not on the socket; Close within 5 s.
 func TestCallsOnAnUnresponsiveServer(t *testing.T) {
-	for name, reach := range lines {
+	for name, reach := range clientKinds {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
@@ -63,16 +63,16 @@ func TestCallsOnAnUnresponsiveServer(t *testing.T) {
 				t.Errorf("close: %v", err)
 			}
 			figure(t, "mute server, "+name+": Close", checkBound(t, began, 5*time.Second, "Close"))
-			line.Cut() // the client handed in waits for its own timeout otherwise
+			line.Cut() // otherwise the caller's client waits for its own timeout
 		})
 	}
 }
 
-// NewRedisRegistry against such a server.
+// NewRedisRegistry with such a server.
 //
-// Section 1: within its context, or 5 s, with ErrUnavailable.
+// It fails within its context, or 5 s, with ErrUnavailable.
 func TestOpenOnAnUnresponsiveServer(t *testing.T) {
-	for name, reach := range lines {
+	for name, reach := range clientKinds {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
