@@ -35,11 +35,11 @@ counts is the sum of these costs per second; clients cost next to nothing (see b
 		what string
 		cost float64
 	}{
-		{"a heartbeat's script, one per owner, service and beat", c.RenewService},
+		{"a heartbeat's script, one per owner, service and heartbeat", c.RenewService},
 		{"each lease in it", c.RenewInstance},
 		{"a registration or other change on its own", c.Change},
-		{"a registration in a batch, as at start-up and in healing", c.ChangeBatched},
-		{"a check that nothing changed: per watched service, process and beat, and per read", c.Check},
+		{"a registration in a batch, as at start-up and when reregistering", c.ChangeBatched},
+		{"a check that nothing changed: per watched service, process and heartbeat, and per read", c.Check},
 		{"delivering a change to one watching process", c.Push},
 	} {
 		p("| %s | %.1f µs |\n", row.what, row.cost)
@@ -48,10 +48,10 @@ counts is the sum of these costs per second; clients cost next to nothing (see b
 	p(`
 ## The arithmetic
 
-Per second, with beat the heartbeat interval in seconds:
+Per second, with interval for the heartbeat interval in seconds:
 
-- heartbeats: (owners x services of each x script + instances x lease) / beat
-- checks: processes x services that each watches x check / beat
+- heartbeats: (owners x services of each x script + instances x lease) / interval
+- checks: processes x services that each watches x check / interval
 - changes: changes x change
 - pushes: changes x processes that watch the service x delivery
 - reads: reads x check; callers in one process that read at the same time share one
@@ -73,7 +73,7 @@ Per second, with beat the heartbeat interval in seconds:
   A longer heartbeat lowers both checks and heartbeats; a process that stops watching what it does not call lowers both.
 - A change costs its delivery to every process that watches. A deployment that replaces all instances at once is the peak
   to plan for.
-- After a loss of all data %d instances are back in %s of the primary's time, spread over one beat.
+- After a loss of all data %d instances are back in %s of the primary's time, spread over one heartbeat interval.
 - Memory is no limit: %d instances take %.0f MB.
 - Connections: up to three per process (two for calls, one that is subscribed); Redis's default limit of 10,000 clients
   is reached at some 3,300 processes: raise maxclients.
@@ -82,13 +82,13 @@ Per second, with beat the heartbeat interval in seconds:
 
 The keys of a service lie in one slot, so services spread over the primaries: heartbeats, checks, changes and reads of N
 primaries add up to N times one, as long as no single service outgrows a primary. What does not spread: the catalog of
-names, which is one key and one small script per owner's beat; pushes, because a Cluster carries a PUBLISH to every node;
-and a single service, of which one primary carries %.0f leases at a beat of 10 s, kept by owners of 100 each. Checks on a
+names, which is one key and one small script per owner's heartbeat; pushes, because a Cluster carries a PUBLISH to every node;
+and a single service, of which one primary carries %.0f leases at a heartbeat interval of 10 s, kept by owners of 100 each. Checks on a
 Cluster are script calls, which cost about twice the plain commands of the table.
 `, first.Instances, healing(c, first).Round(10*time.Millisecond), first.Instances, use(c, first).Bytes/1e6, leases(c))
 }
 
-// leases is how many leases of one service fill a primary's share at a beat of 10 s.
+// leases is how many leases of one service fill a primary's share at a heartbeat interval of 10 s.
 func leases(c Costs) float64 {
 	return sensible * 10 / ((c.RenewService/100 + c.RenewInstance) * 1e-6)
 }

@@ -115,7 +115,7 @@ func write(w io.Writer, grown curves, table []measure.Goal, runs int, peers []me
 Every figure is a ratio of variants that ran interleaved in one process, the median of many rounds: absolute times drift
 three to four times on machines like this one, ratios hold. An instance is %s of JSON as the naive way stores it. The
 naive way takes three round trips to register (SET, SADD, EXPIRE), SMEMBERS and a GET per id to discover, and a goroutine
-with two EXPIREs per instance and beat to stay alive; it is `+"`bench/naive`"+`. Limits: a bare GET, a bare SET, a raw PUBLISH to
+with two EXPIREs per instance and heartbeat to stay alive; it is `+"`bench/naive`"+`. Limits: a bare GET, a bare SET, a raw PUBLISH to
 a raw reader, an atomic pointer and a map. Callers pass a context that cannot end; one that can costs a read the waking of
 another goroutine, because its caller waits on its context and not on the socket.
 
