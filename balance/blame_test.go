@@ -50,7 +50,7 @@ func (s *silent) Close() error {
 
 // blamed returns the failures and ejections of the instances of "api".
 func blamed(tr *Transport) (n int64) {
-	for _, e := range (*tr.services.Load())["api"].current.Load().near.endpoints {
+	for _, e := range tr.services.Get("api").current.Load().near.endpoints {
 		n += e.failures.Load() + e.times.Load()
 	}
 	return n
@@ -359,7 +359,7 @@ func TestAStreamCanBeTheTrialOfAnInstance(t *testing.T) {
 	if err := drain(c.Do(gets("/upload")("http://api"))); err != nil {
 		t.Fatal(err)
 	}
-	n := (*tr.services.Load())["api"].current.Load().near.endpoints[0].node
+	n := tr.services.Get("api").current.Load().near.endpoints[0].node
 	n.failed(errBroken, false, true)
 	n.until.Store(longAgo) // its time is over
 	for range 20 {
@@ -379,7 +379,7 @@ func TestASlowUploadIsNotTheInstancesLatency(t *testing.T) {
 	if err := drain(c.Do(gets("/upload")("http://api"))); err != nil {
 		t.Fatal(err)
 	}
-	n := (*tr.services.Load())["api"].current.Load().near.endpoints[0].node
+	n := tr.services.Get("api").current.Load().near.endpoints[0].node
 	n.latency.Store(int64(time.Second))
 	n.sampled.Store(n.owner.now())
 	body, source := io.Pipe()

@@ -106,7 +106,7 @@ func TestACallerThatStopsReadingSpeaksAgainstNobody(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
-	e := &(*tr.services.Load())["api"].current.Load().near.endpoints[0]
+	e := &tr.services.Get("api").current.Load().near.endpoints[0]
 	if e.failures.Load() != 0 || e.inflight.Load() != 0 {
 		t.Errorf("%d failures, %d in flight", e.failures.Load(), e.inflight.Load())
 	}

@@ -200,7 +200,7 @@ func TestARegistrationIsTriedByOneRequest(t *testing.T) {
 // changed waits until the balancer of "api" has taken note of a change.
 func changed(t testing.TB, tr *Transport, change func()) {
 	t.Helper()
-	s := (*tr.services.Load())["api"].current.Load()
+	s := tr.services.Get("api").current.Load()
 	change()
 	arrives(t, s.changed, "the change to reach the balancer")
 }

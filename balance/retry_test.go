@@ -213,7 +213,7 @@ func TestARequestThatNobodyCouldSendSpeaksAgainstNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, e := range (*tr.services.Load())["api"].current.Load().near.endpoints {
+	for _, e := range tr.services.Get("api").current.Load().near.endpoints {
 		if e.failures.Load() != 0 || e.until.Load() != 0 || e.inflight.Load() != 0 {
 			t.Errorf("%s: %d failures", e.id, e.failures.Load())
 		}

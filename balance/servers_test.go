@@ -115,7 +115,7 @@ func once(text string) io.Reader { return io.NopCloser(strings.NewReader(text)) 
 
 // inFlight is the number of requests in flight to the service "api".
 func inFlight(tr *Transport) (n int64) {
-	for _, e := range (*tr.services.Load())["api"].current.Load().near.endpoints {
+	for _, e := range tr.services.Get("api").current.Load().near.endpoints {
 		n += e.inflight.Load()
 	}
 	return n

@@ -3,12 +3,11 @@ package balance
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/cowmap"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -22,8 +21,8 @@ type Transport struct {
 	watcher registry.Watcher
 	config  config
 
-	services atomic.Pointer[map[string]*Balancer] // replaced, never changed
-	mu       sync.Mutex                           // of those who replace it
+	services cowmap.Map[string, *Balancer]
+	mu       sync.Mutex // held by those that change services
 	closed   bool
 }
 
@@ -51,11 +50,9 @@ func NewTransport(watcher registry.Watcher, options ...TransportOption) (*Transp
 		return nil, fmt.Errorf("balance: %w", err)
 	}
 	t := &Transport{watcher: watcher, config: c}
-	services := map[string]*Balancer{}
 	if c.service != "" {
-		services[c.service] = start(watcher, c.service, c)
+		t.services.Set(c.service, start(watcher, c.service, c))
 	}
-	t.services.Store(&services)
 	return t, nil
 }
 
@@ -87,7 +84,7 @@ func (t *Transport) balancerFor(req *http.Request) (*Balancer, error) {
 	default:
 		service = u.Hostname()
 	}
-	b := (*t.services.Load())[service]
+	b := t.services.Get(service)
 	if b == nil {
 		var err error
 		if b, err = t.follow(service); err != nil {
@@ -114,17 +111,16 @@ func (t *Transport) follow(service string) (*Balancer, error) {
 	if t.closed {
 		return nil, fmt.Errorf("balance %q: the transport: %w", service, registry.ErrClosed)
 	}
-	services := maps.Clone(*t.services.Load())
+	services := t.services.All()
 	if b := services[service]; b != nil {
 		return b, nil
 	}
 	if len(services) >= MaxServices {
 		dropped = longestUnused(services)
-		delete(services, dropped.service)
+		t.services.Delete(dropped.service)
 	}
 	b := start(t.watcher, service, t.config)
-	services[service] = b
-	t.services.Store(&services)
+	t.services.Set(service, b)
 	return b, nil
 }
 
@@ -142,7 +138,7 @@ func longestUnused(services map[string]*Balancer) *Balancer {
 // CloseIdleConnections closes the connections that no request uses. An
 // http.Client's method of that name calls it.
 func (t *Transport) CloseIdleConnections() {
-	for _, b := range *t.services.Load() {
+	for _, b := range t.services.All() {
 		b.closeIdle()
 	}
 }
@@ -153,7 +149,7 @@ func (t *Transport) CloseIdleConnections() {
 func (t *Transport) Close() error {
 	t.mu.Lock()
 	t.closed = true
-	services := *t.services.Swap(&map[string]*Balancer{})
+	services := t.services.Clear()
 	t.mu.Unlock()
 	for _, b := range services {
 		b.cancel()

@@ -168,13 +168,13 @@ func TestTheServiceUnusedForLongestIsDropped(t *testing.T) {
 	serve(t, r, "a", nil)
 	c, tr := client(t, r)
 	get(t, c, "http://api/")
-	old := (*tr.services.Load())["api"]
+	old := tr.services.Get("api")
 	for i := range MaxServices + 9 {
 		if _, err := tr.follow(fmt.Sprint("other", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	services := *tr.services.Load()
+	services := tr.services.All()
 	if len(services) != MaxServices || services["api"] != nil {
 		t.Errorf("%d services are watched", len(services))
 	}

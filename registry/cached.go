@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/cowmap"
 )
 
 // CachedRegistry is a Backend whose Discover answers from memory: it watches
@@ -25,7 +26,7 @@ type CachedRegistry struct {
 	cancel  context.CancelFunc
 	loops   sync.WaitGroup
 
-	services atomic.Pointer[map[string]*cachedService] // copied on write
+	services cowmap.Map[string, *cachedService]
 
 	mu     sync.Mutex // held to replace services
 	closed bool
@@ -73,7 +74,6 @@ func NewCachedRegistry(backend Backend, options ...CacheOption) *CachedRegistry 
 		o(&c.options)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.services.Store(&map[string]*cachedService{})
 	if c.options.idleTimeout > 0 {
 		c.loops.Add(1)
 		go c.removeIdle()
@@ -143,7 +143,7 @@ func (c *CachedRegistry) startWatch(name string) (*cachedService, error) {
 	if c.closed || c.ctx == nil {
 		return nil, opError("look up", name, ErrClosed)
 	}
-	services := *c.services.Load()
+	services := c.services.All()
 	if s := services[name]; s != nil {
 		return s, nil
 	}
@@ -154,9 +154,7 @@ func (c *CachedRegistry) startWatch(name string) (*cachedService, error) {
 	s := &cachedService{name: name, ended: ctx.Done(), cancel: cancel}
 	s.used.Store(true)
 	s.state.Store(&cachedState{Snapshot: emptySnapshot(name, opError("look up", name, ErrNotReady)), changed: make(chan struct{})})
-	services = maps.Clone(services)
-	services[name] = s
-	c.services.Store(&services)
+	c.services.Set(name, s)
 	c.loops.Add(1)
 	go func() {
 		defer c.loops.Done()
@@ -195,13 +193,9 @@ func (c *CachedRegistry) remove(s *cachedService) {
 	defer s.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	services := *c.services.Load()
-	if services[s.name] != s {
-		return
+	if c.services.Get(s.name) == s {
+		c.services.Delete(s.name)
 	}
-	services = maps.Clone(services)
-	delete(services, s.name)
-	c.services.Store(&services)
 }
 
 func (c *CachedRegistry) removeIdle() {
@@ -214,7 +208,7 @@ func (c *CachedRegistry) removeIdle() {
 		case <-c.ctx.Done():
 			return
 		}
-		for _, s := range *c.services.Load() {
+		for _, s := range c.services.All() {
 			if !s.used.Swap(false) {
 				c.remove(s)
 			}
@@ -263,11 +257,7 @@ func (c *CachedRegistry) isClosed() bool { return c.ctx == nil || c.ctx.Err() !=
 
 // find returns the entry of a service, or nil.
 func (c *CachedRegistry) find(name string) *cachedService {
-	services := c.services.Load()
-	if services == nil {
-		return nil // the zero value
-	}
-	return (*services)[name]
+	return c.services.Get(name)
 }
 
 // Register implements Registry.
@@ -305,7 +295,7 @@ const ownChangeTimeout = time.Second
 // awaitRemovals waits for the removal of an ID from the cached services that list it,
 // except one.
 func (c *CachedRegistry) awaitRemovals(ctx context.Context, id, except string) {
-	for name, s := range *c.services.Load() {
+	for name, s := range c.services.All() {
 		if _, listed := s.state.Load().find(id); listed && name != except {
 			c.awaitChange(ctx, name, id)
 		}
@@ -368,6 +358,6 @@ func (c *CachedRegistry) Close() error {
 	}
 	c.cancel()
 	c.loops.Wait()
-	c.services.Store(&map[string]*cachedService{})
+	c.services.Clear()
 	return c.Backend.Close()
 }
