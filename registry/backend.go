@@ -20,12 +20,13 @@ import (
 // RedisRegistry differ in the engine's store only. The zero value is closed.
 type coreBackend struct{ core *core.Engine }
 
+// engine returns nil for the zero value.
 func (b *coreBackend) engine() *core.Engine { return b.core }
 
 func init() {
 	bridge.Supersede = func(backend any, id string) bool {
 		s, ok := backend.(sealed)
-		return ok && s.engine().Supersede(id)
+		return ok && s.engine() != nil && s.engine().Supersede(id)
 	}
 }
 

@@ -157,7 +157,9 @@ func leave(ctx context.Context, backend Backend, id string, m *Membership) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	if m == nil {
-		backend.engine().AwaitRollback(ctx, id)
+		if e := backend.engine(); e != nil {
+			e.AwaitRollback(ctx, id)
+		}
 		return nil
 	}
 	return m.Leave(ctx)

@@ -3,6 +3,8 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/registry"
@@ -35,6 +37,14 @@ func calls(b registry.Backend) map[string]func(ctx context.Context) error {
 		"NotifyLost": func(context.Context) (err error) {
 			b.NotifyLost("a", func(reason error) { err = reason })()
 			return err
+		},
+		"Serve": func(ctx context.Context) error {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			var server http.Server
+			return registry.Serve(ctx, b, instance("api", "a"), l, server.Serve, server.Shutdown)
 		},
 		"Join": func(ctx context.Context) error { _, err := registry.Join(ctx, b, instance("api", "a")); return err },
 	}
