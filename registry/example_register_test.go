@@ -37,7 +37,7 @@ func ExampleRegistry_register() {
 	fmt.Println("refused:", errors.Is(err, registry.ErrInvalidService), err)
 
 	fmt.Println("deregistered:", backend.Deregister(ctx, "api-1"))
-	fmt.Println("unknown:", backend.Deregister(ctx, "nobody"))
+	fmt.Println("unknown:", backend.Deregister(ctx, "unknown"))
 	// Output:
 	// registered: <nil>
 	// replaced: <nil>

@@ -9,8 +9,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// A graceful stop: the instance leaves first, and the server stops after, so
-// that whoever follows the service was told before connections are refused.
+// A graceful stop: the instance leaves first and the server stops afterwards, so
+// that all watches of the service have dropped it before connections are refused.
 func ExampleServe() {
 	// A program would take: signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, stop := context.WithCancel(context.Background())

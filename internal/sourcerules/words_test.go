@@ -22,8 +22,6 @@ var wordsNotYetReplaced = []string{
 	"grpcresolver",
 	"health",
 	"internal/redisstore",
-	"internal/store",
-	"registry",
 }
 
 // The words count in comments, names, messages and prose.
