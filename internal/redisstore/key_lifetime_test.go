@@ -41,7 +41,7 @@ func TestKeysOutliveWhatIsInThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("a removal", day)
-	// What remembers it was taken out.
+	// The tombstone was deleted.
 	r.do("HDEL", r.recordKey("g", "h"), "life")
 	r.do("PEXPIRE", r.recordKey("g", "h"), 60_000)
 	r.put(b, putOf("g", "short", "x"))

@@ -10,7 +10,7 @@ func TestRefusalsOfAllVersions(t *testing.T) {
 		"-NOREPLICAS Not enough good replicas to write.\r\n":                           "NOREPLICAS Not enough good replicas to write.",
 	} {
 		if got := refusal(word); got.Error() != want {
-			t.Errorf("%q is taken for %q, want %q", word, got, want)
+			t.Errorf("%q is parsed as %q, want %q", word, got, want)
 		}
 	}
 	if err := refusal(""); err != nil {

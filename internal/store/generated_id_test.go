@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestOwnIDsAreKnown(t *testing.T) {
+func TestGeneratedIDsAreRecognised(t *testing.T) {
 	for range 1000 {
 		id, err := NewID()
 		if err != nil {
@@ -17,15 +17,15 @@ func TestOwnIDsAreKnown(t *testing.T) {
 			t.Fatalf("%q is not a random UUID: %v", id, err)
 		}
 		if !IsGeneratedID(id) {
-			t.Fatalf("%q is not taken for a generated ID", id)
+			t.Fatalf("%q does not count as a generated ID", id)
 		}
 		if IsGeneratedID("{"+id+"}") || IsGeneratedID("urn:uuid:"+id) {
-			t.Fatalf("another writing of %q is taken for a generated ID", id)
+			t.Fatalf("another form of %q counts as a generated ID", id)
 		}
 	}
 	for _, id := range []string{"", "i-1", "123e4567-e89b-42d3-a456-426614174000", "urn:uuid:123e4567-e89b-42d3-a456-426614174000"} {
 		if IsGeneratedID(id) {
-			t.Errorf("%q is taken for a generated ID", id)
+			t.Errorf("%q counts as a generated ID", id)
 		}
 	}
 }

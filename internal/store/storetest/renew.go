@@ -211,7 +211,7 @@ func renewCached(e *env) {
 	e.put(b, putOf("g", "b", "taken"))
 	renew("one superseded", some, map[string]store.Outcome{"b": store.Superseded})
 	e.remove(b, store.Removal{ID: "c"})
-	renew("and one buried", some, map[string]store.Outcome{"b": store.Superseded, "c": store.Deregistered})
+	renew("and one deregistered", some, map[string]store.Outcome{"b": store.Superseded, "c": store.Deregistered})
 	some = store.ServiceLeases{Service: "g", TTL: ttl, Cached: new(store.CachedValue), Leases: all.Leases[3:]}
 	renew("the other two", some, nil)
 	e.backend.Expire("g", "d")
