@@ -21,14 +21,14 @@ func TestHTTP(t *testing.T) {
 	t.Parallel()
 	url := "-registry=" + redistest.Start(t).URL()
 	server, client := programtest.Build(t, "httpserver"), programtest.Build(t, "httpclient")
-	// It waits for somebody to answer.
+	// The client waits for an instance.
 	early := programtest.Start(t, client, url, "Ann", "Bob C")
 	one := programtest.Start(t, server, url, "-listen=127.0.0.1:0")
 	says(t, early.End(), "hello Ann from 127.0.0.1:", "hello Bob C from 127.0.0.1:")
 
 	two := programtest.Start(t, server, url, "-listen=127.0.0.1:0", "-id=hello-two")
 	two.Await("serving on ")
-	says(t, one.Terminate(), "nobody calls any more", "stopped in order")
+	says(t, one.Terminate(), "no new calls", "stopped in order")
 	says(t, programtest.Start(t, client, url, "Cid").End(), "hello Cid from 127.0.0.1:")
 	says(t, two.Terminate(), "stopped in order")
 }
@@ -47,14 +47,14 @@ func TestWorker(t *testing.T) {
 	second.Await("stands by: first leads\n")
 	third := start("third")
 	third.Await("stands by: first leads\n")
-	says(t, first.Terminate(), "stands by: told to stop")
+	says(t, first.Terminate(), "stands by: asked to stop")
 	second.Await("leads shard 7\nat work\n")
 	third.Await("stands by: second leads\n")
 	second.Kill()
 	third.Await("leads shard 7\nat work\n")
-	// Who takes the ID of another takes its work.
+	// A process that registers the ID of another takes over its work.
 	usurper := start("third")
 	third.Await("superseded by a newer owner")
 	usurper.Await("leads shard 7\nat work\n")
-	says(t, usurper.Terminate(), "stands by: told to stop")
+	says(t, usurper.Terminate(), "stands by: asked to stop")
 }

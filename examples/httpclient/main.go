@@ -1,5 +1,5 @@
-// Command httpclient calls the service of httpserver by its name, whoever offers
-// it at the moment.
+// Command httpclient calls the service of httpserver by its name, on the
+// current instances.
 //
 //	go run ./examples/httpclient -registry redis://localhost:6379 Ann Bob
 package main
@@ -37,7 +37,7 @@ func run(ctx context.Context, registryURL string, names []string) error {
 		return err
 	}
 	defer backend.Close()
-	// With nobody there, wait for somebody for so long.
+	// Without an instance, a call waits this long for one.
 	transport, err := balance.NewTransport(backend, balance.WithWait(5*time.Second))
 	if err != nil {
 		return err

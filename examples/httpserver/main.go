@@ -1,4 +1,4 @@
-// Command httpserver is an HTTP service that registers itself and, told to stop
+// Command httpserver is an HTTP service that registers itself and, asked to stop
 // by SIGTERM or Ctrl-C, leaves before it stops.
 //
 //	go run ./examples/httpserver -registry redis://localhost:6379
@@ -48,7 +48,7 @@ func run(ctx context.Context, url, listen, id string) error {
 		fmt.Fprintf(w, "hello %s from %s", r.URL.Path[1:], l.Addr())
 	})}
 	shutdown := func(ctx context.Context) error {
-		fmt.Println("nobody calls any more; finishing what is under way")
+		fmt.Println("no new calls; finishing requests in flight")
 		return server.Shutdown(ctx)
 	}
 	service := registry.ServiceInfo{ID: id, Name: "hello", Version: "1.0.0"}

@@ -62,7 +62,7 @@ func TestPrice(t *testing.T) {
 	backend := registry.NewLocalRegistry()
 	defer backend.Close()
 	if _, err := newClient(t, backend).Price(t.Context(), "tea"); !errors.Is(err, balance.ErrNoInstances) {
-		t.Errorf("with nobody there the error is %v", err)
+		t.Errorf("without an instance the error is %v", err)
 	}
 	stop := serve(t, backend, "a", 3)
 	until(t, backend, instances(1))

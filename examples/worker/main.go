@@ -4,10 +4,10 @@
 //
 //	go run ./examples/worker -registry redis://localhost:6379 -shard 7
 //
-// This is no lock. For a moment two may lead, for one when a leader was frozen
-// for longer than its TTL and runs on. So the work has to bear being done twice,
-// or what it writes to has to compare: the leader's RegisteredAt only grows from
-// one leader to the next, and an older one is to be refused.
+// This is not a lock. Two workers may lead for a short time, for example when a
+// leader was frozen for longer than its TTL and then continues. So the work must be
+// safe to do twice, or its target must compare the leaders' RegisteredAt, which
+// grows from one leader to the next, and refuse an older one.
 package main
 
 import (
@@ -56,7 +56,7 @@ func run(ctx context.Context, url, shard, id, address string) error {
 	defer cancel(nil)
 	go func() {
 		select {
-		case <-m.Lost(): // somebody took this ID, or deregistered it
+		case <-m.Lost(): // superseded or deregistered by another
 			cancel(m.Err())
 		case <-ctx.Done():
 		}
@@ -66,7 +66,7 @@ func run(ctx context.Context, url, shard, id, address string) error {
 	for workers := range backend.Watch(ctx, worker.Name) {
 		switch {
 		case workers.Stale != nil:
-			// Blind: by the time this lease has run out, others take over.
+			// Disconnected: others take over when this lease has ended.
 			leading.end("cannot see the registry")
 		case len(workers.Instances) > 0 && workers.Instances[0].ID == m.ID():
 			leading.begin(ctx, shard)
@@ -74,7 +74,7 @@ func run(ctx context.Context, url, shard, id, address string) error {
 			leading.end(workers.Instances[0].ID + " leads")
 		}
 	}
-	leading.end("told to stop")
+	leading.end("asked to stop")
 	// The work has ended: let the next one begin.
 	leaving, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer done()
@@ -101,7 +101,7 @@ func (l *leadership) begin(ctx context.Context, shard string) {
 	l.work.Go(func() { work(ctx) })
 }
 
-// end returns when no work is under way any more.
+// end returns once all work has ended.
 func (l *leadership) end(why string) {
 	if l.cancel != nil {
 		l.cancel()

@@ -11,7 +11,7 @@ import (
 func TestGRPC(t *testing.T) {
 	url := "-registry=" + redistest.Start(t).URL()
 	server, client := programtest.Build(t, "grpcserver"), programtest.Build(t, "grpcclient")
-	// It waits for somebody to answer.
+	// The client waits for an instance.
 	early := programtest.Start(t, client, url)
 	one := programtest.Start(t, server, url, "-listen=127.0.0.1:0")
 	if out := early.End(); strings.Count(out, "SERVING says 127.0.0.1:") != 3 {
@@ -20,7 +20,7 @@ func TestGRPC(t *testing.T) {
 	two := programtest.Start(t, server, url, "-listen=127.0.0.1:0")
 	two.Await("serving on ")
 	for _, s := range []*programtest.Program{one, two} {
-		if out := s.Terminate(); !strings.Contains(out, "nobody calls any more") || !strings.HasSuffix(out, "stopped in order\n") {
+		if out := s.Terminate(); !strings.Contains(out, "no new calls") || !strings.HasSuffix(out, "stopped in order\n") {
 			t.Errorf("a server printed\n%s", out)
 		}
 		if s == one {

@@ -18,7 +18,6 @@ const unwantedWords = "testdata/words"
 // wordsNotYetReplaced are folders and files that still have unwanted words.
 var wordsNotYetReplaced = []string{
 	"balance",
-	"examples",
 	"grpcresolver",
 	"health",
 	"internal/redisstore",

@@ -1,5 +1,5 @@
-// Command grpcclient calls the service of grpcserver by its name, whoever offers
-// it at the moment.
+// Command grpcclient calls the service of grpcserver by its name, on the
+// current instances.
 //
 //	go run ./grpcresolver/examples/grpcclient -registry redis://localhost:6379
 package main
@@ -52,7 +52,7 @@ func run(ctx context.Context, url string, calls int) error {
 	client := grpc_health_v1.NewHealthClient(conn)
 	for range calls {
 		var from peer.Peer
-		// WaitForReady: with nobody there, wait for somebody.
+		// WaitForReady: without an instance, wait for one.
 		answer, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true), grpc.Peer(&from))
 		if err != nil {
 			return err

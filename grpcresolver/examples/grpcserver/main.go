@@ -1,4 +1,4 @@
-// Command grpcserver is a gRPC service that registers itself and, told to stop by
+// Command grpcserver is a gRPC service that registers itself and, asked to stop by
 // SIGTERM or Ctrl-C, leaves before it stops.
 //
 //	go run ./grpcresolver/examples/grpcserver -registry redis://localhost:6379
@@ -50,7 +50,7 @@ func run(ctx context.Context, url, listen string) error {
 	server := grpc.NewServer()
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 	shutdown := func(ctx context.Context) error {
-		fmt.Println("nobody calls any more; finishing what is under way")
+		fmt.Println("no new calls; finishing calls in flight")
 		return grpcresolver.Shutdown(server)(ctx) // calls that take too long are cut
 	}
 	service := registry.ServiceInfo{Name: "ask-me", Version: "1.0.0"}
