@@ -41,11 +41,11 @@ func TestKeysOutliveWhatIsInThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("a removal", day)
-	// The tombstone was deleted.
+	// Without the field life, the time to live is computed again.
 	r.do("HDEL", r.recordKey("g", "h"), "life")
 	r.do("PEXPIRE", r.recordKey("g", "h"), 60_000)
 	r.put(b, putOf("g", "short", "x"))
-	check("a loss of what is remembered of it", day)
+	check("a put without the field life", day)
 }
 
 // An expiry that a call finds is not an effect of the call: sent again, it runs.
