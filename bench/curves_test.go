@@ -154,8 +154,8 @@ func byChurn(b testing.TB) measure.Curve {
 	return c
 }
 
-// churn changes one instance after the other at a rate per second, as far as
-// the server goes along, until stop is called.
+// churn changes one instance after the other at a rate per second, or as fast as
+// the server can, until stop is called.
 func churn(w *world, all []registry.ServiceInfo, rate int, changes *int) (stop func()) {
 	if rate == 0 {
 		return func() {}

@@ -1,8 +1,6 @@
-// Package bench measures the library against the naive way of doing the same
-// and against the limits that no library can pass. Every figure is a ratio of
-// variants that ran interleaved in one process: absolute times drift three to
-// four times from machine to machine and from minute to minute, ratios hold.
-//
-// What only counts, and so cannot flake, is in the ordinary tests of this
-// folder. What measures time is a benchmark: see `make bench`.
+// Package bench compares the library with a naive implementation and with limits
+// that no library can pass. Every figure is a ratio of variants that ran interleaved
+// in one process: absolute times differ by a factor of three to four between
+// machines and between minutes, but ratios are stable. The tests of this folder
+// count and cannot be flaky. Its benchmarks measure time: see `make bench`.
 package bench

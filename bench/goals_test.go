@@ -11,7 +11,7 @@ import (
 )
 
 // BenchmarkGoals measures every goal once and prints them as one table; see
-// `make bench`. Give it one iteration: it repeats what needs repeating itself.
+// `make bench`. Run it with one iteration, as it repeats its measurements itself.
 // With ROLLCALL_BENCH_GOALS set it also writes them, as JSON, to the file of that name.
 func BenchmarkGoals(b *testing.B) {
 	var goals []measure.Goal

@@ -12,8 +12,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// What costs time is measured by benchmarks, which a busy machine disturbs. The
-// tests of this file count instead, and counts are the same on every machine.
+// Benchmarks measure time, which a busy machine disturbs. The tests of this file
+// count instead, and counts are the same on every machine.
 
 func TestLookupAllocatesNothing(t *testing.T) {
 	cache, _, _ := cacheOf(t, 1, 1000)
@@ -48,7 +48,7 @@ func TestSnapshotAllocatesTheSameForAnyNumber(t *testing.T) {
 	}
 }
 
-// beats tells of the heartbeats of a registry.
+// beats receives the heartbeats of a registry.
 type beats struct {
 	mu    sync.Mutex
 	lost  []string
@@ -88,7 +88,7 @@ func (b *beats) note(list *[]string, id string) {
 	*list = append(*list, id)
 }
 
-// Ten thousand instances of a hundred services take one goroutine, and per beat
+// Ten thousand instances of a hundred services take one goroutine, and per heartbeat
 // and service one script of a few commands, whatever the number of instances.
 func TestHeartbeatOfTenThousandInstances(t *testing.T) {
 	const services, instances = 100, 10_000
@@ -132,7 +132,7 @@ func TestHeartbeatOfTenThousandInstances(t *testing.T) {
 		t.Errorf("%d commands in %d scripts, want at most %d each: %v", inside, calls["evalsha"], perService, calls)
 	}
 
-	// And yet each one that was lost or taken over is noticed.
+	// Each registration that was lost or superseded is noticed nevertheless.
 	lost := slices.DeleteFunc(slices.Clone(all), func(s registry.ServiceInfo) bool { return s.Name != "fleet-3" })
 	keys, err := w.client.Keys(ctx, "*{fleet-3}*").Result()
 	w.check(err)

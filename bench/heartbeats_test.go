@@ -46,7 +46,7 @@ func (w *world) during(d time.Duration) cpu {
 	return cpu{after.client - before.client, after.redis - before.redis}
 }
 
-// atRest returns the fewest goroutines seen in d: those that stay between two beats.
+// atRest returns the minimum number of goroutines in d: those between two heartbeats.
 func atRest(d time.Duration) int {
 	fewest := runtime.NumGoroutine()
 	for end := time.Now().Add(d); time.Now().Before(end); runtime.Gosched() {

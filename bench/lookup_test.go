@@ -20,7 +20,7 @@ type pointerAndMap struct {
 
 func (p *pointerAndMap) lookup(name string) registry.Snapshot { return *(*p.m.Load())[name] }
 
-// sink keeps the compiler from leaving work out.
+// sink keeps the compiler from removing work.
 var sink atomic.Int64
 
 // cacheOf caches services of these sizes, and builds the limit of the same content.

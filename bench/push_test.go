@@ -14,7 +14,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// pushes: from the call of Register to the watcher of another registry.
+// pushes measures from the call of Register to the watcher of another registry.
 func pushes(b testing.TB) []measure.Goal {
 	const (
 		rounds = 9
@@ -47,7 +47,7 @@ func pushes(b testing.TB) []measure.Goal {
 	})
 }
 
-// rawPushes returns a function that times one PUBLISH to a reader of its own connection.
+// rawPushes returns a function that times one PUBLISH to a reader with its own connection.
 func rawPushes(w *world) func(i int) float64 {
 	sub := w.client.Subscribe(ctx, "raw")
 	w.b.Cleanup(func() { sub.Close() })
@@ -106,7 +106,7 @@ func newPushes(w *world, service string, readers int) *pusher {
 	return p
 }
 
-// next changes the instance and returns when the last reader had it, in ns.
+// next changes the instance and returns when the last reader received it, in ns.
 func (p *pusher) next() float64 {
 	p.changes++
 	p.instance.Version = fmt.Sprint(p.changes)

@@ -15,7 +15,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// Leases outlast every measurement, and beats stay out of all but their own.
+// Leases are longer than every measurement, and heartbeats fall only into their own.
 const (
 	longTTL  = 30 * time.Minute
 	longBeat = 9 * time.Minute

@@ -107,7 +107,7 @@ func servers(b testing.TB) (goals []measure.Goal) {
 	return in("etcd 3.7, linearizable, its own client", append(goals, pushes(b, writer, reader, peer)...))
 }
 
-// pushes: from the call of Register to a watcher.
+// pushes measures from the call of Register to a watcher.
 func pushes(b testing.TB, writer, reader *registry.RedisRegistry, peer *etcd) []measure.Goal {
 	const service, each = "pushed", 300
 	s := naive.Instance(service)

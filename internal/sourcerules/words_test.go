@@ -42,11 +42,15 @@ func wordPattern(words []string) *regexp.Regexp {
 	return regexp.MustCompile(`\b(?:` + strings.Join(words, "|") + `)\b`)
 }
 
-var wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+var (
+	wordEnd    = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+	acronymEnd = regexp.MustCompile(`([A-Z])([A-Z][a-z])`)
+)
 
 // apart returns a line in lower case, with the words of each name set apart.
 func apart(line string) string {
 	line = wordEnd.ReplaceAllString(line, "$1 $2")
+	line = acronymEnd.ReplaceAllString(line, "$1 $2")
 	return strings.ToLower(strings.ReplaceAll(line, "_", " "))
 }
 
@@ -82,6 +86,8 @@ func TestUnwantedWordsAreFound(t *testing.T) {
 		"func TestFooIsFound() {":   1,
 		"const foo_bar = \"food\"":  1,
 		"// foot, buffoon, two, wo": 0,
+		"func TestAFooHTTPFoo() {":  2,
+		"func TestAfoo() {":         0,
 	} {
 		if got := len(unwanted.FindAllString(apart(line), -1)); got != want {
 			t.Errorf("in %q %d words are found, want %d", line, got, want)
