@@ -85,7 +85,7 @@ func TestRegisterAfterAnAbandonedOneStays(t *testing.T) {
 	for round := range 10 {
 		line.Delay(faultnet.ToClient, 40*time.Millisecond)
 		if err := caller.Register(contextFor(t, 20*time.Millisecond), service("api", "x")); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("round %d: register on a slow line: %v", round, err)
+			t.Fatalf("round %d: register on a slow connection: %v", round, err)
 		}
 		line.Heal()
 		register(t, caller, "api", "x")

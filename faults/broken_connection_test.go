@@ -15,7 +15,7 @@ import (
 // A slow connection with delays below the timeout of a request.
 //
 // Promise 1, kept alive; promise 7: watches notice nothing.
-func TestLineDelays(t *testing.T) {
+func TestConnectionDelays(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())
@@ -43,7 +43,7 @@ func TestLineDelays(t *testing.T) {
 	seen.requireKept(t, began, "a1")
 	for _, s := range seen.since(began) {
 		if s.snap.Stale != nil && !wasStalled(t, beat, s.at) {
-			t.Fatalf("stale on a line that works:\n%s", seen.describe(began))
+			t.Fatalf("stale on a connection that works:\n%s", seen.describe(began))
 		}
 	}
 }
@@ -52,7 +52,7 @@ func TestLineDelays(t *testing.T) {
 // took effect.
 //
 // Promise 3, comes back; promise 5: no registry is superseded by itself; promise 7.
-func TestLineDrops(t *testing.T) {
+func TestConnectionDrops(t *testing.T) {
 	t.Parallel()
 	for name, dir := range map[string]faultnet.Direction{"requests": faultnet.ToServer, "replies": faultnet.ToClient} {
 		t.Run(name, func(t *testing.T) {
@@ -73,18 +73,18 @@ func TestLineDrops(t *testing.T) {
 			line.Drop(dir)
 			err = owner.Register(contextFor(t, 250*time.Millisecond), service("other", "o"))
 			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Fatalf("register on a line that loses %s: %v", name, err)
+				t.Fatalf("register on a connection that loses %s: %v", name, err)
 			}
 			list, err := reader.Discover(contextFor(t, 250*time.Millisecond), "web")
 			if err == nil {
-				t.Fatalf("discover on a line that loses %s: %s", name, describeInstances(list))
+				t.Fatalf("discover on a connection that loses %s: %s", name, describeInstances(list))
 			}
-			figure(t, "line loses "+name+": stale shown", seen.await(t, began, backBy, "staleness", isStale))
+			figure(t, "connection loses "+name+": stale shown", seen.await(t, began, backBy, "staleness", isStale))
 			pause(t, time.Until(began.Add(shortTTL+500*time.Millisecond)), "longer than the TTL")
 			line.Heal()
 			restored := time.Now()
-			figure(t, "line loses "+name+": back", within(t, restored, backBy, "all in Discover", discoversExactly(direct, "web", want)))
-			figure(t, "line loses "+name+": watch current", seen.await(t, restored, 2*backBy, "a current state", is(want)))
+			figure(t, "connection loses "+name+": back", within(t, restored, backBy, "all in Discover", discoversExactly(direct, "web", want)))
+			figure(t, "connection loses "+name+": watch current", seen.await(t, restored, 2*backBy, "a current state", is(want)))
 			register(t, owner, "other", "o")
 			must(t, retryStalled(t, shortHeartbeat, discovers(direct, "other", "o")))
 			seen.requireKept(t, began, "a1")
@@ -101,7 +101,7 @@ func TestLineDrops(t *testing.T) {
 // effect. The call is retried and succeeds, once.
 //
 // Promise 5: no registry is superseded by itself; an error is never an empty list.
-func TestLineEndsInTheMiddleOfAReply(t *testing.T) {
+func TestConnectionEndsInAReply(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	line := faultnet.New(t, server.Addr())

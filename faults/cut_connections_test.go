@@ -66,10 +66,10 @@ func TestAllConnectionsCutAgainAndAgain(t *testing.T) {
 		c.change(n)
 		register(t, owner, "other", "o")
 		if list := present(t, reader, "web"); !with("a1", "a2")(registry.Snapshot{Instances: list}) {
-			t.Fatalf("discover on a line that is cut: %s", describeInstances(list))
+			t.Fatalf("discover on a connection that is cut: %s", describeInstances(list))
 		}
 		if err := retryStalled(t, shortHeartbeat, func() error { return owner.Deregister(t.Context(), "o") }); err != nil {
-			t.Fatalf("deregister on a line that is cut: %v", err)
+			t.Fatalf("deregister on a connection that is cut: %v", err)
 		}
 	}
 	figure(t, "all connections cut: change seen", c.worst.get())

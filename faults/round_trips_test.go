@@ -30,7 +30,7 @@ func TestFewRoundTripsOfACall(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			line := faultnet.New(t, server.Addr())
-			// So that all of a pipeline has passed the line before the first reply.
+			// So that all of a pipeline has passed the connection before the first reply.
 			line.Delay(faultnet.ToServer, 20*time.Millisecond)
 			writer := openShort(t, server, quiet)
 			warmUp(t, writer)

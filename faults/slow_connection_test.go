@@ -54,7 +54,7 @@ func listsCount(r registry.Registry, name string, count int) func() error {
 // docs/limits.md says, and holds up neither small registrations nor heartbeats.
 //
 // Promises 1 and 3: kept alive, comes back.
-func TestComesBackOverASlowLine(t *testing.T) {
+func TestComesBackOverASlowConnection(t *testing.T) {
 	server := redistest.Start(t)
 	cfg := config(t, server, 3*time.Second, time.Second)
 	reader := open(t, cfg)
@@ -80,10 +80,10 @@ func TestComesBackOverASlowLine(t *testing.T) {
 }
 
 // Heartbeats need the bandwidth that docs/limits.md says: they arrive in time over a
-// line that carries their bytes in less than the time of one request.
+// connection that carries their bytes in less than the time of one request.
 //
 // Promise 1: kept alive.
-func TestKeepsAliveOverASlowLine(t *testing.T) {
+func TestKeepsAliveOverASlowConnection(t *testing.T) {
 	server := redistest.Start(t)
 	cfg := config(t, server, 3*time.Second, time.Second)
 	reader := open(t, cfg)
@@ -119,18 +119,18 @@ func TestKeepsAliveOverASlowLine(t *testing.T) {
 	for throttled := time.Now(); time.Since(throttled) < 4*cfg.TTL; pause(t, 100*time.Millisecond, "between changes") {
 		for s := range services {
 			if err := listsCount(reader, name(s), perService)(); err != nil {
-				t.Fatalf("%v after the line became slow: %v", round(time.Since(throttled)), err)
+				t.Fatalf("%v after the connection became slow: %v", round(time.Since(throttled)), err)
 			}
 		}
 	}
 	if took := time.Duration(slowest.Load()); took < 500*time.Millisecond {
-		t.Errorf("the line was not slow: no heartbeat took longer than %v", took)
+		t.Errorf("the connection was not slow: no heartbeat took longer than %v", took)
 	}
 }
 
 // A registration needs a bandwidth at which its bytes arrive within the time of one
 // request, as docs/limits.md says.
-func TestRegistersOverASlowLine(t *testing.T) {
+func TestRegistersOverASlowConnection(t *testing.T) {
 	server := redistest.Start(t)
 	cfg := config(t, server, 3*time.Second, time.Second)
 	reader := open(t, cfg)
@@ -143,7 +143,7 @@ func TestRegistersOverASlowLine(t *testing.T) {
 	began := time.Now()
 	fill(t, owner, 1, bytes)
 	if took := time.Since(began); took < 500*time.Millisecond {
-		t.Errorf("the line was not slow: Register took %v", took)
+		t.Errorf("the connection was not slow: Register took %v", took)
 	}
 	within(t, time.Now(), slack, "the instance is in Discover", listsCount(reader, "web", 1))
 }
@@ -151,7 +151,7 @@ func TestRegistersOverASlowLine(t *testing.T) {
 // A first read takes its bytes divided by the bandwidth, as docs/limits.md says.
 //
 // Promise 7: no false empty.
-func TestReadsABigServiceOverASlowLine(t *testing.T) {
+func TestReadsABigServiceOverASlowConnection(t *testing.T) {
 	server := redistest.Start(t)
 	owner := open(t, config(t, server, 10*time.Minute, 2*time.Minute))
 	const count, bytes, rate = 200, 20_000, 2_000_000
@@ -165,14 +165,14 @@ func TestReadsABigServiceOverASlowLine(t *testing.T) {
 	reading := time.Duration(count*bytes) * time.Second / rate
 	within(t, began, slack+reading*3/2, "the first read", listsCount(reader, "web", count))
 	if took := time.Since(began); took < 700*time.Millisecond {
-		t.Errorf("the line was not slow: %v", took)
+		t.Errorf("the connection was not slow: %v", took)
 	}
 }
 
 // A slow connection that freezes is noticed as soon as a fast one.
 //
 // Promise 8: a watch never dies silently.
-func TestASlowLineThatFreezesIsNoticed(t *testing.T) {
+func TestASlowConnectionThatFreezesIsNoticed(t *testing.T) {
 	server := redistest.Start(t)
 	owner := open(t, config(t, server, 10*time.Minute, 2*time.Minute))
 	const count, bytes, rate = 200, 20_000, 1_000_000
@@ -205,7 +205,7 @@ func TestASlowLineThatFreezesIsNoticed(t *testing.T) {
 	case <-stale:
 		checkBound(t, frozen, cfg.HeartbeatInterval+time.Second, "Stale")
 	case <-ctx.Done():
-		t.Fatal("the watch did not become Stale within 10 s of the line standing")
+		t.Fatal("the watch did not become Stale within 10 s after the connection froze")
 	}
 }
 
@@ -237,7 +237,7 @@ func TestLostRequestsOfACallersClient(t *testing.T) {
 			line.Heal()
 			for restored := time.Now(); time.Since(restored) < 4*time.Second; pause(t, 10*time.Millisecond, "between reads") {
 				if err := discovers(reader, "web", "x")(); err != nil {
-					t.Fatalf("%v after the line worked again: %v", round(time.Since(restored)), err)
+					t.Fatalf("%v after the connection worked again: %v", round(time.Since(restored)), err)
 				}
 			}
 		})
