@@ -15,19 +15,19 @@ func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)
 	cfg := redisclient.Config{Addrs: cluster.Addrs()}
 	const service = "web"
-	// leaveTold and joinTold are the steps at the catalog, the others at the service.
+	// leaveCatalog and joinCatalog are the steps at the catalog, the others at the service.
 	for _, order := range [][]string{
-		{"left", "leaveTold", "joinTold", "joined"},
-		{"left", "leaveTold", "joined", "joinTold"},
-		{"left", "joinTold", "leaveTold", "joined"},
-		{"left", "joinTold", "joined", "leaveTold"},
-		{"left", "joined", "leaveTold", "joinTold"},
-		{"left", "joined", "joinTold", "leaveTold"},
-		{"joinTold", "left", "leaveTold", "joined"},
-		{"joinTold", "left", "joined", "leaveTold"},
-		{"joinTold", "joined", "left"},
-		{"joined", "joinTold", "left"},
-		{"joined", "left", "joinTold"},
+		{"left", "leaveCatalog", "joinCatalog", "joined"},
+		{"left", "leaveCatalog", "joined", "joinCatalog"},
+		{"left", "joinCatalog", "leaveCatalog", "joined"},
+		{"left", "joinCatalog", "joined", "leaveCatalog"},
+		{"left", "joined", "leaveCatalog", "joinCatalog"},
+		{"left", "joined", "joinCatalog", "leaveCatalog"},
+		{"joinCatalog", "left", "leaveCatalog", "joined"},
+		{"joinCatalog", "left", "joined", "leaveCatalog"},
+		{"joinCatalog", "joined", "left"},
+		{"joined", "joinCatalog", "left"},
+		{"joined", "left", "joinCatalog"},
 	} {
 		name := ""
 		for _, step := range order {
@@ -70,9 +70,9 @@ func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
 					if c.err != nil {
 						t.Fatal(c.err)
 					}
-				case "leaveTold":
+				case "leaveCatalog":
 					tell(0)
-				case "joinTold":
+				case "joinCatalog":
 					tell(testTTL.Milliseconds())
 				case "joined":
 					before := readTest(t, reader, store.Catalog)

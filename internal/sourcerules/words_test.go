@@ -20,7 +20,6 @@ var wordsNotYetReplaced = []string{
 	"balance",
 	"grpcresolver",
 	"health",
-	"internal/redisstore",
 }
 
 // The words count in comments, names, messages and prose.
