@@ -134,8 +134,8 @@ func TestVerdictIsWrittenWhenTheBackendIsBack(t *testing.T) {
 	})
 }
 
-// The earlier owner of an ID, who has not been told yet, says nothing of the
-// newer owner's instance.
+// The earlier owner of an ID, which does not know of its loss yet, writes nothing
+// about the newer owner's instance.
 func TestNewerOwnersInstanceIsLeftAlone(t *testing.T) {
 	server := redistest.Start(t)
 	deaf := registry.RedisRegistryConfig{TTL: time.Minute, HeartbeatInterval: 50 * time.Second}

@@ -24,7 +24,7 @@ type check struct {
 	due   time.Time // guarded by c.mu
 	place int       // in c.due, or -1; guarded by c.mu
 
-	// writing is held while a verdict is written; gone: none is any more.
+	// writing is locked while a verdict is written. With gone set none is written.
 	writing sync.Mutex
 	gone    bool
 
@@ -67,7 +67,7 @@ func (k *check) sameTarget(s registry.ServiceInfo) bool {
 	return own.Address == s.Address && own.Port == s.Port && own.HealthEndpoint == s.HealthEndpoint
 }
 
-// stop ends the check; when it returns, no verdict is written any more.
+// stop ends the check. After it returns no verdict is written.
 func (k *check) stop() {
 	k.cancel()
 	k.stopNotify()
@@ -106,7 +106,7 @@ func (k *check) ask() (result Result, ended func()) {
 			return result, ended
 		}
 	case <-ctx.Done():
-		// A probe that stops when it is told to may say where it was stuck.
+		// A probe that stops with its context may say where it was stuck.
 		patience := time.NewTimer(lateNote)
 		defer patience.Stop()
 		select {
@@ -120,7 +120,7 @@ func (k *check) ask() (result Result, ended func()) {
 	return result, ended
 }
 
-// lateNote is how long a probe that was told to stop may take to say why.
+// lateNote is how long a probe whose context ended may take to say why.
 const lateNote = 50 * time.Millisecond
 
 // judge takes a result into account.
@@ -177,9 +177,9 @@ func (k *check) write() bool {
 	return true
 }
 
-// standing makes sure that the backend has the instance that was probed: a
-// status is set by ID, whoever owns that, and a process that was stalled hears
-// late that a newer owner took it.
+// standing checks that the backend has the instance that was probed. A status is
+// set by ID, whichever process owns it, and a process that was stalled knows late
+// that a newer owner superseded it.
 func (k *check) standing(ctx context.Context) error {
 	now, err := k.c.Backend.Snapshot(ctx, k.target.Instance.Name)
 	if err != nil {

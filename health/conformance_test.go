@@ -10,8 +10,8 @@ import (
 )
 
 func TestCheckerConforms(t *testing.T) {
-	// The suite's instances have an endpoint on an address where nobody is, and
-	// are to keep the status that they are registered with.
+	// The suite's instances have an endpoint on an address without a listener,
+	// and must keep the status that they are registered with.
 	agree := func(_ context.Context, target health.Target) health.Result {
 		switch s := target.Instance.Status; s {
 		case registry.StatusWarning, registry.StatusCritical:

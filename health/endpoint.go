@@ -99,7 +99,7 @@ func tcpAddress(rest string) (string, error) {
 	}
 	host, port, err := net.SplitHostPort(rest)
 	if err != nil || host == "" {
-		return "", refuse("wants tcp: or tcp:host:port, an IPv6 address in brackets")
+		return "", refuse("must be tcp: or tcp:host:port, with an IPv6 address in brackets")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", refuse("its port is outside 1-65535")

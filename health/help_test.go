@@ -141,7 +141,7 @@ func pass(n int) {
 	synctest.Wait()
 }
 
-// await waits until the watch of "api" shows what ok wants.
+// await waits until the watch of "api" shows what ok accepts.
 func await(t testing.TB, b registry.Watcher, what string, ok func(registry.Snapshot) bool) registry.Snapshot {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

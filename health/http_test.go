@@ -124,7 +124,7 @@ func TestHTTPSWithAClientOfOnesOwn(t *testing.T) {
 func TestNotesShowNoPassword(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	must(t, l.Close()) // nobody listens there
+	must(t, l.Close()) // no server listens there
 	address := url.URL{Scheme: "http", User: url.UserPassword("u", "secret"), Host: l.Addr().String(), Path: "/x"}
 	got := verdict(t, fast, at(t, l.Addr().String(), address.String()))
 	if got.Status != cri || !strings.Contains(got.Note, "refused") || strings.Contains(got.Note, "secret") {

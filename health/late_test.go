@@ -43,7 +43,7 @@ func TestALateAnswerIsCritical(t *testing.T) {
 	}
 }
 
-// A probe that is told to stop may say where it was stuck.
+// A probe whose context ends may say where it was stuck.
 func TestAProbeSaysWhereItWasStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		options := settings{Timeout: time.Second, Fall: 1, Logger: quiet, Probes: map[string]health.Probe{

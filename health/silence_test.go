@@ -9,8 +9,8 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// Without Check, nobody ever connects to what is registered.
-func TestWithoutCheckNobodyProbes(t *testing.T) {
+// Without Check, no process connects to what is registered.
+func TestWithoutCheckNothingIsProbed(t *testing.T) {
 	beats := make(chan struct{}, 100)
 	backends := map[string]registry.Backend{
 		"local": registry.NewLocalRegistry(),
@@ -51,7 +51,7 @@ func TestWithoutCheckNobodyProbes(t *testing.T) {
 			must(t, err)
 			defer first.Close()
 			if first.RemoteAddr().String() != own.LocalAddr().String() {
-				t.Errorf("somebody connected from %v", first.RemoteAddr())
+				t.Errorf("a connection came from %v", first.RemoteAddr())
 			}
 		})
 	}
