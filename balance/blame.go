@@ -19,7 +19,7 @@ type ending int
 
 const (
 	open      ending = iota
-	cancelled        // it no longer wants the answer
+	cancelled        // it no longer needs the answer
 	late             // its deadline has passed
 )
 

@@ -83,7 +83,7 @@ func TestAnInstanceThatBreaksOffItsAnswersIsSetAside(t *testing.T) {
 	}
 }
 
-func TestACallerThatStopsReadingSpeaksAgainstNobody(t *testing.T) {
+func TestACallerThatStopsReadingBlamesNoInstance(t *testing.T) {
 	r := localRegistry(t)
 	serve(t, r, "a", func(w http.ResponseWriter, req *http.Request) {
 		w.(http.Flusher).Flush()

@@ -115,7 +115,7 @@ func TestTheRetryBudgetFillsWithTime(t *testing.T) {
 	expect("one given back", takes(b, 0), 20)
 }
 
-// Connections that nobody takes cost no instance anything.
+// Connections that no server accepts cost no instance anything.
 func TestRefusedConnectionsCostNoRetryBudget(t *testing.T) {
 	r := localRegistry(t)
 	for i := range 3 {

@@ -62,7 +62,7 @@ func (c *call) run() (*http.Response, error) {
 }
 
 // dropped reports whether a pick failed because the transport let go of the
-// service a moment ago, and there is another balancer for it now.
+// service just before, and there is another balancer for it now.
 func (c *call) dropped(err error) bool {
 	if !errors.Is(err, registry.ErrClosed) {
 		return false

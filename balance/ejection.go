@@ -41,7 +41,7 @@ func (e *Ejection) setDefaults() {
 
 func (e *Ejection) problem() string {
 	if e.First < 0 || e.Most < e.First {
-		return fmt.Sprintf("First (%v) wants to be over 0 and not over Most (%v)", e.First, e.Most)
+		return fmt.Sprintf("First (%v) must be greater than 0 and at most Most (%v)", e.First, e.Most)
 	}
 	return ""
 }
@@ -109,7 +109,7 @@ func (n *node) failed(err error, trial, dial bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n.gone.Load() || !trial && n.until.Load() != 0 {
-		return // not called any more, or for a trial to say
+		return // no longer called, or for a trial to say
 	}
 	now := b.now()
 	if !b.maySetAside(n, now) {

@@ -173,7 +173,7 @@ func TestEjectionCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-func TestARegistrationAnewStartsAfresh(t *testing.T) {
+func TestANewRegistrationStartsAfresh(t *testing.T) {
 	inBubble(t, nil, four(), func(t *testing.T, r *registry.LocalRegistry, b *Balancer) {
 		failing(t, b, 400, errBroken, "a")
 		deregister(t, r, "a")

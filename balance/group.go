@@ -59,7 +59,7 @@ type wanted struct {
 }
 
 // random makes further random bits of the first (SplitMix64), which is quicker
-// than to draw anew.
+// than to draw again.
 func (w *wanted) random() uint64 {
 	w.bits += 0x9e3779b97f4a7c15
 	z := w.bits
@@ -80,7 +80,7 @@ func (w *wanted) accepts(e *endpoint) bool {
 	return true
 }
 
-// pick is the better of two drawn, or nil if nobody is wanted.
+// pick is the better of two drawn, or nil if none is wanted.
 func (g *group) pick(w *wanted) *endpoint {
 	if len(g.endpoints) == 0 {
 		return nil

@@ -72,7 +72,7 @@ func (n *node) recent(now int64) int64 {
 }
 
 // observe takes a measured latency: a rise counts half, but no single one much
-// more than doubles what is known, as anybody may stall once; a fall counts an
+// more than doubles what is known, as any instance may stall once; a fall counts an
 // eighth. Of two at once, one may be lost.
 func (n *node) observe(now, took int64) {
 	l := n.recent(now)

@@ -75,7 +75,7 @@ func (b *requestBody) broke() bool { return b.sending != nil && b.sending.broke.
 func (b *requestBody) stalls() bool { return b.sending != nil && b.sending.stalls() }
 
 // rewinds reports whether there is a body for one more try. One that cannot be
-// had again will do if nothing was sent and nobody read it.
+// had again will do if nothing was sent and no try read it.
 func (b *requestBody) rewinds(sent bool) bool {
 	return b.held == nil || !sent && !b.held.touched.Load()
 }

@@ -88,7 +88,7 @@ func (b *responseBody) end(err error) {
 	}
 }
 
-// callers reports whether the body broke because of the caller: it wants no
+// callers reports whether the body broke because of the caller: it needs no
 // more, its request's own body broke, or its deadline passed while the instance
 // owed nothing.
 func (b *responseBody) callers() bool {

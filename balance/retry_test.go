@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// never sets nobody aside, so that a test keeps meeting its broken instances.
+// never ejects an instance, so that a test keeps meeting its broken instances.
 func never() Option { return WithEjection(Ejection{Failures: -1}) }
 
 // echo answers with the body.
@@ -42,7 +42,7 @@ func TestAConnectionThatCouldNotBeMadeIsRetriedForAnyMethod(t *testing.T) {
 	}
 }
 
-func TestWhenNobodyTakesConnectionsEachIsAskedOnce(t *testing.T) {
+func TestWhenNoInstanceAcceptsConnectionsEachIsTriedOnce(t *testing.T) {
 	r := localRegistry(t)
 	for _, id := range []string{"x", "y", "z"} {
 		refuse(t, r, id)
@@ -134,7 +134,7 @@ func TestTriesAfterBytesWereSentAreBounded(t *testing.T) {
 		}
 		c, _ := client(t, r, never(), WithTries(tries))
 		if _, err := send(t, c, http.MethodGet, "http://api/", nil); err == nil {
-			t.Fatal("nobody answers, and yet there is an answer")
+			t.Fatal("no instance answers, and yet there is a response")
 		}
 		total := 0
 		for _, n := range sent {
@@ -202,7 +202,7 @@ func TestNothingIsRepeatedAfterTheContextEnded(t *testing.T) {
 	}
 }
 
-func TestARequestThatNobodyCouldSendSpeaksAgainstNobody(t *testing.T) {
+func TestARequestThatCannotBeSentBlamesNoInstance(t *testing.T) {
 	r := localRegistry(t)
 	serve(t, r, "a", nil)
 	serve(t, r, "b", nil)

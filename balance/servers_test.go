@@ -34,7 +34,7 @@ func serve(t testing.TB, r registry.Registry, id string, handler http.HandlerFun
 	return s
 }
 
-// refuse registers an instance at an address where nobody listens.
+// refuse registers an instance at an address without a listener.
 func refuse(t testing.TB, r registry.Registry, id string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

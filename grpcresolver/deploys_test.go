@@ -21,7 +21,7 @@ import (
 // Two gRPC servers are restarted, one after the other, again and again, while
 // eight client processes call them.
 //
-// Leave and Serve drain, deregister, then stop: no call fails, though nobody
+// Leave and Serve drain, deregister, then stop: no call fails, although no client
 // sleeps. Beside it, what becomes of the same when servers end otherwise.
 func TestDeploysOverGRPC(t *testing.T) {
 	server := redistest.Start(t)

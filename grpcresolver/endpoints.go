@@ -11,7 +11,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// endpoint is what gRPC is told of an instance.
+// endpoint is what gRPC receives about an instance.
 type endpoint struct {
 	addr   string
 	zone   string

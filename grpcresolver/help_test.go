@@ -163,12 +163,12 @@ func until(t testing.TB, conn *grpc.ClientConn, ids ...string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("answers came from %v, want all of %v and nobody else", count, ids)
+			t.Fatalf("answers came from %v, want all of %v and no other", count, ids)
 		}
 	}
 }
 
-// ready waits until somebody answers.
+// ready waits until an instance answers.
 func ready(t testing.TB, conn *grpc.ClientConn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

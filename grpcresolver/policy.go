@@ -23,7 +23,7 @@ import (
 //     registers again while its connection works keeps that.
 //   - Instances are called directly also where HTTPS_PROXY is set, whose part
 //     gRPC puts between a resolver and the policy.
-//   - A child is told only of what it can use.
+//   - A child receives only what it can use.
 //
 // Clients that take no service config of a resolver do without it.
 const policyName = "rollcall_instances"
@@ -190,7 +190,7 @@ func (p *policy) NewSubConn(addresses []resolver.Address, options balancer.NewSu
 		}
 	}
 	var err error
-	// gRPC calls the listener only once the connection was told to connect.
+	// gRPC calls the listener only once the connection was asked to connect.
 	//lint:ignore SA1019 one address is what a future version will support
 	if conn, err = p.ClientConn.NewSubConn(addresses, options); err != nil {
 		return nil, err
