@@ -7,7 +7,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// ErrNoInstances: there is nobody to call. The text says why: nobody offers the
+// ErrNoInstances: there is no instance to call. The text says why: no process offers the
 // service, all are critical or draining, or none matches the selection. While
 // the backend is away and nothing is known yet, the error matches
 // registry.ErrUnavailable as well.

@@ -89,7 +89,7 @@ func ExampleBalancer() {
 	// Output: calling 10.0.0.5:5432
 }
 
-// A further try goes to somebody else.
+// A further try goes to another instance.
 func ExampleBalancer_PickExcept() {
 	ctx := context.Background()
 	backend := registry.NewLocalRegistry()
@@ -112,7 +112,7 @@ func ExampleBalancer_PickExcept() {
 	for {
 		picked, err := db.PickExcept(ctx, tried...)
 		if err != nil {
-			fmt.Println(len(tried), "tried; nobody is left:", errors.Is(err, balance.ErrNoInstances))
+			fmt.Println(len(tried), "tried; none is left:", errors.Is(err, balance.ErrNoInstances))
 			return
 		}
 		err = call(picked.HostPort())
@@ -122,10 +122,10 @@ func ExampleBalancer_PickExcept() {
 		}
 		tried = append(tried, picked)
 	}
-	// Output: 2 tried; nobody is left: true
+	// Output: 2 tried; none is left: true
 }
 
-// What cannot be right fails at once, not when somebody calls.
+// What cannot be right fails at once, not at the first call.
 func ExampleNew_badSelector() {
 	_, err := balance.New(registry.NewLocalRegistry(), "api", balance.WithVersion("^one"))
 	fmt.Println(errors.Is(err, registry.ErrInvalidConfig))

@@ -134,7 +134,7 @@ func WithSpillOver(inFlight int) Option {
 	})
 }
 
-// WithWait makes a pick wait up to d for somebody to call, when there is nobody,
+// WithWait makes a pick wait up to d for an instance to call if there is none,
 // rather than fail at once. The context bounds it as well. Default: 0.
 func WithWait(d time.Duration) Option {
 	return option(func(c *config) {

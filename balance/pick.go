@@ -85,7 +85,7 @@ func (p *Picked) judge(err error, dial bool) {
 // Pick returns an instance for one request, and counts the request as in flight
 // until Done. It allocates nothing.
 //
-// With nobody there it fails at once, with an error that matches
+// Without an instance it fails at once, with an error that matches
 // ErrNoInstances, or waits as WithWait says. Only the very first state of the
 // service is waited for in any case. While the backend is away, Pick goes on
 // with the last known instances. It fails with ctx's error if ctx has ended, and
@@ -157,7 +157,7 @@ func (b *Balancer) choose(s *set, tried []Picked) (e *endpoint, bits uint64, asi
 	return e, w.bits, true
 }
 
-// await returns the first set with somebody in it.
+// await returns the first set that is not empty.
 func (b *Balancer) await(ctx context.Context) (*set, error) {
 	var over <-chan time.Time
 	if b.config.wait > 0 {

@@ -10,7 +10,7 @@ import (
 type set struct {
 	near    group // the caller's zone; everybody if it has none or is in none
 	far     group
-	problem error         // why nobody is in it; nil if somebody is
+	problem error         // why it is empty; nil if it is not
 	waiting bool          // for the first snapshot
 	final   bool          // there will be no other
 	changed chan struct{} // closed when there is another
@@ -27,7 +27,7 @@ func emptySet(problem error) *set {
 // newSet makes a set of the endpoints that a selection left of a snapshot.
 func newSet(snap *registry.Snapshot, chosen []endpoint, c *config) *set {
 	if len(chosen) == 0 {
-		return emptySet(nobody(snap, &c.selection))
+		return emptySet(noInstances(snap, &c.selection))
 	}
 	s := &set{changed: make(chan struct{})}
 	if c.zone != "" {
@@ -48,8 +48,8 @@ func newSet(snap *registry.Snapshot, chosen []endpoint, c *config) *set {
 	return s
 }
 
-// nobody says why there is nobody to call.
-func nobody(snap *registry.Snapshot, s *selection) error {
+// noInstances says why there is no instance to call.
+func noInstances(snap *registry.Snapshot, s *selection) error {
 	var err error
 	switch {
 	case len(snap.Instances) > 0 && s.all():
@@ -57,9 +57,9 @@ func nobody(snap *registry.Snapshot, s *selection) error {
 	case len(snap.Instances) > 0:
 		err = fmt.Errorf("%w: none of the %d instances of %q has %v", ErrNoInstances, len(snap.Instances), snap.Service, s)
 	case len(snap.Others) > 0:
-		err = fmt.Errorf("%w: nobody of %q is to be called: %d critical or draining", ErrNoInstances, snap.Service, len(snap.Others))
+		err = fmt.Errorf("%w: no callable instances of %q: %d critical or draining", ErrNoInstances, snap.Service, len(snap.Others))
 	default:
-		err = fmt.Errorf("%w: nobody offers %q", ErrNoInstances, snap.Service)
+		err = fmt.Errorf("%w: no instances of %q", ErrNoInstances, snap.Service)
 	}
 	if snap.Stale != nil {
 		err = fmt.Errorf("%w, as far as is known: %w", err, snap.Stale)

@@ -74,7 +74,7 @@ func TestOneServiceForNamesThatAreNoHosts(t *testing.T) {
 	}
 }
 
-func TestHTTPSWantsACertificateOfTheService(t *testing.T) {
+func TestHTTPSNeedsACertificateOfTheService(t *testing.T) {
 	r := localRegistry(t)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		io.WriteString(w, req.Proto+" "+req.TLS.ServerName)
@@ -144,7 +144,7 @@ func TestURLsThatNameNoService(t *testing.T) {
 	}
 }
 
-func TestNobodyToSendItTo(t *testing.T) {
+func TestNoInstanceForARequest(t *testing.T) {
 	c, _ := client(t, localRegistry(t))
 	if _, err := send(t, c, http.MethodGet, "http://api/", nil); !errors.Is(err, ErrNoInstances) {
 		t.Error(err)

@@ -12,20 +12,20 @@ import (
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
 )
 
-func TestWithNobodyThereTheErrorSaysWhy(t *testing.T) {
+func TestWithoutInstancesTheErrorSaysWhy(t *testing.T) {
 	ctx := context.Background()
 	cases := map[string]struct {
 		prepare func(*registry.LocalRegistry) error
 		options []Option
 		want    string
 	}{
-		"nobody": {want: `nobody offers "api"`},
+		"none": {want: `no instances of "api"`},
 		"drains": {
 			prepare: func(r *registry.LocalRegistry) error {
 				register(t, r, api("a"))
 				return r.SetStatus(ctx, "a", registry.StatusDraining, "")
 			},
-			want: `nobody of "api" is to be called: 1 critical or draining`,
+			want: `no callable instances of "api": 1 critical or draining`,
 		},
 		"selection": {
 			prepare: func(r *registry.LocalRegistry) error { register(t, r, api("a"), api("b")); return nil },
@@ -47,7 +47,7 @@ func TestWithNobodyThereTheErrorSaysWhy(t *testing.T) {
 	}
 }
 
-func TestNobodyKnownWhileTheBackendIsAway(t *testing.T) {
+func TestNoInstanceKnownWhileTheBackendIsUnavailable(t *testing.T) {
 	f := registrytest.NewFlaky(localRegistry(t, api("a")))
 	f.Disconnect(nil)
 	_, err := balancer(t, f).Pick(t.Context())
@@ -56,7 +56,7 @@ func TestNobodyKnownWhileTheBackendIsAway(t *testing.T) {
 	}
 }
 
-func TestWaitEndsWhenSomebodyComes(t *testing.T) {
+func TestWaitEndsWhenAnInstanceComes(t *testing.T) {
 	inBubble(t, []Option{WithWait(time.Minute)}, nil, func(t *testing.T, r *registry.LocalRegistry, b *Balancer) {
 		time.AfterFunc(10*time.Second, func() { register(t, r, api("a")) })
 		start := time.Now()

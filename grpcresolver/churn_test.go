@@ -82,10 +82,10 @@ func (s *spy) expect(t *testing.T, ok func(string) bool) {
 	select {
 	case <-s.now:
 	case <-time.After(20 * time.Second):
-		t.Fatal("the policy was told nothing")
+		t.Fatal("the policy received nothing")
 	}
 	if log := s.take(); len(log) != 1 || !ok(log[0]) {
-		t.Fatalf("the policy was told %q", log)
+		t.Fatalf("the policy received %q", log)
 	}
 }
 
@@ -93,7 +93,7 @@ func has(text string) func(string) bool {
 	return func(s string) bool { return strings.Contains(s, text) }
 }
 
-func TestPolicyIsToldOfChangesOnly(t *testing.T) {
+func TestPolicyReceivesOnlyChanges(t *testing.T) {
 	b := registry.NewLocalRegistry()
 	defer b.Close()
 	spied.take()
@@ -127,7 +127,7 @@ func TestPolicyIsToldOfChangesOnly(t *testing.T) {
 }
 
 // While Redis is away calls go on, with the connections that stand, and the
-// policy is told once.
+// policy is updated once.
 func TestRedisAway(t *testing.T) {
 	redis := redistest.Start(t)
 	b := openRedis(t, redis)
@@ -140,18 +140,18 @@ func TestRedisAway(t *testing.T) {
 
 	redis.Kill()
 	late := time.After(20 * time.Second)
-	for told := false; !told; {
+	for updated := false; !updated; {
 		select {
 		case <-spied.now:
-			told = true
+			updated = true
 		case <-late:
-			t.Fatal("in 20 s without Redis the policy was told nothing")
+			t.Fatal("in 20 s without Redis the policy received nothing")
 		default:
 			until(t, conn, "one", "two")
 		}
 	}
 	if log := spied.take(); len(log) != 1 || !strings.HasPrefix(log[0], `error: rollcall: going on with the last known instances of "api"`) {
-		t.Errorf("the policy was told %q", log)
+		t.Errorf("the policy received %q", log)
 	}
 	until(t, conn, "one", "two")
 	redis.Restart() // without a memory
@@ -169,9 +169,9 @@ func TestRedisAway(t *testing.T) {
 	if made := len(one.connections) + len(two.connections); made != 2 {
 		t.Errorf("%d connections were made to 2 servers: the addresses went away", made)
 	}
-	for _, told := range spied.take() {
-		if !strings.Contains(told, "error: ") && (!strings.Contains(told, one.addr) || !strings.Contains(told, two.addr)) {
-			t.Errorf("after the outage the policy was told %q", told)
+	for _, update := range spied.take() {
+		if !strings.Contains(update, "error: ") && (!strings.Contains(update, one.addr) || !strings.Contains(update, two.addr)) {
+			t.Errorf("after the outage the policy received %q", update)
 		}
 	}
 }

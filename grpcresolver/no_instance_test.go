@@ -31,7 +31,7 @@ func expectError(t *testing.T, conn *grpc.ClientConn, text string) {
 	}
 }
 
-func TestNobodyToCall(t *testing.T) {
+func TestNoInstanceToCall(t *testing.T) {
 	for name, policy := range policies {
 		if name == "methods only" { // it says to wait
 			continue
@@ -41,7 +41,7 @@ func TestNobodyToCall(t *testing.T) {
 			defer b.Close()
 			flaky := registrytest.NewFlaky(b)
 			conn := client(t, flaky, "rollcall:///api", policy)
-			expectError(t, conn, `rollcall: nobody offers "api"`)
+			expectError(t, conn, `rollcall: no instances of "api"`)
 			a := start(t, "a")
 			register(t, b, a.service())
 			ready(t, conn)
@@ -59,7 +59,7 @@ func TestNobodyToCall(t *testing.T) {
 func TestWaitForReadyWaits(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b registry.Backend) {
 		conn := client(t, b, "rollcall:///api")
-		expectError(t, conn, "nobody offers")
+		expectError(t, conn, "no instances of")
 		type answer struct {
 			id  string
 			err error
@@ -69,7 +69,7 @@ func TestWaitForReadyWaits(t *testing.T) {
 			id, err := who(t.Context(), conn, grpc.WaitForReady(true))
 			waiting <- answer{id, err}
 		}()
-		expectError(t, conn, "nobody offers") // meanwhile, who does not wait is told
+		expectError(t, conn, "no instances of") // meanwhile, a call that does not wait fails
 		register(t, b, start(t, "a").service())
 		select {
 		case got := <-waiting:

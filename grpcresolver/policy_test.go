@@ -28,7 +28,7 @@ func TestTheFirstCallSaysWhyItFails(t *testing.T) {
 	defer b.Close()
 	critical := registry.ServiceInfo{ID: "x", Name: "ill", Address: "127.0.0.1", Port: 1, Status: registry.StatusCritical}
 	register(t, b, critical)
-	for name, want := range map[string]string{"nothing": `nobody offers "nothing"`, "ill": "1 critical"} {
+	for name, want := range map[string]string{"nothing": `no instances of "nothing"`, "ill": "1 critical"} {
 		for range 300 {
 			conn := client(t, b, grpcresolver.Target(name))
 			_, err := who(t.Context(), conn)

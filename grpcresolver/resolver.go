@@ -27,7 +27,7 @@ type follower struct {
 
 	// Touched by run only.
 	known    *registry.Snapshot // the last one that was not empty for want of knowledge
-	told     bool               // the client knows shown and reason
+	sent     bool               // the client knows shown and reason
 	shown    []endpoint
 	reason   string // why shown is empty
 	reported string // the last error, "" for none since the last update
@@ -91,7 +91,7 @@ func (f *follower) take(s registry.Snapshot) {
 		f.reported = ""
 		return
 	}
-	reason := f.target.nobody(s)
+	reason := f.target.noInstances(s)
 	if s.Stale != nil {
 		reason = fmt.Errorf("%w; last known state, as the watch is blind: %w", reason, s.Stale)
 	}
@@ -107,17 +107,17 @@ func (f *follower) update(list []endpoint, reason error) {
 	if reason != nil {
 		text = reason.Error()
 	}
-	if f.told && f.reason == text && slices.Equal(list, f.shown) {
+	if f.sent && f.reason == text && slices.Equal(list, f.shown) {
 		return
 	}
-	f.told, f.shown, f.reason, f.reported = true, list, text, ""
+	f.sent, f.shown, f.reason, f.reported = true, list, text, ""
 	var state resolver.State
 	if f.config == nil || f.proxied {
 		state = stateOf(list)
 	}
 	state.ServiceConfig = f.config
 	state.Attributes = attributes.New(listingKey{}, &listing{list, reason})
-	// What a policy has against a list, calls are told; asking again is no cure.
+	// If a policy refuses a list, calls fail with its error. Resolving again does not help.
 	_ = f.cc.UpdateState(state)
 }
 

@@ -98,8 +98,8 @@ func (t *target) choose(instances []registry.ServiceInfo) []*registry.ServiceInf
 	return all
 }
 
-// nobody says why a snapshot has no instance for the target.
-func (t *target) nobody(s registry.Snapshot) error {
+// noInstances says why a snapshot has no instance for the target.
+func (t *target) noInstances(s registry.Snapshot) error {
 	switch {
 	case len(s.Instances) > 0:
 		return fmt.Errorf("rollcall: none of the %d instances of %q that can be called matches %s", len(s.Instances), t.name, t.query)
@@ -112,5 +112,5 @@ func (t *target) nobody(s registry.Snapshot) error {
 		}
 		return fmt.Errorf("rollcall: no instance of %q can be called: %d critical, %d draining", t.name, len(s.Others)-draining, draining)
 	}
-	return fmt.Errorf("rollcall: nobody offers %q", t.name)
+	return fmt.Errorf("rollcall: no instances of %q", t.name)
 }

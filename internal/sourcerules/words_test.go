@@ -15,30 +15,10 @@ import (
 // not need, one a line.
 const unwantedWords = "testdata/words"
 
-// wordsNotYetReplaced are files that still have unwanted words.
-var wordsNotYetReplaced = []string{
-	"balance/ejection_test.go",
-	"balance/errors.go",
-	"balance/example_test.go",
-	"balance/options.go",
-	"balance/pick.go",
-	"balance/set.go",
-	"balance/transport_test.go",
-	"balance/wait_test.go",
-	"grpcresolver/churn_test.go",
-	"grpcresolver/no_instance_test.go",
-	"grpcresolver/policy_test.go",
-	"grpcresolver/resolver.go",
-	"grpcresolver/target.go",
-}
-
 // The words count in comments, names, messages and prose.
 func TestWordsArePlain(t *testing.T) {
 	unwanted := wordPattern(readLines(t, unwantedWords))
 	for _, name := range proseFiles(t) {
-		if under(name, wordsNotYetReplaced...) {
-			continue
-		}
 		for i, line := range readLines(t, filepath.Join(root, name)) {
 			for _, word := range unwanted.FindAllString(apart(line), -1) {
 				t.Errorf("%s:%d: %q: use plain technical English and the words of docs/glossary.md", name, i+1, word)
