@@ -68,7 +68,7 @@ func (s *idleDeadline) extend() (deadline time.Time, again bool) {
 func (c *trackedConn) SetDeadline(t time.Time) error {
 	c.readDeadline.set(t)
 	c.writeDeadline.set(t)
-	return c.TCPConn.SetDeadline(t)
+	return c.explain(c.TCPConn.SetDeadline(t))
 }
 
 // SetReadDeadline implements net.Conn. After a write that needed more time, the
@@ -80,13 +80,13 @@ func (c *trackedConn) SetReadDeadline(t time.Time) error {
 		}
 	}
 	c.readDeadline.set(t)
-	return c.TCPConn.SetReadDeadline(t)
+	return c.explain(c.TCPConn.SetReadDeadline(t))
 }
 
 // SetWriteDeadline implements net.Conn.
 func (c *trackedConn) SetWriteDeadline(t time.Time) error {
 	c.writeDeadline.set(t)
-	return c.TCPConn.SetWriteDeadline(t)
+	return c.explain(c.TCPConn.SetWriteDeadline(t))
 }
 
 // Read implements net.Conn.
@@ -123,6 +123,12 @@ func (c *trackedConn) explain(err error) error {
 	}
 	return err
 }
+
+// movedError is why the client closed a connection whose server is no longer the one
+// to talk to. The same request on a new connection reaches the right one.
+type movedError string
+
+func (e movedError) Error() string { return "connection closed: " + string(e) }
 
 // closeBecause closes the connection. Requests on it fail with the reason.
 func (c *trackedConn) closeBecause(reason error) {

@@ -145,7 +145,7 @@ func (d *dialer) setPrimary(addr string, asked uint64) (current string, moved bo
 	}
 	d.mu.Unlock()
 	for _, c := range old {
-		c.closeBecause(fmt.Errorf("connection closed: the Sentinels name another primary, %s", addr))
+		c.closeBecause(movedError("the Sentinels name another primary, " + addr))
 	}
 	return addr, true
 }

@@ -24,9 +24,13 @@ func Exec(ctx context.Context, pipe redis.Pipeliner) []redis.Cmder {
 }
 
 // ConnectionLost reports whether err says that the connection ended during a
-// request. A request that may be sent twice is then worth another try at once, on
-// a new connection.
+// request, or that the client closed it because the server moved. A request that may
+// be sent twice is then worth another try at once, on a new connection. It is false
+// where the server replied READONLY: the next try may reach the same replica.
 func ConnectionLost(err error) bool {
+	if moved := movedError(""); errors.As(err, &moved) {
+		return true
+	}
 	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, e) {
 			return true

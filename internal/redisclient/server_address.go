@@ -2,7 +2,6 @@ package redisclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -65,7 +64,7 @@ func (c *Client) CheckAddress(ctx context.Context) {
 	c.dialer.closeIf(func(conn *trackedConn) bool {
 		remote, ok := conn.RemoteAddr().(*net.TCPAddr)
 		return ok && !slices.Contains(now, remote.AddrPort().Addr().Unmap().WithZone(""))
-	}, fmt.Errorf("connection closed: %s has another address now", c.host))
+	}, movedError(c.host+" has another address now"))
 }
 
 // OnNewConnection has notify called for each connection but the first: the
@@ -99,7 +98,7 @@ func (c *Client) CheckServer(ctx context.Context) {
 	defer fresh.Close()
 	// An error is ignored: an outage shows in the requests themselves.
 	if c.identity.noteServer(fresh.Info(ctx, "server").Val()) {
-		c.dialer.closeAll(errors.New("connection closed: its address leads to another server now"))
+		c.dialer.closeAll(movedError("its address leads to another server now"))
 	}
 }
 

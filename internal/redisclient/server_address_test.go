@@ -114,10 +114,11 @@ func TestRequestsOnClosedConnectionsFailWithTheReason(t *testing.T) {
 	for name, tt := range map[string]struct {
 		close func(*Client)
 		word  string
+		again bool // worth another try at once: a new connection reaches the right server
 	}{
-		"a refused write":   {func(c *Client) { c.Redial(errors.New(reply)) }, "READONLY"},
-		"a name that moves": {func(c *Client) { c.CheckAddress(t.Context()) }, "redis.example"},
-		"another primary":   {func(c *Client) { c.dialer.setPrimary("10.0.0.9:6379", 0) }, "10.0.0.9:6379"},
+		"a refused write":   {func(c *Client) { c.Redial(errors.New(reply)) }, "READONLY", false},
+		"a name that moves": {func(c *Client) { c.CheckAddress(t.Context()) }, "redis.example", true},
+		"another primary":   {func(c *Client) { c.dialer.setPrimary("10.0.0.9:6379", 0) }, "10.0.0.9:6379", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, err := Dial(Config{Addr: "redis.example:6379"})
@@ -139,11 +140,24 @@ func TestRequestsOnClosedConnectionsFailWithTheReason(t *testing.T) {
 				failed <- err
 			}()
 			tt.close(client)
+			check := func(what string, err error) {
+				t.Helper()
+				if err == nil || !strings.Contains(err.Error(), tt.word) || errors.Is(err, net.ErrClosed) {
+					t.Errorf("%s failed with %v, want the reason, with %q", what, err, tt.word)
+				}
+				if again := ConnectionLost(err); again != tt.again {
+					t.Errorf("%s: worth another try at once: %t, want %t", what, again, tt.again)
+				}
+			}
+			// A request sets the deadlines before it writes and before it reads.
+			_, err = conn.Write([]byte("x"))
+			check("the write", err)
+			check("the deadline", conn.SetDeadline(time.Now().Add(time.Minute)))
+			check("the read's deadline", conn.SetReadDeadline(time.Now().Add(time.Minute)))
+			check("the write's deadline", conn.SetWriteDeadline(time.Now().Add(time.Minute)))
 			select {
 			case err := <-failed:
-				if !strings.Contains(err.Error(), tt.word) || errors.Is(err, net.ErrClosed) {
-					t.Errorf("the request failed with %q, want the reason, with %q", err, tt.word)
-				}
+				check("the read", err)
 			case <-time.After(10 * time.Second):
 				t.Fatal("the request on the closed connection did not end within 10 s")
 			}
