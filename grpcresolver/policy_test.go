@@ -144,7 +144,7 @@ func TestANameThatCannotBe(t *testing.T) {
 	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), `the watch of "a\x00b" has ended: invalid service: Name: has a control character`) {
 		t.Errorf("the first call failed with %v", err)
 	}
-	expectError(t, client(t, b, grpcresolver.Target(strings.Repeat("n", registry.MaxNameBytes+1))), "over the limit")
+	expectError(t, client(t, b, grpcresolver.Target(strings.Repeat("n", registry.MaxNameBytes+1))), "more than the limit")
 }
 
 // Instances are called directly, also where a proxy is configured for all else.
