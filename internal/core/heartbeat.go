@@ -129,6 +129,7 @@ func (e *Engine) noteLost(r *registration) (again bool) {
 		return false
 	}
 	known := r.lost && r.reregistering
+	r.lostWhileSent = r.sent // perhaps after it was written, before the answer
 	r.lost = true
 	return !known
 }

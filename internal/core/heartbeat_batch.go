@@ -1,6 +1,8 @@
 package core
 
 import (
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +30,7 @@ func (e *Engine) heartbeatBatch() *heartbeatBatch {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.batch == nil {
-		e.batch = e.newHeartbeatBatch()
+		e.batch = newHeartbeatBatch(maps.Values(e.owned), e.cfg.TTL)
 	}
 	return e.batch
 }
@@ -36,9 +38,10 @@ func (e *Engine) heartbeatBatch() *heartbeatBatch {
 // ownedChanged has the next heartbeat make its batch again. The caller holds e.mu.
 func (e *Engine) ownedChanged() { e.batch = nil }
 
-func (e *Engine) newHeartbeatBatch() *heartbeatBatch {
+// newHeartbeatBatch returns the batch of registrations. The caller holds Engine.mu.
+func newHeartbeatBatch(regs iter.Seq[*registration], ttl time.Duration) *heartbeatBatch {
 	services := make(map[string]*ownedService)
-	for _, r := range e.owned {
+	for r := range regs {
 		s := services[r.service]
 		if s == nil {
 			s = &ownedService{oldestWrite: r.writtenAt}
@@ -56,7 +59,7 @@ func (e *Engine) newHeartbeatBatch() *heartbeatBatch {
 		for i, r := range s.registrations {
 			leases[i] = store.Lease{ID: r.id, RegisteredAt: r.registeredAt}
 		}
-		b.add(store.ServiceLeases{Service: name, TTL: e.cfg.TTL, Leases: leases, Cached: new(store.CachedValue)}, s)
+		b.add(store.ServiceLeases{Service: name, TTL: ttl, Leases: leases, Cached: new(store.CachedValue)}, s)
 	}
 	return b
 }

@@ -96,7 +96,7 @@ func TestReregistrationRestoresTheWholeRecord(t *testing.T) {
 
 func TestManyRegistrationsAreReregistered(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		const n = 2*maxReregisterBatch + 1
+		const n = 6*minReregisterBytes/recordOverheadBytes + 1 // three batches
 		e := start(t, f, "alpha")
 		for i := range n {
 			register(t, e, "g", fmt.Sprint("i", i), "x")

@@ -27,6 +27,8 @@ type registration struct {
 	strayServices []string  // to which a move may have taken it that failed for its caller
 	lost          bool      // the backend lost it, and it is not registered again yet
 	reregistering bool      // it is in the queue to be written again
+	sent          bool      // that write is under way
+	lostWhileSent bool      // a heartbeat found it lost since sent
 }
 
 // formerRegistration is what is remembered of a registration that is no longer

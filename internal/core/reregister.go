@@ -11,10 +11,14 @@ import (
 )
 
 const (
-	// maxReregisterBatch bounds the registrations that are written again in one
-	// request, and maxReregisterBytes about the bytes of them.
-	maxReregisterBatch = 1000
-	maxReregisterBytes = 256 << 10
+	// minReregisterBytes and maxReregisterBytes are between what a batch of
+	// registrations that are written again is bounded, in about its bytes.
+	minReregisterBytes = 256 << 10
+	maxReregisterBytes = 4 << 20
+	// quickReregister is in what time a batch is answered on a line that takes a
+	// larger one, and slowReregister in what time it holds up others for too long.
+	quickReregister = 300 * time.Millisecond
+	slowReregister  = time.Second
 	// smallRecordBytes is up to how many bytes a registration counts as small.
 	smallRecordBytes = 4 << 10
 	// recordOverheadBytes is about what a registration takes in addition to its payload.
@@ -50,6 +54,7 @@ func (e *Engine) queueReregister(regs []*registration) {
 // sent again when another batch fails.
 func (e *Engine) runReregister() {
 	var waiting []*registration // failed, or not sent yet
+	bound := reregisterBound(minReregisterBytes)
 	back := 0
 	for failures := 0; ; {
 		e.mu.Lock()
@@ -63,7 +68,7 @@ func (e *Engine) runReregister() {
 		e.mu.Unlock()
 		var n int
 		var err error
-		waiting, n, err = e.reregisterWaiting(waiting)
+		waiting, n, err = e.reregisterWaiting(waiting, &bound)
 		back += n
 		e.noteAvailability(reregisterRequests, err)
 		if err == nil {
@@ -83,12 +88,14 @@ func (e *Engine) runReregister() {
 // reregisterWaiting sends registrations in batches, until more are queued. After a
 // failure it leaves out the rest of that service. It returns the registrations
 // that are left, and how many that were lost are back.
-func (e *Engine) reregisterWaiting(regs []*registration) (left []*registration, back int, err error) {
+func (e *Engine) reregisterWaiting(regs []*registration, bound *reregisterBound) (left []*registration, back int, err error) {
 	failed := make(map[string]bool)
 	for rest := fairOrder(regs); len(rest) > 0; {
-		batch := rest[:reregisterBatchLen(rest)]
+		batch := rest[:bound.batchLen(rest)]
 		rest = rest[len(batch):]
+		began := time.Now()
 		again, n, batchErr := e.reregisterBatch(batch)
+		bound.adapt(wireBytes(batch), time.Since(began), batchErr != nil)
 		back += n
 		left = append(left, again...)
 		if batchErr != nil {
@@ -136,18 +143,42 @@ func fairOrder(regs []*registration) []*registration {
 // wireBytes returns about how many bytes a registration takes in a request.
 func (r *registration) wireBytes() int { return recordOverheadBytes + len(r.payload) }
 
-// reregisterBatchLen returns how many of these registrations, at least one, form
-// the next batch. All of a batch are answered together, so small ones at the front
-// do not go with a large one.
-func reregisterBatchLen(regs []*registration) int {
-	bytes, small := 0, regs[0].wireBytes() <= smallRecordBytes
-	for i, r := range regs[:min(len(regs), maxReregisterBatch)] {
+// wireBytes returns about how many bytes registrations take in a request.
+func wireBytes(regs []*registration) int {
+	bytes := 0
+	for _, r := range regs {
 		bytes += r.wireBytes()
-		if i > 0 && (bytes > maxReregisterBytes || small && r.wireBytes() > smallRecordBytes) {
+	}
+	return bytes
+}
+
+// reregisterBound bounds the bytes of a batch. It adapts to the line: all of a
+// batch are answered together, so one must not take long, but large ones cost the
+// backend less.
+type reregisterBound int
+
+// batchLen returns how many of these registrations, at least one, form the next
+// batch. Small ones at the front do not go with a large one.
+func (b reregisterBound) batchLen(regs []*registration) int {
+	bytes, small := 0, regs[0].wireBytes() <= smallRecordBytes
+	for i, r := range regs {
+		bytes += r.wireBytes()
+		if i > 0 && (bytes > int(b) || small && r.wireBytes() > smallRecordBytes) {
 			return i
 		}
 	}
-	return min(len(regs), maxReregisterBatch)
+	return len(regs)
+}
+
+// adapt takes how long a batch of so many bytes took, and whether it failed. A
+// small batch does not show what the line takes.
+func (b *reregisterBound) adapt(bytes int, took time.Duration, failed bool) {
+	switch {
+	case failed || took > slowReregister:
+		*b = minReregisterBytes
+	case took < quickReregister && bytes > int(*b)/2:
+		*b = min(maxReregisterBytes, 4**b)
+	}
 }
 
 // reregisterBatch writes registrations again, as they were. It returns those to
@@ -155,12 +186,15 @@ func reregisterBatchLen(regs []*registration) int {
 func (e *Engine) reregisterBatch(batch []*registration) (again []*registration, back int, err error) {
 	var puts []store.Put
 	var sent []*registration
+	// The records of a service travel in one call, as far as the store can send them together.
+	slices.SortStableFunc(batch, func(a, b *registration) int { return cmp.Compare(a.service, b.service) })
 	e.mu.Lock()
 	for _, r := range batch {
 		if !e.isCurrent(r) {
 			r.reregistering = false // if it is kept alive after all, a heartbeat queues it again
 			continue
 		}
+		r.sent, r.lostWhileSent = true, false
 		puts = append(puts, e.reregisterPut(r))
 		sent = append(sent, r)
 	}
@@ -168,8 +202,12 @@ func (e *Engine) reregisterBatch(batch []*registration) (again []*registration, 
 	if len(puts) == 0 {
 		return nil, 0, nil
 	}
+	var doubtful []*registration
 	for i, result := range e.store.Put(e.ctx, puts) {
 		r := sent[i]
+		if e.noteAnswered(r) {
+			doubtful = append(doubtful, r)
+		}
 		if errors.Is(result.Err, store.ErrUnavailable) {
 			again, err = append(again, r), result.Err
 			if errors.Is(err, store.ErrForeignData) {
@@ -181,7 +219,35 @@ func (e *Engine) reregisterBatch(batch []*registration) (again []*registration, 
 			back++
 		}
 	}
+	e.recheck(doubtful)
 	return again, back, err
+}
+
+// noteAnswered records that a write is no longer under way. It reports whether a
+// heartbeat found the registration lost meanwhile, before or after that write.
+func (e *Engine) noteAnswered(r *registration) (doubtful bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	doubtful = r.lostWhileSent
+	r.sent, r.lostWhileSent = false, false
+	return doubtful
+}
+
+// recheck renews registrations without waiting for the next heartbeat, and has
+// those written again that are lost. That heartbeat makes up for a failure.
+func (e *Engine) recheck(regs []*registration) {
+	e.mu.Lock()
+	regs = slices.DeleteFunc(regs, func(r *registration) bool { return r.reregistering || !e.isCurrent(r) })
+	batch := newHeartbeatBatch(slices.Values(regs), e.cfg.TTL)
+	e.mu.Unlock()
+	if len(batch.leases) == 0 {
+		return
+	}
+	for i, renewal := range e.store.Renew(e.ctx, batch.leases) {
+		if renewal.Err == nil {
+			e.queueReregister(e.applyRenewal(batch.services[i], renewal))
+		}
+	}
 }
 
 // reregisterPut returns what writes a registration again. The caller holds e.mu.

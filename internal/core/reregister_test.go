@@ -79,7 +79,7 @@ func TestHeartbeatsContinueDuringALargeReregistration(t *testing.T) {
 		if slow.order[0] != "x" {
 			t.Errorf("%q was sent first", slow.order[0])
 		}
-		if minimum := n * 40_000 / maxReregisterBytes; slow.batches < minimum {
+		if minimum := n * 40_000 / minReregisterBytes; slow.batches < minimum {
 			t.Errorf("sent in %d batches, want at least %d", slow.batches, minimum)
 		}
 	})
