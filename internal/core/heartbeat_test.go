@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,10 +97,11 @@ func TestReregistrationRestoresTheWholeRecord(t *testing.T) {
 
 func TestManyRegistrationsAreReregistered(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		const n = 6*minReregisterBytes/recordOverheadBytes + 1 // three batches
+		payload := strings.Repeat("x", 3000)
+		n := 6*minReregisterBytes/(recordOverheadBytes+len(payload)) + 1 // three batches
 		e := start(t, f, "alpha")
 		for i := range n {
-			register(t, e, "g", fmt.Sprint("i", i), "x")
+			register(t, e, "g", fmt.Sprint("i", i), payload)
 		}
 		f.loseAll()
 		advance(testHeartbeat + time.Second)
