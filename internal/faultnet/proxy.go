@@ -28,8 +28,8 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	target   string
-	listener net.Listener // nil while new connections are refused
-	conns    []*conn      // oldest first
+	listener *net.TCPListener // nil while new connections are refused
+	conns    []*conn          // oldest first
 	changed  chan struct{}
 	accepted int
 	closed   bool
@@ -69,12 +69,19 @@ func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listener != nil {
-		// A process that is being started keeps the listener open until its exec.
-		syscall.ForkLock.RLock()
-		p.listener.Close()
-		syscall.ForkLock.RUnlock()
+		stopListening(p.listener)
 		p.listener = nil
 	}
+}
+
+// stopListening closes l so that the kernel refuses the next connection. Close alone
+// does not: a process that is being started holds a copy of the descriptor, and with
+// it the listening socket, until the kernel has closed the copy in its exec.
+func stopListening(l *net.TCPListener) {
+	if raw, err := l.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
+	}
+	l.Close()
 }
 
 // Retarget forwards new connections to another server. Open ones stay.
@@ -95,7 +102,7 @@ func (p *Proxy) Accept() error {
 	if err != nil {
 		return err
 	}
-	p.listener = l
+	p.listener = l.(*net.TCPListener)
 	p.wg.Go(func() { p.accept(l) })
 	return nil
 }

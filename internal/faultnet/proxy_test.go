@@ -196,6 +196,28 @@ func TestRefuseAndAccept(t *testing.T) {
 	}
 }
 
+// A process that is being started holds a copy of every descriptor for a moment.
+func TestRefuseThoughACopyOfTheListenerIsOpen(t *testing.T) {
+	_, p := setUp(t)
+	for range 3 {
+		copied, err := p.listener.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Refuse()
+		if _, err := net.Dial("tcp", p.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("dialing gave %v", err)
+		}
+		if err := p.Accept(); err != nil {
+			t.Errorf("listening again: %v", err)
+		}
+		copied.Close()
+	}
+	if err := client(t, p.Addr()).Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCutReplyAfter(t *testing.T) {
 	s, p := setUp(t)
 	for n := range 4 {
