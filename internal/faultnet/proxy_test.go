@@ -196,7 +196,7 @@ func TestRefuseAndAccept(t *testing.T) {
 	}
 }
 
-// A process that is being started holds a copy of every descriptor for a moment.
+// A process that is being started holds a copy of every descriptor until its exec.
 func TestRefuseThoughACopyOfTheListenerIsOpen(t *testing.T) {
 	_, p := setUp(t)
 	for range 3 {
