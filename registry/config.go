@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -56,7 +57,17 @@ type RedisRegistryConfig struct {
 	// Username is the Redis ACL user (optional; empty is Redis's default user).
 	Username string
 
-	// TLSConfig, if set, makes every connection use TLS. It is cloned.
+	// Credentials, if set, returns the ACL user and the password of every new
+	// connection to Redis; Username and Password must then be unset. Use it for
+	// credentials that change: open connections keep those with which they were made.
+	// An error fails the connection, and the next one asks again; it must not contain a
+	// secret. Calls may be concurrent. They must return when ctx ends, after a second
+	// at the latest, so a slow source of tokens is best asked in the background.
+	// The Sentinels' password is not affected.
+	Credentials func(ctx context.Context) (username, password string, err error)
+
+	// TLSConfig, if set, makes every connection use TLS. It is cloned. Set its
+	// GetClientCertificate for a client certificate that changes.
 	TLSConfig *tls.Config
 
 	// Namespace separates environments on one server: registries of different
@@ -77,6 +88,8 @@ type RedisRegistryConfig struct {
 
 	// Observer receives what the registry does (optional).
 	Observer *Observer
+
+	files urlFiles // set by ParseURL
 }
 
 // Limits and defaults of a RedisRegistryConfig.
@@ -208,6 +221,7 @@ func (c RedisRegistryConfig) validateClient() error {
 		{"SentinelPassword", c.SentinelPassword != ""},
 		{"DB", c.DB != 0},
 		{"TLSConfig", c.TLSConfig != nil},
+		{"Credentials", c.Credentials != nil},
 	} {
 		if f.set {
 			return invalidConfig(f.name, "must be unset when Client is set: the client has its own")
@@ -221,6 +235,8 @@ func (c RedisRegistryConfig) validateClient() error {
 
 func (c RedisRegistryConfig) validateServer() error {
 	switch {
+	case c.Credentials != nil && (c.Username != "" || c.Password != ""):
+		return invalidConfig("Credentials", "replaces Username and Password, which must then be unset")
 	case c.MasterName != "" && len(c.Addrs) == 0:
 		return invalidConfig("MasterName", "needs the Sentinels' addresses in Addrs")
 	case c.MasterName == "" && (c.SentinelUsername != "" || c.SentinelPassword != ""):
@@ -281,16 +297,23 @@ func (c RedisRegistryConfig) warnings() []string {
 
 // clientConfig returns how to reach the server, for a configuration without a Client.
 func (c RedisRegistryConfig) clientConfig() redisclient.Config {
+	credentials := c.Credentials
+	if credentials == nil {
+		credentials = c.files.password.credentials(c.Username, c.Password)
+	}
 	return redisclient.Config{
-		Addr:             c.RedisAddr,
-		Addrs:            slices.Clone(c.Addrs),
-		MasterName:       c.MasterName,
-		Username:         c.Username,
-		Password:         c.Password,
-		SentinelUsername: c.SentinelUsername,
-		SentinelPassword: c.SentinelPassword,
-		DB:               c.DB,
-		TLS:              c.TLSConfig,
+		Addr:                c.RedisAddr,
+		Addrs:               slices.Clone(c.Addrs),
+		MasterName:          c.MasterName,
+		Username:            c.Username,
+		Password:            c.Password,
+		Credentials:         credentials,
+		SentinelUsername:    c.SentinelUsername,
+		SentinelPassword:    c.SentinelPassword,
+		SentinelCredentials: c.files.sentinelPassword.credentials(c.SentinelUsername, c.SentinelPassword),
+		DB:                  c.DB,
+		TLS:                 c.TLSConfig,
+		RefreshTLS:          c.files.refreshTLS,
 	}
 }
 
@@ -338,6 +361,7 @@ func (c RedisRegistryConfig) attrs() []slog.Attr {
 	add(c.MasterName != "", "MasterName", c.MasterName)
 	add(c.Username != "", "Username", c.Username)
 	add(c.Password != "", "Password", hidden)
+	add(c.Credentials != nil, "Credentials", hidden)
 	add(c.SentinelUsername != "", "SentinelUsername", c.SentinelUsername)
 	add(c.SentinelPassword != "", "SentinelPassword", hidden)
 	add(c.DB != 0, "DB", c.DB)

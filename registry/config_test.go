@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -120,6 +121,9 @@ func TestValidateConfigNamesTheField(t *testing.T) {
 		"SentinelPassword: must":                 {Client: client, SentinelPassword: "secret"},
 		"DB: must":                               {Client: client, DB: 1},
 		"TLSConfig: must":                        {Client: client, TLSConfig: &tls.Config{}},
+		"Credentials: must":                      {Client: client, Credentials: noCredentials},
+		"Credentials: replaces Username":         {Credentials: noCredentials, Username: "u", Password: "secret"},
+		"Credentials: replaces":                  {Credentials: noCredentials, Password: "secret"},
 		"Client: it reads":                       {Client: redis.NewClusterClient(&redis.ClusterOptions{ReadOnly: true})},
 		"Client: *redis.Ring":                    {Client: redis.NewRing(&redis.RingOptions{})},
 	} {
@@ -159,6 +163,7 @@ func TestConfigShowsNoPassword(t *testing.T) {
 		Password:         "hunter2",
 		SentinelPassword: "hunter2",
 		Username:         "user",
+		Credentials:      noCredentials,
 		TLSConfig:        &tls.Config{ServerName: "hunter2"},
 	}
 	var log bytes.Buffer
@@ -168,9 +173,11 @@ func TestConfigShowsNoPassword(t *testing.T) {
 	if strings.Contains(all, "hunter2") {
 		t.Errorf("a password shows: %s", all)
 	}
-	for _, want := range []string{"Password=[set]", "c:6379", "Username=user"} {
+	for _, want := range []string{"Password=[set]", "c:6379", "Username=user", "Credentials=[set]"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is missing: %s", want, all)
 		}
 	}
 }
+
+func noCredentials(context.Context) (username, password string, err error) { return "", "", nil }

@@ -58,7 +58,8 @@
 // rediss instead of redis means TLS. namespace=… separates environments on one
 // server. [ParseURL] lists all parameters, and returns a configuration to which a
 // Logger or an Observer can be added for [NewRedisRegistry]. Keep passwords out of
-// URLs with password_file=…; no error or log line shows one.
+// URLs with password_file=…; no error or log line shows one. Passwords and
+// certificates in files may change while the program runs.
 //
 // # Watching
 //

@@ -3,13 +3,9 @@ package registry
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -60,7 +56,10 @@ func Open(ctx context.Context, url string) (Backend, error) {
 //	cert_file, key_file    PEM client certificate and its key (TLS only)
 //	server_name            name expected in the server's certificate (TLS only)
 //
-// Files must be regular files; they are read once, here.
+// Files must be regular files of at most 1 MiB. They are read here, to find errors
+// early, and again for every new connection, so that passwords and certificates can
+// change while the program runs. A file that cannot be read then fails that
+// connection, with an error that names it; the next one reads it again.
 func ParseURL(rawURL string) (RedisRegistryConfig, error) {
 	c, err := parseURL(rawURL)
 	if err != nil {
@@ -105,10 +104,11 @@ func parseURL(rawURL string) (RedisRegistryConfig, error) {
 		if c.Password != "" {
 			q.fail("password_file", "the URL already has a password before the host")
 		}
-		c.Password = q.secret("password_file", path)
+		c.files.password = q.password("password_file", path)
+		c.Password = c.files.password.password
 	}
 	if scheme == "rediss" {
-		c.TLSConfig = q.tlsConfig()
+		c.TLSConfig = q.tlsConfig(&c.files)
 	}
 	return c, q.finish()
 }
@@ -209,7 +209,8 @@ func (c *RedisRegistryConfig) setSentinels(u *url.URL, q *urlParams) error {
 	c.DB = q.number("db")
 	c.SentinelUsername = q.text("sentinel_username")
 	if path := q.text("sentinel_password_file"); path != "" {
-		c.SentinelPassword = q.secret("sentinel_password_file", path)
+		c.files.sentinelPassword = q.password("sentinel_password_file", path)
+		c.SentinelPassword = c.files.sentinelPassword.password
 	}
 	return nil
 }
@@ -314,70 +315,43 @@ func (q *urlParams) addrs(first, port string) []string {
 	return addrs
 }
 
-// secret reads a password from a file.
-func (q *urlParams) secret(name, path string) string {
-	text, hadNewline := strings.CutSuffix(string(q.file(name, path)), "\n")
-	if hadNewline {
-		text = strings.TrimSuffix(text, "\r")
-	}
-	if text == "" {
-		q.fail(name, path+" is empty")
-	}
-	return text
-}
-
-// maxFileBytes bounds the files named in a URL.
-const maxFileBytes = 1 << 20
-
-func (q *urlParams) file(name, path string) []byte {
+// password reads a file with a password.
+func (q *urlParams) password(name, path string) passwordFile {
+	f := passwordFile{parameter: name, path: path}
 	if q.err != nil {
-		return nil
+		return f
 	}
-	content, err := readRegular(path)
-	if err != nil {
+	var err error
+	if f.password, err = f.read(); err != nil {
 		q.fail(name, err.Error())
 	}
-	return content
+	return f
 }
 
-// readRegular reads a regular file: other files may block, or never end.
-func readRegular(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxFileBytes {
-		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", path, maxFileBytes)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFileBytes))
-}
-
-func (q *urlParams) tlsConfig() *tls.Config {
+// tlsConfig reads the files for TLS, and notes them in files.
+func (q *urlParams) tlsConfig(files *urlFiles) *tls.Config {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: q.text("server_name")}
-	if path := q.text("ca_file"); path != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(q.file("ca_file", path)) {
-			q.fail("ca_file", path+" holds no PEM certificate")
-		}
-	}
-	certPath, keyPath := q.text("cert_file"), q.text("key_file")
-	if certPath == "" && keyPath == "" {
-		return config
-	}
-	if certPath == "" || keyPath == "" {
+	files.caFile, files.certFile, files.keyFile = q.text("ca_file"), q.text("cert_file"), q.text("key_file")
+	if (files.certFile == "") != (files.keyFile == "") {
 		q.fail("cert_file", "must be given together with key_file")
+	}
+	if q.err != nil {
 		return config
 	}
-	cert, err := tls.X509KeyPair(q.file("cert_file", certPath), q.file("key_file", keyPath))
-	if err != nil {
-		q.fail("cert_file", fmt.Sprintf("%s and %s are not a certificate and its key: %v", certPath, keyPath, err))
+	var err error
+	if files.caFile != "" {
+		if files.roots, err = readRoots(files.caFile); err != nil {
+			q.fail("ca_file", err.Error())
+		}
+		config.RootCAs = files.roots
 	}
-	config.Certificates = []tls.Certificate{cert}
+	if files.certFile != "" {
+		cert, err := readCertificate(files.certFile, files.keyFile)
+		if err != nil {
+			q.fail("cert_file", err.Error())
+		}
+		config.Certificates, files.chain = []tls.Certificate{cert}, cert.Certificate
+	}
 	return config
 }
 

@@ -54,6 +54,7 @@ func TestParseURL(t *testing.T) {
 		"redis+cluster://h1/?db=0":             {Addrs: []string{"h1:6379"}},
 	} {
 		got, err := ParseURL(raw)
+		got.files = urlFiles{} // see TestURLFilesAreReadForEachConnection
 		if err != nil {
 			t.Errorf("%s: %v", raw, err)
 		} else if !reflect.DeepEqual(got, want) {
@@ -141,22 +142,7 @@ func TestParseURLRefuses(t *testing.T) {
 }
 
 func TestParseURLWithTLS(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := writeFile(t, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	keyFile := writeFile(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
-
+	cert, keyFile := writeCertificate(t, t.TempDir(), 1)
 	for _, raw := range []string{"rediss://h", "rediss+cluster://h", "rediss+sentinel://h/m"} {
 		c, err := ParseURL(raw + "?server_name=s&ca_file=" + cert + "&cert_file=" + cert + "&key_file=" + keyFile)
 		if err != nil {
@@ -169,6 +155,35 @@ func TestParseURLWithTLS(t *testing.T) {
 		if c, err = ParseURL(raw); err != nil || c.TLSConfig == nil || c.TLSConfig.RootCAs != nil {
 			t.Errorf("%s: got %v, %v", raw, c, err)
 		}
+	}
+}
+
+// writeCertificate writes a self-signed certificate and its key to files in dir.
+func writeCertificate(t *testing.T, dir string, serial int64) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	overwrite(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	overwrite(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
+	return certFile, keyFile
+}
+
+func overwrite(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -5,6 +5,7 @@
 //	client.go          configuration and life of a client
 //	dialer.go          makes, counts and closes connections
 //	conn.go            deadlines that progress extends
+//	credentials.go     what a new connection authenticates with
 //	failed_conn.go     a failed dial, in the form that go-redis needs
 //	sentinel.go        asks Sentinels for the primary, follows a failover
 //	server_address.go  notices that an address leads to another server
@@ -38,11 +39,17 @@ type Config struct {
 
 	Username, Password                 string
 	SentinelUsername, SentinelPassword string
+	// Credentials and SentinelCredentials, when set, are called for each new connection
+	// and replace the names and passwords above. Calls may be concurrent.
+	Credentials, SentinelCredentials CredentialsFunc
 
 	// DB is the database number; it must be 0 on a Cluster.
 	DB int
 	// TLS, when set, is used for every connection, those to Sentinels included.
 	TLS *tls.Config
+	// RefreshTLS, when set, is called for each new connection with a clone of TLS,
+	// which it may change. Calls may be concurrent.
+	RefreshTLS func(*tls.Config) error
 	// opTimeout stands in for the default in tests.
 	opTimeout time.Duration
 }
@@ -89,6 +96,9 @@ func Dial(cfg Config) (*Client, error) {
 		cfg.opTimeout = opTimeout
 	}
 	c := &Client{dialer: newDialer(cfg.TLS)}
+	c.dialer.refreshTLS = cfg.RefreshTLS
+	cfg.Credentials = c.dialer.credentials(cfg.Credentials)
+	cfg.SentinelCredentials = c.dialer.credentials(cfg.SentinelCredentials)
 	switch {
 	case cfg.MasterName != "":
 		c.sentinels = startSentinels(cfg, c.dialer)
@@ -142,40 +152,42 @@ func nodeOptions(cfg Config, dial dialFunc) *redis.Options {
 		addr = cfg.MasterName
 	}
 	return &redis.Options{
-		Addr:                     addr,
-		Dialer:                   dial,
-		Username:                 cfg.Username,
-		Password:                 cfg.Password,
-		DB:                       cfg.DB,
-		Protocol:                 2, // the same replies on every server; no push messages between them
-		MaxRetries:               -1,
-		DialTimeout:              dialTimeout,
-		DialerRetries:            1,
-		ReadTimeout:              cfg.opTimeout,
-		WriteTimeout:             cfg.opTimeout,
-		ContextTimeoutEnabled:    true,
-		PoolSize:                 poolSize,
-		DisableIdentity:          true, // or users need the right to CLIENT SETINFO
-		MaintNotificationsConfig: noMaintNotifications(),
+		Addr:                       addr,
+		Dialer:                     dial,
+		Username:                   cfg.Username,
+		Password:                   cfg.Password,
+		CredentialsProviderContext: cfg.Credentials,
+		DB:                         cfg.DB,
+		Protocol:                   2, // the same replies on every server; no push messages between them
+		MaxRetries:                 -1,
+		DialTimeout:                dialTimeout,
+		DialerRetries:              1,
+		ReadTimeout:                cfg.opTimeout,
+		WriteTimeout:               cfg.opTimeout,
+		ContextTimeoutEnabled:      true,
+		PoolSize:                   poolSize,
+		DisableIdentity:            true, // or users need the right to CLIENT SETINFO
+		MaintNotificationsConfig:   noMaintNotifications(),
 	}
 }
 
 func clusterOptions(cfg Config, dial dialFunc) *redis.ClusterOptions {
 	return &redis.ClusterOptions{
-		Addrs:                    cfg.Addrs,
-		Dialer:                   dial,
-		Username:                 cfg.Username,
-		Password:                 cfg.Password,
-		Protocol:                 2,
-		MaxRetries:               -1,
-		DialTimeout:              dialTimeout,
-		DialerRetries:            1,
-		ReadTimeout:              cfg.opTimeout,
-		WriteTimeout:             cfg.opTimeout,
-		ContextTimeoutEnabled:    true,
-		PoolSize:                 poolSize,
-		DisableIdentity:          true,
-		MaintNotificationsConfig: noMaintNotifications(),
+		Addrs:                      cfg.Addrs,
+		Dialer:                     dial,
+		Username:                   cfg.Username,
+		Password:                   cfg.Password,
+		CredentialsProviderContext: cfg.Credentials,
+		Protocol:                   2,
+		MaxRetries:                 -1,
+		DialTimeout:                dialTimeout,
+		DialerRetries:              1,
+		ReadTimeout:                cfg.opTimeout,
+		WriteTimeout:               cfg.opTimeout,
+		ContextTimeoutEnabled:      true,
+		PoolSize:                   poolSize,
+		DisableIdentity:            true,
+		MaintNotificationsConfig:   noMaintNotifications(),
 	}
 }
 

@@ -16,8 +16,9 @@ type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 // closes them, and a failover closes those to the old primary. A failed dial is
 // returned as a failedConn, not as an error.
 type dialer struct {
-	tls    *tls.Config
-	lookup lookupFunc
+	tls        *tls.Config
+	refreshTLS func(*tls.Config) error // nil: tls stays as it is
+	lookup     lookupFunc
 
 	ctx    context.Context // ends with the dialer, and with it the dials in progress
 	cancel context.CancelFunc
@@ -76,6 +77,10 @@ func (d *dialer) startDial() bool {
 }
 
 func (d *dialer) handshake(ctx context.Context, addr string, role connRole) (net.Conn, error) {
+	config, err := d.tlsConfig(addr)
+	if err != nil {
+		return nil, err
+	}
 	plain, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -86,18 +91,8 @@ func (d *dialer) handshake(ctx context.Context, addr string, role connRole) (net
 		_ = plain.Close()
 		return nil, err
 	}
-	if d.tls == nil {
+	if config == nil {
 		return tracked, nil
-	}
-	config := d.tls
-	if config.ServerName == "" && !config.InsecureSkipVerify {
-		host, _, err := net.SplitHostPort(addr)
-		if err != nil {
-			_ = tracked.Close()
-			return nil, err
-		}
-		config = config.Clone()
-		config.ServerName = host
 	}
 	secured := tls.Client(tracked, config)
 	if err := secured.HandshakeContext(ctx); err != nil {

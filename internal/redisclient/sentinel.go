@@ -155,10 +155,11 @@ func (s *sentinels) askSentinel(ctx context.Context, sentinel string) (primary s
 
 func (s *sentinels) client(addr string) *redis.SentinelClient {
 	options := nodeOptions(Config{
-		Addr:      addr,
-		Username:  s.cfg.SentinelUsername,
-		Password:  s.cfg.SentinelPassword,
-		opTimeout: s.cfg.opTimeout,
+		Addr:        addr,
+		Username:    s.cfg.SentinelUsername,
+		Password:    s.cfg.SentinelPassword,
+		Credentials: s.cfg.SentinelCredentials,
+		opTimeout:   s.cfg.opTimeout,
 	}, s.dialer.dial)
 	options.PoolSize = 1
 	return redis.NewSentinelClient(options)
