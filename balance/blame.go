@@ -14,18 +14,18 @@ import (
 // What follows tells failures of an instance from what the caller, or this
 // process, brought about: only the former may set an instance aside.
 
-// ending is how a caller ended a request.
-type ending int
+// callerEnd is how a caller ended a request.
+type callerEnd int
 
 const (
-	open      ending = iota
-	cancelled        // it no longer needs the answer
-	late             // its deadline has passed
+	open      callerEnd = iota
+	cancelled           // it no longer needs the answer
+	late                // its deadline has passed
 )
 
 // endOf returns how a request's caller ended it. An http.Client with a Timeout
 // closes Cancel as well.
-func endOf(req *http.Request) ending {
+func endOf(req *http.Request) callerEnd {
 	ctx := req.Context()
 	switch err := ctx.Err(); {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -116,8 +116,9 @@ func (c *call) try(p *Picked) (resp *http.Response, again bool, err error) {
 
 // failed judges a failed try and says whether another may follow.
 func (c *call) failed(p *Picked, t *tracer, err error) (again bool) {
-	defer p.node().release()
-	p.done = true
+	if p.end() {
+		defer p.node().release()
+	}
 	end := endOf(c.request)
 	connected := t.connected.Load() != 0
 	switch {

@@ -4,19 +4,46 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // Picked is an instance for one request. Done must be called when the request
-// has ended. It is the caller's own and not safe for concurrent use.
+// has ended. Copies stand for the same request. The zero Picked is no instance:
+// its Instance and HostPort are empty, and its Done does nothing.
 type Picked struct {
 	endpoint *endpoint
-	started  int64 // 0 if it is not timed
-	times    int64 // how often the node had been set aside
-	trial    bool  // of a node that is set aside
-	done     bool
+	ending   *ending
+	turn     uint64 // of ending, until the request has ended
+	started  int64  // 0 if it is not timed
+	times    int64  // how often the node had been set aside
+	trial    bool   // of a node that is set aside
+}
+
+// ending makes sure that a request ends once, however many copies of its Picked
+// there are. Its turn grows when a request ends, and then it serves another
+// request: a copy that is left over has an earlier turn.
+type ending struct{ turn atomic.Uint64 }
+
+var endings = sync.Pool{New: func() any { return new(ending) }}
+
+// begin makes the Picked of a request that is in flight to e.
+func begin(e *endpoint) Picked {
+	end := endings.Get().(*ending)
+	return Picked{endpoint: e, ending: end, turn: end.turn.Load()}
+}
+
+// end reports whether it ended the request: false if there is none or it has
+// ended. The caller then releases the node, after it judged it.
+func (p *Picked) end() bool {
+	if p.ending == nil || !p.ending.turn.CompareAndSwap(p.turn, p.turn+1) {
+		return false
+	}
+	endings.Put(p.ending)
+	return true
 }
 
 // Instance returns what the instance registered. Its maps and slices are
@@ -49,12 +76,12 @@ func (p *Picked) node() *node {
 // dial that failed for lack of descriptors, ports or memory on this machine.
 // Pass only errors for which the instance is to blame: not that a thing was not
 // found.
-// A second Done does nothing.
+// A second Done does nothing, nor does one of a copy. Done is safe for
+// concurrent use.
 func (p *Picked) Done(err error) {
-	if p.done || p.endpoint == nil {
+	if !p.end() {
 		return
 	}
-	p.done = true
 	p.timed(err == nil)
 	p.judge(err, isDial(err))
 	p.endpoint.release()
@@ -129,7 +156,8 @@ func (b *Balancer) pick(ctx context.Context, tried []Picked) (Picked, error) {
 			e.release()
 			continue
 		}
-		p := Picked{endpoint: e, times: e.times.Load(), trial: trial}
+		p := begin(e)
+		p.times, p.trial = e.times.Load(), trial
 		if e.node.timed(bits) {
 			p.started = b.now()
 		}

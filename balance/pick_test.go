@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,6 +159,44 @@ func TestDoneTwiceCountsOnce(t *testing.T) {
 	none.Done(nil)
 	if none.HostPort() != "" || none.Instance().ID != "" {
 		t.Error("the zero Picked is an instance")
+	}
+}
+
+// Copies of a Picked are one request, also after their request's end, when other
+// requests are in flight.
+func TestCopiesOfAPickedEndItOnce(t *testing.T) {
+	b := balancer(t, localRegistry(t, api("a")), WithEjection(Ejection{Failures: -1}))
+	var old []Picked
+	for round := range 50 {
+		p := *pick(t, b)
+		var ends sync.WaitGroup
+		for i := range 4 {
+			ends.Go(func() {
+				done := p
+				if i%2 == 0 {
+					done.Done(nil)
+				} else {
+					done.Done(errors.New("no"))
+				}
+			})
+		}
+		ends.Wait()
+		if n := p.node().inflight.Load(); n != 0 {
+			t.Fatalf("round %d: %d in flight after the end", round, n)
+		}
+		if n := p.node().failures.Load(); n > 1 {
+			t.Fatalf("round %d: one request counts as %d failures", round, n)
+		}
+		p.node().failures.Store(0)
+		old = append(old, p)
+		current := pick(t, b)
+		for i := range old {
+			old[i].Done(errors.New("late"))
+		}
+		if n := p.node().inflight.Load(); n != 1 {
+			t.Fatalf("round %d: %d in flight beside old copies, want 1", round, n)
+		}
+		current.Done(nil)
 	}
 }
 

@@ -21,7 +21,6 @@ type responseBody struct {
 	closing     atomic.Bool // by the caller
 	readsEnded  atomic.Bool
 	writesEnded atomic.Bool // of a switched protocol
-	ended       atomic.Bool
 }
 
 // newResponseBody wraps a response's body. That of a switched protocol stays
@@ -70,7 +69,7 @@ func (b *responseBody) Close() error {
 }
 
 func (b *responseBody) end(err error) {
-	if b.ended.Swap(true) {
+	if !b.picked.end() {
 		return
 	}
 	defer b.picked.node().release()
