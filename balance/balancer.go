@@ -18,15 +18,15 @@ type Balancer struct {
 	service string
 	config  config
 	start   time.Time
-	current atomic.Pointer[set]
+	current atomic.Pointer[candidates]
 	used    atomic.Int64 // when a Transport asked last
 
-	quiet      chan struct{} // a node that left has nothing in flight now
+	quiet      chan struct{} // an upstream that left has nothing in flight now
 	generation uint64        // counts sets; of the watching goroutine
 	retries    retryBudget
 
-	mu    sync.Mutex        // of what follows, and of ejections
-	nodes map[nodeKey]*node // those in the current set, and those that left with requests in flight
+	mu        sync.Mutex                // of what follows, and of ejections
+	upstreams map[upstreamKey]*upstream // those in the current set, and those that left with requests in flight
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -57,10 +57,10 @@ func start(watcher registry.Watcher, service string, c config) *Balancer {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &Balancer{
 		service: service, config: c, start: time.Now(),
-		nodes: map[nodeKey]*node{}, quiet: make(chan struct{}, 1),
+		upstreams: map[upstreamKey]*upstream{}, quiet: make(chan struct{}, 1),
 		cancel: cancel, ended: make(chan struct{}),
 	}
-	first := emptySet(fmt.Errorf("%w: of %q: %w", ErrNoInstances, service, registry.ErrNotReady))
+	first := noCandidates(fmt.Errorf("%w: of %q: %w", ErrNoInstances, service, registry.ErrNotReady))
 	first.waiting = true
 	b.current.Store(first)
 	b.retries.limits = c.budget
@@ -93,13 +93,13 @@ func (b *Balancer) watch(ctx context.Context, watcher registry.Watcher) {
 	var stale error
 	for snap := range watcher.Watch(ctx, b.service) {
 		stale = snap.Stale
-		b.handOver(ctx, b.take(&snap))
+		b.handOver(ctx, b.apply(&snap))
 	}
 	problem := fmt.Errorf("balance %q: %w", b.service, registry.ErrClosed)
 	if ctx.Err() == nil && errors.Is(stale, registry.ErrInvalidService) {
 		problem = fmt.Errorf("balance %q: %w: %w", b.service, ErrNoInstances, stale)
 	}
-	last := emptySet(problem)
+	last := noCandidates(problem)
 	last.final = true
 	b.generation++
 	b.publish(last)
@@ -112,7 +112,7 @@ const handOverTime = 200 * time.Millisecond
 // that left have been answered, or at least had the time to arrive: to one that
 // drains, a change counts as taken as soon as the watch goes on, and it may then
 // stop and reset connections with an unread request in them.
-func (b *Balancer) handOver(ctx context.Context, left []*node) {
+func (b *Balancer) handOver(ctx context.Context, left []*upstream) {
 	busy := func() bool {
 		for _, n := range left {
 			if n.inflight.Load() > 0 {

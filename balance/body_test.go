@@ -65,7 +65,7 @@ func TestARequestIsInFlightUntilItsBodyEnds(t *testing.T) {
 	resp.Body.Close()
 }
 
-func TestAnInstanceThatBreaksOffItsAnswersIsSetAside(t *testing.T) {
+func TestAnInstanceThatBreaksOffItsAnswersIsEjected(t *testing.T) {
 	r := localRegistry(t)
 	var bad counter
 	serve(t, r, "bad", func(w http.ResponseWriter, req *http.Request) {

@@ -51,7 +51,7 @@ func (c *call) run() (*http.Response, error) {
 		}
 		c.tried = append(c.tried, p)
 		last = &callError{
-			service: c.balancer.service, instance: p.node().id, address: p.HostPort(),
+			service: c.balancer.service, instance: p.upstream().id, address: p.HostPort(),
 			tries: c.tries, withheld: c.withheld, err: err,
 		}
 		if !again {
@@ -87,7 +87,7 @@ func (c *call) startOver() bool {
 
 // try sends the request to one instance. again says that another may be tried.
 func (c *call) try(p *Picked) (resp *http.Response, again bool, err error) {
-	n := p.node()
+	n := p.upstream()
 	c.tries++
 	c.reused, c.taken = false, nothing
 	sending, err := c.body.next()
@@ -96,7 +96,7 @@ func (c *call) try(p *Picked) (resp *http.Response, again bool, err error) {
 		return nil, false, fmt.Errorf("rewind the request's body: %w", err)
 	}
 	t := tracer{
-		Context: c.request.Context(), node: n, hasBody: !c.body.none(),
+		Context: c.request.Context(), upstream: n, hasBody: !c.body.none(),
 		plainHTTP2: usesPlainHTTP2(c.transport.config.base),
 	}
 	out := c.request.WithContext(httptrace.WithClientTrace(&t, t.hooks()))
@@ -108,7 +108,7 @@ func (c *call) try(p *Picked) (resp *http.Response, again bool, err error) {
 	if err != nil {
 		return nil, c.failed(p, &t, err), err
 	}
-	p.timed(true)
+	p.recordLatency(true)
 	resp.Request = c.request
 	c.answered(p, resp)
 	return resp, false, nil
@@ -117,7 +117,7 @@ func (c *call) try(p *Picked) (resp *http.Response, again bool, err error) {
 // failed judges a failed try and says whether another may follow.
 func (c *call) failed(p *Picked, t *tracer, err error) (again bool) {
 	if p.end() {
-		defer p.node().release()
+		defer p.upstream().release()
 	}
 	end := endOf(c.request)
 	connected := t.connected.Load() != 0
@@ -126,7 +126,7 @@ func (c *call) failed(p *Picked, t *tracer, err error) (again bool) {
 		return false
 	case end == late:
 		if connected && !c.body.stalls() || !connected && t.dialing.Load() {
-			p.timed(false)
+			p.recordLatency(false)
 			p.judge(err, false)
 		}
 		return false
@@ -136,7 +136,7 @@ func (c *call) failed(p *Picked, t *tracer, err error) (again bool) {
 	case !sendable(c.request, err):
 		return false
 	}
-	p.timed(false)
+	p.recordLatency(false)
 	p.judge(err, false)
 	c.sent++
 	c.reused = t.reused.Load()

@@ -16,16 +16,16 @@ const (
 	settleTime = time.Second
 )
 
-// connections are those to one node. Each node has an http.Transport of its own,
+// connections are those to one upstream. Each upstream has an http.Transport of its own,
 // because idle connections can only be closed per transport, and because the URL
-// can stay as it is: whatever it names, the node's address is dialed.
+// can stay as it is: whatever it names, the upstream's address is dialed.
 type connections struct {
 	*http.Transport
 	shared *sharedPool // nil unless the base came with an HTTP/2 of its own
 }
 
-// connections returns the node's own.
-func (n *node) connections(base *http.Transport) *connections {
+// connections returns the upstream's own.
+func (n *upstream) connections(base *http.Transport) *connections {
 	if c := n.transport.Load(); c != nil {
 		return c
 	}
@@ -70,7 +70,7 @@ func (c *connections) closeIdle() {
 	}
 }
 
-// closeShared closes connections in a pool that is not the node's own. No
+// closeShared closes connections in a pool that is not the upstream's own. No
 // request may be in flight.
 func (c *connections) closeShared() {
 	if c.shared != nil {

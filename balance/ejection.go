@@ -5,25 +5,26 @@ import (
 	"time"
 )
 
-// Ejection says when an instance is set aside, that is gets no requests for a
-// while, and for how long. The zero value is the default.
+// Ejection says when an instance is ejected, that is gets no requests for a time,
+// and how long that time is. The zero value is the default.
 //
-// When the time is over, one request tries the instance. If it succeeds, the
-// instance is back; if it fails, it is set aside again, for twice as long. Once
-// it has been back for as long as it was aside, that is forgotten. Times vary at
-// random by a fifth, so that callers do not come back at the same moment.
+// After that time one request, the probe request, goes to the instance. If it
+// succeeds, the instance is readmitted. If it fails, the instance is ejected
+// again, for twice as long. An instance that stays admitted for as long as its
+// last ejection was begins again with First. Times vary at random by a fifth, so
+// that many callers do not probe an instance at the same time.
 //
-// At most half of the instances, rounded up, are set aside at a time, and never
+// At most half of the instances, rounded up, are ejected at a time, and never
 // all: when everything fails, the fault is likely elsewhere.
 type Ejection struct {
-	// Failures in a row set an instance aside. A connection that could not be
-	// made, or a dial error passed to Done, does so at once. Default: 5; under 0:
-	// no instance is ever set aside.
+	// Failures in a row eject an instance. A connection that could not be made,
+	// or a dial error passed to Done, does so at once. Default: 5. If it is
+	// negative, no instance is ever ejected.
 	Failures int
-	// First is how long the first time lasts. Default: 1 s.
+	// First is how long the first ejection lasts. Default: 1 s.
 	First time.Duration
-	// Most is how long a time can become by doubling. Default: 1 min, or First
-	// if that is longer.
+	// Most is the longest ejection that doubling leads to. Default: 1 min, or
+	// First if that is longer.
 	Most time.Duration
 }
 
@@ -46,7 +47,7 @@ func (e *Ejection) problem() string {
 	return ""
 }
 
-// lasts returns the n-th time's length.
+// lasts returns how long the n-th ejection lasts.
 func (e *Ejection) lasts(n int, random uint64) time.Duration {
 	d := e.First
 	for range n - 1 {
@@ -59,80 +60,81 @@ func (e *Ejection) lasts(n int, random uint64) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*float64(random>>11)/(1<<53)))
 }
 
-// succeeded takes note that a request went well, at whose beginning the node
-// had been set aside so many times. One from before says nothing of it now.
-func (n *node) succeeded(times int64) {
+// succeeded records a success. ejections is how often the upstream had been
+// ejected when the request began: a request that began before the last ejection
+// does not readmit it.
+func (n *upstream) succeeded(ejections int64) {
 	if n.failures.Load() != 0 {
 		n.failures.Store(0)
 	}
-	if n.until.Load() != 0 && times == n.times.Load() {
-		n.restore()
+	if n.ejectedUntil.Load() != 0 && ejections == n.ejections.Load() {
+		n.readmit()
 	}
-	if n.forgive.Load() != 0 {
-		n.pardon()
+	if n.resetAt.Load() != 0 {
+		n.resetEjections()
 	}
 }
 
-func (n *node) restore() {
+func (n *upstream) readmit() {
 	b := n.owner
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n.until.Load() == 0 {
+	if n.ejectedUntil.Load() == 0 {
 		return
 	}
-	n.until.Store(0)
-	n.forgive.Store(b.now() + int64(n.aside))
-	b.config.logger.Info("instance is called again", "service", b.service, "instance", n.id, "address", n.address)
+	n.ejectedUntil.Store(0)
+	n.resetAt.Store(b.now() + int64(n.lastEjection))
+	b.config.logger.Info("instance is readmitted", "service", b.service, "instance", n.id, "address", n.address)
 }
 
-func (n *node) pardon() {
+func (n *upstream) resetEjections() {
 	b := n.owner
-	if at := n.forgive.Load(); b.now() < at {
+	if at := n.resetAt.Load(); b.now() < at {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if at := n.forgive.Load(); at != 0 && b.now() >= at {
-		n.forgive.Store(0)
-		n.ejections = 0
+	if at := n.resetAt.Load(); at != 0 && b.now() >= at {
+		n.resetAt.Store(0)
+		n.recentEjections = 0
 	}
 }
 
-// failed takes note of a failure and sets the node aside if it is time.
-func (n *node) failed(err error, trial, dial bool) {
+// failed records a failure, and ejects the upstream if there were too many.
+func (n *upstream) failed(err error, probe, dial bool) {
 	b := n.owner
 	e := &b.config.ejection
 	failures := n.failures.Add(1)
-	if e.Failures < 0 || !trial && !dial && failures < int64(e.Failures) {
+	if e.Failures < 0 || !probe && !dial && failures < int64(e.Failures) {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n.gone.Load() || !trial && n.until.Load() != 0 {
-		return // no longer called, or for a trial to say
+	if n.gone.Load() || !probe && n.ejectedUntil.Load() != 0 {
+		return // it is no longer called, or the probe request decides
 	}
 	now := b.now()
-	if !b.maySetAside(n, now) {
-		n.until.Store(0)
+	if !b.mayEject(n, now) {
+		n.ejectedUntil.Store(0)
 		return
 	}
-	n.ejections++
-	n.aside = e.lasts(n.ejections, b.random())
+	n.recentEjections++
+	n.lastEjection = e.lasts(n.recentEjections, b.random())
 	n.failures.Store(0)
-	n.forgive.Store(0)
-	n.times.Add(1)
-	n.until.Store(now + int64(n.aside))
-	b.config.logger.Warn("instance is set aside", "service", b.service, "instance", n.id, "address", n.address,
-		"for", n.aside.Round(time.Millisecond), "failures", failures, "error", err)
+	n.resetAt.Store(0)
+	n.ejections.Add(1)
+	n.ejectedUntil.Store(now + int64(n.lastEjection))
+	b.config.logger.Warn("instance is ejected", "service", b.service, "instance", n.id, "address", n.address,
+		"for", n.lastEjection.Round(time.Millisecond), "failures", failures, "error", err)
 }
 
-// maySetAside reports whether enough others are left.
-func (b *Balancer) maySetAside(n *node, now int64) bool {
+// mayEject reports whether enough others are admitted to eject n.
+func (b *Balancer) mayEject(n *upstream, now int64) bool {
 	s := b.current.Load()
 	others := 0
-	for _, g := range []*group{&s.near, &s.far} {
+	for _, g := range []*aliasTable{&s.near, &s.far} {
 		for i := range g.endpoints {
-			if e := &g.endpoints[i]; e.node != n && e.until.Load() > now {
+			if e := &g.endpoints[i]; e.upstream != n && e.ejectedUntil.Load() > now {
 				others++
 			}
 		}

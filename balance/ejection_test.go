@@ -35,12 +35,12 @@ func four() []registry.ServiceInfo {
 	return []registry.ServiceInfo{api("a"), api("b"), api("c"), api("d")}
 }
 
-func TestAFailingInstanceIsSetAsideForAGrowingWhile(t *testing.T) {
+func TestAFailingInstanceIsEjectedForLongerEachTime(t *testing.T) {
 	inBubble(t, nil, four(), func(t *testing.T, _ *registry.LocalRegistry, b *Balancer) {
 		if count := failing(t, b, 400, errBroken, "a"); count["a"] != 5 {
-			t.Errorf("before it was set aside: %v", count)
+			t.Errorf("before it was ejected: %v", count)
 		}
-		// From now on one trial each time; the times double up to a minute.
+		// From now on one probe request each time; the times double up to a minute.
 		want := time.Second
 		for range 10 {
 			start := time.Now()
@@ -48,7 +48,7 @@ func TestAFailingInstanceIsSetAsideForAGrowingWhile(t *testing.T) {
 				time.Sleep(want / 100)
 			}
 			if took := time.Since(start); took < want*79/100 || took > want*121/100 {
-				t.Errorf("set aside for %v, want about %v", took, want)
+				t.Errorf("ejected for %v, want about %v", took, want)
 			}
 			want = min(2*want, time.Minute)
 		}
@@ -76,51 +76,51 @@ func TestAFailingInstanceIsSetAsideForAGrowingWhile(t *testing.T) {
 	})
 }
 
-func TestOneRequestTriesAnInstanceThatWasSetAside(t *testing.T) {
+func TestOneRequestProbesAnEjectedInstance(t *testing.T) {
 	inBubble(t, nil, four(), func(t *testing.T, _ *registry.LocalRegistry, b *Balancer) {
 		failing(t, b, 400, errBroken, "a")
 		time.Sleep(1300 * time.Millisecond)
-		trials := 0
+		probes := 0
 		var held []*Picked
 		for range 100 {
 			p := pick(t, b)
 			if p.Instance().ID == "a" {
-				trials++
+				probes++
 			}
 			held = append(held, p)
 		}
-		if trials != 1 {
-			t.Errorf("%d requests try it at once", trials)
+		if probes != 1 {
+			t.Errorf("%d requests probe it at once", probes)
 		}
 		for _, p := range held {
 			p.Done(nil)
 		}
 		if count := failing(t, b, 400, nil); count["a"] == 0 {
-			t.Errorf("after the trial went well: %v", count)
+			t.Errorf("after the probe request succeeded: %v", count)
 		}
 	})
 }
 
-func TestNeverAreAllSetAside(t *testing.T) {
+func TestAtMostHalfOfTheInstancesAreEjected(t *testing.T) {
 	for n, want := range map[int]int{1: 0, 2: 1, 3: 2, 4: 2} {
 		synctest.Test(t, func(t *testing.T) {
 			b := balancer(t, localRegistry(t, four()[:n]...), seeded())
 			shares(t, b, 400, errBroken)
-			aside := 0
+			ejected := 0
 			now := b.now()
 			for _, e := range b.current.Load().near.endpoints {
-				if e.until.Load() > now {
-					aside++
+				if e.ejectedUntil.Load() > now {
+					ejected++
 				}
 			}
-			if aside != want {
-				t.Errorf("of %d that all fail, %d are set aside, want %d", n, aside, want)
+			if ejected != want {
+				t.Errorf("of %d that all fail, %d are ejected, want %d", n, ejected, want)
 			}
 		})
 	}
 }
 
-func TestWhenOnlyThoseSetAsideAreLeftTheyAreCalled(t *testing.T) {
+func TestEjectedInstancesAreCalledWhenNoOthersAreLeft(t *testing.T) {
 	inBubble(t, nil, four(), func(t *testing.T, r *registry.LocalRegistry, b *Balancer) {
 		failing(t, b, 400, errBroken, "a", "b")
 		deregister(t, r, "c")
@@ -133,7 +133,7 @@ func TestWhenOnlyThoseSetAsideAreLeftTheyAreCalled(t *testing.T) {
 	})
 }
 
-func TestAFailedDialSetsAsideAtOnce(t *testing.T) {
+func TestAFailedDialEjectsAtOnce(t *testing.T) {
 	inBubble(t, nil, four(), func(t *testing.T, _ *registry.LocalRegistry, b *Balancer) {
 		refused := &net.OpError{Op: "dial", Err: errBroken}
 		if count := failing(t, b, 400, refused, "a"); count["a"] != 1 {
@@ -161,7 +161,7 @@ func TestWhatIsNoFailureOfTheInstance(t *testing.T) {
 			p.Done(err)
 		}
 		if fails < 50 {
-			t.Errorf("four failures in a row set aside: called %d times", fails)
+			t.Errorf("four failures in a row ejected it: called %d times", fails)
 		}
 	})
 }
@@ -196,9 +196,9 @@ func TestASuccessBegunBeforeSaysNothing(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Millisecond)
-		early.node().failed(errBroken, false, true)
+		early.upstream().failed(errBroken, false, true)
 		early.Done(nil)
-		if early.node().until.Load() == 0 {
+		if early.upstream().ejectedUntil.Load() == 0 {
 			t.Error("a request from before took it back")
 		}
 	})

@@ -115,7 +115,7 @@ func WithVersion(constraint string) Option {
 
 // WithZone prefers instances whose Metadata has this zone under
 // registry.MetadataZone. Those of other zones are called when none of the own
-// is to be had, because it left, drains or was set aside, and when the own are
+// is to be had, because it left, drains or is ejected, and when the own are
 // full: see WithSpillOver. "" is no preference.
 func WithZone(zone string) Option {
 	return option(func(c *config) { c.zone = zone })
@@ -145,12 +145,12 @@ func WithWait(d time.Duration) Option {
 	})
 }
 
-// WithEjection sets when and for how long a failing instance is set aside.
+// WithEjection sets when and for how long a failing instance is ejected.
 func WithEjection(e Ejection) Option {
 	return option(func(c *config) { c.ejection = e })
 }
 
-// WithLogger sets where it is logged that an instance was set aside or is back.
+// WithLogger sets where it is logged that an instance is ejected or readmitted.
 // Default: slog.Default().
 func WithLogger(logger *slog.Logger) Option {
 	return option(func(c *config) {
@@ -213,7 +213,7 @@ func WithRetryBudget(r RetryBudget) TransportOption {
 }
 
 // WithFailure says which responses speak against the instance that gave them,
-// so that it is set aside when there are too many in a row. They are handed to
+// so that it is ejected when there are too many in a row. They are handed to
 // the caller all the same, and not repeated. failed must not touch the body.
 // Default: those with a status of 500 or more.
 func WithFailure(failed func(*http.Response) bool) TransportOption {

@@ -15,12 +15,12 @@ import (
 // has ended. Copies stand for the same request. The zero Picked is no instance:
 // its Instance and HostPort are empty, and its Done does nothing.
 type Picked struct {
-	endpoint *endpoint
-	ending   *ending
-	turn     uint64 // of ending, until the request has ended
-	started  int64  // 0 if it is not timed
-	times    int64  // how often the node had been set aside
-	trial    bool   // of a node that is set aside
+	endpoint  *endpoint
+	ending    *ending
+	turn      uint64 // of ending, until the request has ended
+	started   int64  // 0 if it is not timed
+	ejections int64  // how often the upstream had been ejected
+	probe     bool   // it is the probe request of an ejected upstream
 }
 
 // ending makes sure that a request ends once, however many copies of its Picked
@@ -37,7 +37,7 @@ func begin(e *endpoint) Picked {
 }
 
 // end reports whether it ended the request: false if there is none or it has
-// ended. The caller then releases the node, after it judged it.
+// ended. The caller then releases the upstream, after it judged it.
 func (p *Picked) end() bool {
 	if p.ending == nil || !p.ending.turn.CompareAndSwap(p.turn, p.turn+1) {
 		return false
@@ -63,11 +63,11 @@ func (p *Picked) HostPort() string {
 	return p.endpoint.address
 }
 
-func (p *Picked) node() *node {
+func (p *Picked) upstream() *upstream {
 	if p.endpoint == nil {
 		return nil
 	}
-	return p.endpoint.node
+	return p.endpoint.upstream
 }
 
 // Done says that the request has ended, and how. nil: the instance did its
@@ -82,18 +82,18 @@ func (p *Picked) Done(err error) {
 	if !p.end() {
 		return
 	}
-	p.timed(err == nil)
+	p.recordLatency(err == nil)
 	p.judge(err, isDial(err))
 	p.endpoint.release()
 }
 
-// timed takes the latency. That of a failed request counts only if it is worse
-// than what is known: an instance that fails fast is not a fast one.
-func (p *Picked) timed(ok bool) {
+// recordLatency records how long the request took. A failed request counts only if
+// it took longer than what is known: an instance that fails fast is not a fast one.
+func (p *Picked) recordLatency(ok bool) {
 	if p.started == 0 {
 		return
 	}
-	n := p.endpoint.node
+	n := p.endpoint.upstream
 	now := n.owner.now()
 	if took := now - p.started; ok || took > n.recent(now) {
 		n.observe(now, took)
@@ -101,11 +101,11 @@ func (p *Picked) timed(ok bool) {
 }
 
 func (p *Picked) judge(err error, dial bool) {
-	switch n := p.endpoint.node; {
+	switch n := p.endpoint.upstream; {
 	case err == nil:
-		n.succeeded(p.times)
+		n.succeeded(p.ejections)
 	case !errors.Is(err, context.Canceled) && !isLocal(err):
-		n.failed(err, p.trial, dial)
+		n.failed(err, p.probe, dial)
 	}
 }
 
@@ -138,55 +138,55 @@ func (b *Balancer) pick(ctx context.Context, tried []Picked) (Picked, error) {
 				return Picked{}, err
 			}
 		}
-		e, bits, aside := b.choose(s, tried)
+		e, bits, ejected := b.choose(s, tried)
 		if e == nil {
 			return Picked{}, fmt.Errorf("%w: each of the %d instances of %q was tried", ErrNoInstances, s.size(), b.service)
 		}
-		trial := false
-		if until := e.until.Load(); until != 0 && !aside {
-			// Its time is over. One request tries it; the others go on avoiding it.
+		probe := false
+		if until := e.ejectedUntil.Load(); until != 0 && !ejected {
+			// Its ejection is over. One request probes it. The others avoid it.
 			now := b.now()
-			if until > now || !e.until.CompareAndSwap(until, now+int64(b.config.ejection.First)) {
+			if until > now || !e.ejectedUntil.CompareAndSwap(until, now+int64(b.config.ejection.First)) {
 				continue
 			}
-			trial = true
+			probe = true
 		}
 		e.inflight.Add(1)
-		if e.gone.Load() { // and a newer set is there
+		if e.gone.Load() { // and there are newer candidates
 			e.release()
 			continue
 		}
 		p := begin(e)
-		p.times, p.trial = e.times.Load(), trial
-		if e.node.timed(bits) {
+		p.ejections, p.probe = e.ejections.Load(), probe
+		if e.upstream.shouldTime(bits) {
 			p.started = b.now()
 		}
 		return p, nil
 	}
 }
 
-// choose returns an endpoint that was not tried, or nil, and random bits. aside
-// says that it is one that was set aside, as are all others.
-func (b *Balancer) choose(s *set, tried []Picked) (e *endpoint, bits uint64, aside bool) {
-	w := wanted{balancer: b, tried: tried, bits: b.random()}
+// choose returns an endpoint that was not tried, or nil, and random bits. ejected
+// says that it is an ejected one, because all are.
+func (b *Balancer) choose(s *candidates, tried []Picked) (e *endpoint, bits uint64, ejected bool) {
+	w := drawFilter{balancer: b, tried: tried, bits: b.random()}
 	e = s.near.pick(&w)
 	if len(s.far.endpoints) > 0 && (e == nil || s.near.full(e, b.config.spill)) {
-		if f := s.far.pick(&w); e == nil || f != nil && rather(f, e) {
+		if f := s.far.pick(&w); e == nil || f != nil && lessLoaded(f, e) {
 			e = f
 		}
 	}
 	if e != nil {
 		return e, w.bits, false
 	}
-	w.aside = true
+	w.ejectedToo = true
 	if e = s.near.pick(&w); e == nil {
 		e = s.far.pick(&w)
 	}
 	return e, w.bits, true
 }
 
-// await returns the first set that is not empty.
-func (b *Balancer) await(ctx context.Context) (*set, error) {
+// await returns the first candidates that are not empty.
+func (b *Balancer) await(ctx context.Context) (*candidates, error) {
 	var over <-chan time.Time
 	if b.config.wait > 0 {
 		t := time.NewTimer(b.config.wait)

@@ -152,7 +152,7 @@ func TestDoneTwiceCountsOnce(t *testing.T) {
 	p := pick(t, b)
 	p.Done(nil)
 	p.Done(errors.New("no"))
-	if n := p.node().inflight.Load(); n != 0 {
+	if n := p.upstream().inflight.Load(); n != 0 {
 		t.Errorf("%d in flight", n)
 	}
 	var none Picked
@@ -181,19 +181,19 @@ func TestCopiesOfAPickedEndItOnce(t *testing.T) {
 			})
 		}
 		ends.Wait()
-		if n := p.node().inflight.Load(); n != 0 {
+		if n := p.upstream().inflight.Load(); n != 0 {
 			t.Fatalf("round %d: %d in flight after the end", round, n)
 		}
-		if n := p.node().failures.Load(); n > 1 {
+		if n := p.upstream().failures.Load(); n > 1 {
 			t.Fatalf("round %d: one request counts as %d failures", round, n)
 		}
-		p.node().failures.Store(0)
+		p.upstream().failures.Store(0)
 		old = append(old, p)
 		current := pick(t, b)
 		for i := range old {
 			old[i].Done(errors.New("late"))
 		}
-		if n := p.node().inflight.Load(); n != 1 {
+		if n := p.upstream().inflight.Load(); n != 1 {
 			t.Fatalf("round %d: %d in flight beside old copies, want 1", round, n)
 		}
 		current.Done(nil)

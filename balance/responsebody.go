@@ -72,14 +72,14 @@ func (b *responseBody) end(err error) {
 	if !b.picked.end() {
 		return
 	}
-	defer b.picked.node().release()
+	defer b.picked.upstream().release()
 	switch {
 	case b.judged:
 	case err == nil, errors.Is(err, io.EOF), b.closing.Load():
 		b.picked.judge(nil, false)
 	case b.callers():
-		// A stream may have no other end: a trial that delivered went well.
-		if b.picked.trial && b.read.Load() {
+		// A stream may have no other end: a probe request that received data succeeded.
+		if b.picked.probe && b.read.Load() {
 			b.picked.judge(nil, false)
 		}
 	default:

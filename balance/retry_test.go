@@ -214,7 +214,7 @@ func TestARequestThatCannotBeSentBlamesNoInstance(t *testing.T) {
 		}
 	}
 	for _, e := range tr.services.Get("api").current.Load().near.endpoints {
-		if e.failures.Load() != 0 || e.until.Load() != 0 || e.inflight.Load() != 0 {
+		if e.failures.Load() != 0 || e.ejectedUntil.Load() != 0 || e.inflight.Load() != 0 {
 			t.Errorf("%s: %d failures", e.id, e.failures.Load())
 		}
 	}

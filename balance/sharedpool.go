@@ -11,11 +11,11 @@ import (
 	"weak"
 )
 
-// sharedPool is one node's part of an HTTP/2 implementation that the base
+// sharedPool is one upstream's part of an HTTP/2 implementation that the base
 // transport brought along, as x/net's http2.ConfigureTransport installs it. All
 // clones of the base share that implementation, and its pool of connections,
-// which finds them by the URL's host: the service for all nodes. Here the pool
-// gets a host of the node's own instead. Settings such as pings stay in force,
+// which finds them by the URL's host: the service for all upstreams. Here the pool
+// gets a host of the upstream's own instead. Settings such as pings stay in force,
 // as they are the implementation's.
 type sharedPool struct {
 	host string // made up; in URLs only where the pool looks
@@ -25,7 +25,7 @@ type sharedPool struct {
 	close map[string]func() // by protocol: closes all that is idle in the pool
 }
 
-// hosts counts nodes with a sharedPool in this process: two Transports may have
+// hosts counts upstreams with a sharedPool in this process: two Transports may have
 // one base.
 var hosts atomic.Int64
 
@@ -35,7 +35,7 @@ const (
 	plainTCP = "unencrypted_http2"
 )
 
-// separate keeps a node's connections apart from others' in the HTTP/2
+// separate keeps an upstream's connections apart from others' in the HTTP/2
 // implementation of its transport, and returns nil if it has none but net/http's:
 // each clone has its own of that.
 func separate(t *http.Transport) *sharedPool {
@@ -97,7 +97,7 @@ func (p *sharedPool) add(protocol string, conn func() net.Conn, pool http.RoundT
 	return hosted{pool: pool, host: p.host}
 }
 
-// closeAll closes the node's connections, whatever they are used for.
+// closeAll closes the upstream's connections, whatever they are used for.
 func (p *sharedPool) closeAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +109,7 @@ func (p *sharedPool) closeAll() {
 	p.conns = nil
 }
 
-// closeIdle closes what is idle in the whole pool, other nodes' connections
+// closeIdle closes what is idle in the whole pool, other upstreams' connections
 // included: there is no other way.
 func (p *sharedPool) closeIdle() {
 	p.mu.Lock()

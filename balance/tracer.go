@@ -14,7 +14,7 @@ import (
 // context as well, so that the dialer finds it.
 type tracer struct {
 	context.Context
-	node       *node
+	upstream   *upstream
 	hasBody    bool
 	plainHTTP2 bool // connections without TLS carry HTTP/2
 
@@ -57,7 +57,7 @@ func (t *tracer) got(info httptrace.GotConnInfo) {
 	} else {
 		t.http2.Store(t.plainHTTP2)
 	}
-	now := t.node.owner.now()
+	now := t.upstream.owner.now()
 	if !t.hasBody {
 		t.wrote.Store(now)
 	}
@@ -66,7 +66,7 @@ func (t *tracer) got(info httptrace.GotConnInfo) {
 
 func (t *tracer) written(info httptrace.WroteRequestInfo) {
 	if info.Err == nil {
-		t.wrote.Store(t.node.owner.now())
+		t.wrote.Store(t.upstream.owner.now())
 	}
 }
 

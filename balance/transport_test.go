@@ -105,11 +105,11 @@ func TestHTTPSNeedsACertificateOfTheService(t *testing.T) {
 
 func TestHTTP2NeedsNoSetting(t *testing.T) {
 	base := &http.Transport{}
-	n := &node{address: "10.0.0.1:1"}
+	n := &upstream{address: "10.0.0.1:1"}
 	if !n.connections(base).ForceAttemptHTTP2 {
 		t.Error("the dialer turned HTTP/2 off")
 	}
-	n = &node{address: "10.0.0.1:1"}
+	n = &upstream{address: "10.0.0.1:1"}
 	if n.connections(&http.Transport{TLSClientConfig: &tls.Config{}}).ForceAttemptHTTP2 {
 		t.Error("HTTP/2 is on, although net/http would not offer it")
 	}
@@ -228,7 +228,7 @@ func TestIdleConnectionsToInstancesThatLeftAreClosed(t *testing.T) {
 	}
 }
 
-func TestAnInstanceThatAnswersWithErrorsIsSetAside(t *testing.T) {
+func TestAnInstanceThatAnswersWithErrorsIsEjected(t *testing.T) {
 	r := localRegistry(t)
 	var bad counter
 	serve(t, r, "bad", func(w http.ResponseWriter, req *http.Request) {

@@ -57,11 +57,11 @@ func TestRequestsSpillOverWhenTheZoneIsGone(t *testing.T) {
 			if count := shares(t, b, 100, nil); count["a"] != 100 {
 				t.Errorf("at first: %v", count)
 			}
-			for range 5 { // a is set aside
+			for range 5 { // a is ejected
 				pick(t, b).Done(errors.New("broken"))
 			}
 			if count := shares(t, b, 100, nil); count["a"] != 0 || len(count) != 2 {
-				t.Errorf("while the only one of the zone is set aside: %v", count)
+				t.Errorf("while the only one of the zone is ejected: %v", count)
 			}
 			deregister(t, r, "a")
 			synctest.Wait()

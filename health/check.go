@@ -168,7 +168,7 @@ func (k *check) write() bool {
 	case k.ctx.Err() != nil, errors.Is(err, registry.ErrClosed):
 		return false
 	case errors.Is(err, registry.ErrSuperseded):
-		k.log(slog.LevelWarn, "instance is another's now and is no longer probed from here")
+		k.log(slog.LevelWarn, "instance has a newer owner and is no longer probed here")
 		return false
 	case !k.failed:
 		k.failed = true

@@ -12,7 +12,7 @@ import (
 )
 
 // What follows tells failures of an instance from what the caller, or this
-// process, brought about: only the former may set an instance aside.
+// process, brought about: only the former may eject an instance.
 
 // callerEnd is how a caller ended a request.
 type callerEnd int
@@ -44,7 +44,8 @@ func endOf(req *http.Request) callerEnd {
 	}
 }
 
-// isDial reports whether no connection could be made, TLS aside.
+// isDial reports whether no connection could be made. A failed TLS handshake is
+// no failed dial.
 func isDial(err error) bool {
 	if err == nil {
 		return false // without an allocation

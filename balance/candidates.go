@@ -6,30 +6,30 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// set is what there is to pick from after one snapshot; it never changes.
-type set struct {
-	near    group // the caller's zone; everybody if it has none or is in none
-	far     group
+// candidates are the endpoints to pick from after one snapshot. They never change.
+type candidates struct {
+	near    aliasTable // those in the caller's zone; all if it has none or none is in it
+	far     aliasTable
 	problem error         // why it is empty; nil if it is not
 	waiting bool          // for the first snapshot
-	final   bool          // there will be no other
-	changed chan struct{} // closed when there is another
+	final   bool          // no others follow
+	changed chan struct{} // closed when others follow
 }
 
-func (s *set) size() int { return len(s.near.endpoints) + len(s.far.endpoints) }
+func (s *candidates) size() int { return len(s.near.endpoints) + len(s.far.endpoints) }
 
-func (s *set) empty() bool { return len(s.near.endpoints) == 0 }
+func (s *candidates) empty() bool { return len(s.near.endpoints) == 0 }
 
-func emptySet(problem error) *set {
-	return &set{problem: problem, changed: make(chan struct{})}
+func noCandidates(problem error) *candidates {
+	return &candidates{problem: problem, changed: make(chan struct{})}
 }
 
-// newSet makes a set of the endpoints that a selection left of a snapshot.
-func newSet(snap *registry.Snapshot, chosen []endpoint, c *config) *set {
+// newCandidates makes candidates of the endpoints of a snapshot that were selected.
+func newCandidates(snap *registry.Snapshot, chosen []endpoint, c *config) *candidates {
 	if len(chosen) == 0 {
-		return emptySet(noInstances(snap, &c.selection))
+		return noCandidates(noInstances(snap, &c.selection))
 	}
-	s := &set{changed: make(chan struct{})}
+	s := &candidates{changed: make(chan struct{})}
 	if c.zone != "" {
 		var near, far []endpoint
 		for _, e := range chosen {
@@ -40,11 +40,11 @@ func newSet(snap *registry.Snapshot, chosen []endpoint, c *config) *set {
 			}
 		}
 		if len(near) > 0 {
-			s.near, s.far = newGroup(near), newGroup(far)
+			s.near, s.far = newAliasTable(near), newAliasTable(far)
 			return s
 		}
 	}
-	s.near = newGroup(chosen)
+	s.near = newAliasTable(chosen)
 	return s
 }
 

@@ -1,8 +1,8 @@
 package balance
 
-// group is a list of endpoints from which one can be drawn by weight in
+// aliasTable is a list of endpoints from which one can be drawn by weight in
 // constant time (Vose's alias method).
-type group struct {
+type aliasTable struct {
 	endpoints []endpoint
 	weight    int64 // in total
 }
@@ -11,8 +11,8 @@ type group struct {
 // cases and gives it to another one in the rest.
 type share struct{ keep, other uint32 }
 
-func newGroup(endpoints []endpoint) group {
-	g := group{endpoints: endpoints}
+func newAliasTable(endpoints []endpoint) aliasTable {
+	g := aliasTable{endpoints: endpoints}
 	for i := range endpoints {
 		g.weight += endpoints[i].weight
 	}
@@ -42,7 +42,7 @@ func newGroup(endpoints []endpoint) group {
 }
 
 // draw maps random bits to an endpoint's index, by weight.
-func (g *group) draw(random uint64) int {
+func (g *aliasTable) draw(random uint64) int {
 	i := uint32(random >> 32 * uint64(len(g.endpoints)) >> 32)
 	if s := g.endpoints[i].share; uint32(random) >= s.keep {
 		i = s.other
@@ -50,17 +50,17 @@ func (g *group) draw(random uint64) int {
 	return int(i)
 }
 
-// wanted says which endpoints may be drawn.
-type wanted struct {
-	balancer *Balancer
-	tried    []Picked // not these
-	aside    bool     // also those set aside
-	bits     uint64   // random at first
+// drawFilter says which endpoints may be drawn.
+type drawFilter struct {
+	balancer   *Balancer
+	tried      []Picked // not these
+	ejectedToo bool     // also ejected endpoints
+	bits       uint64   // random at first
 }
 
 // random makes further random bits of the first (SplitMix64), which is quicker
 // than to draw again.
-func (w *wanted) random() uint64 {
+func (w *drawFilter) random() uint64 {
 	w.bits += 0x9e3779b97f4a7c15
 	z := w.bits
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -68,12 +68,12 @@ func (w *wanted) random() uint64 {
 	return z ^ z>>31
 }
 
-func (w *wanted) accepts(e *endpoint) bool {
-	if until := e.until.Load(); until != 0 && !w.aside && until > w.balancer.now() {
+func (w *drawFilter) accepts(e *endpoint) bool {
+	if until := e.ejectedUntil.Load(); until != 0 && !w.ejectedToo && until > w.balancer.now() {
 		return false
 	}
 	for i := range w.tried {
-		if w.tried[i].node() == e.node {
+		if w.tried[i].upstream() == e.upstream {
 			return false
 		}
 	}
@@ -81,7 +81,7 @@ func (w *wanted) accepts(e *endpoint) bool {
 }
 
 // pick is the better of two drawn, or nil if none is wanted.
-func (g *group) pick(w *wanted) *endpoint {
+func (g *aliasTable) pick(w *drawFilter) *endpoint {
 	if len(g.endpoints) == 0 {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (g *group) pick(w *wanted) *endpoint {
 	}
 	e := &g.endpoints[i]
 	if j := g.second(w, i); j >= 0 {
-		if f := &g.endpoints[j]; rather(f, e) {
+		if f := &g.endpoints[j]; lessLoaded(f, e) {
 			return f
 		}
 	}
@@ -99,7 +99,7 @@ func (g *group) pick(w *wanted) *endpoint {
 }
 
 // first draws by weight, or finds the only ones left, or returns -1.
-func (g *group) first(w *wanted) int {
+func (g *aliasTable) first(w *drawFilter) int {
 	for range 8 {
 		if i := g.draw(w.random()); w.accepts(&g.endpoints[i]) {
 			return i
@@ -111,7 +111,7 @@ func (g *group) first(w *wanted) int {
 
 // second draws another than i, or returns -1. Where i is most of the weight, or
 // many are not wanted, its neighbors will do: they only have to be compared.
-func (g *group) second(w *wanted, i int) int {
+func (g *aliasTable) second(w *drawFilter, i int) int {
 	n := len(g.endpoints)
 	if n == 1 {
 		return -1
@@ -125,7 +125,7 @@ func (g *group) second(w *wanted, i int) int {
 }
 
 // next is the index of the first that is wanted among steps from start, or -1.
-func (g *group) next(w *wanted, start, steps int) int {
+func (g *aliasTable) next(w *drawFilter, start, steps int) int {
 	n := len(g.endpoints)
 	for k := range steps {
 		if i := (start + k) % n; w.accepts(&g.endpoints[i]) {
@@ -137,6 +137,6 @@ func (g *group) next(w *wanted, start, steps int) int {
 
 // full reports whether an endpoint has its share of requests in flight, which
 // is spill for one of average weight.
-func (g *group) full(e *endpoint, spill int) bool {
+func (g *aliasTable) full(e *endpoint, spill int) bool {
 	return float64(e.inflight.Load())*float64(g.weight) >= float64(spill)*float64(e.weight)*float64(len(g.endpoints))
 }

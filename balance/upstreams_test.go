@@ -143,13 +143,13 @@ func TestAnotherAddressIsAnotherProcess(t *testing.T) {
 				change(t, r)
 				synctest.Wait()
 				p := pick(t, b)
-				if n := p.node().inflight.Load(); n != 1 {
+				if n := p.upstream().inflight.Load(); n != 1 {
 					t.Errorf("%d in flight to the new one", n)
 				}
 				old.Done(nil)
 				p.Done(nil)
-				if len(b.nodes) != 1 {
-					t.Errorf("%d nodes are kept", len(b.nodes))
+				if len(b.upstreams) != 1 {
+					t.Errorf("%d upstreams are kept", len(b.upstreams))
 				}
 			})
 		})
@@ -167,8 +167,8 @@ func TestNothingIsKeptOfInstancesThatLeft(t *testing.T) {
 			time.Sleep(time.Second)
 			p.Done(nil)
 		}
-		if len(b.nodes) != 0 {
-			t.Errorf("%d nodes are kept", len(b.nodes))
+		if len(b.upstreams) != 0 {
+			t.Errorf("%d upstreams are kept", len(b.upstreams))
 		}
 	})
 }

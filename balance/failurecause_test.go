@@ -51,7 +51,7 @@ func (s *silent) Close() error {
 // blamed returns the failures and ejections of the instances of "api".
 func blamed(tr *Transport) (n int64) {
 	for _, e := range tr.services.Get("api").current.Load().near.endpoints {
-		n += e.failures.Load() + e.times.Load()
+		n += e.failures.Load() + e.ejections.Load()
 	}
 	return n
 }
@@ -303,7 +303,7 @@ func TestWhatThisMachineLacksSpeaksAgainstNoInstance(t *testing.T) {
 		b := balancer(t, r)
 		p := pick(t, b)
 		p.Done(failure)
-		if n := p.node().failures.Load() + p.node().times.Load(); n != 0 {
+		if n := p.upstream().failures.Load() + p.upstream().ejections.Load(); n != 0 {
 			t.Errorf("%v passed to Done: %d failures", lack, n)
 		}
 	}
@@ -318,14 +318,14 @@ func TestAResolverThatLacksDescriptorsSpeaksAgainstNoInstance(t *testing.T) {
 		b := balancer(t, localRegistry(t, api("a")))
 		p := pick(t, b)
 		p.Done(failure)
-		if n := p.node().failures.Load() + p.node().times.Load(); n != 0 {
+		if n := p.upstream().failures.Load() + p.upstream().ejections.Load(); n != 0 {
 			t.Errorf("%v while a name was looked up: %d failures", lack, n)
 		}
 	}
 	b := balancer(t, localRegistry(t, api("a")))
 	p := pick(t, b)
 	p.Done(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "a.example", IsNotFound: true}})
-	if p.node().failures.Load() != 1 {
+	if p.upstream().failures.Load() != 1 {
 		t.Error("a host that does not exist does not count as a failure of the instance")
 	}
 }
@@ -351,7 +351,7 @@ func TestWaitingForTheOwnLimitOfConnectionsSpeaksAgainstNoInstance(t *testing.T)
 }
 
 // An instance that is tried with a stream is back when the caller ends it.
-func TestAStreamCanBeTheTrialOfAnInstance(t *testing.T) {
+func TestAStreamCanBeTheProbeRequest(t *testing.T) {
 	r := localRegistry(t)
 	serve(t, r, "a", wanderer)
 	serve(t, r, "b", wanderer)
@@ -359,16 +359,16 @@ func TestAStreamCanBeTheTrialOfAnInstance(t *testing.T) {
 	if err := drain(c.Do(gets("/upload")("http://api"))); err != nil {
 		t.Fatal(err)
 	}
-	n := tr.services.Get("api").current.Load().near.endpoints[0].node
+	n := tr.services.Get("api").current.Load().near.endpoints[0].upstream
 	n.failed(errBroken, false, true)
-	n.until.Store(longAgo) // its time is over
+	n.ejectedUntil.Store(earliest) // its time is over
 	for range 20 {
 		if err := endedAfterTheHeader(c, gets("/stream")("http://api")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 	}
-	if n.until.Load() != 0 {
-		t.Error("it is still set aside")
+	if n.ejectedUntil.Load() != 0 {
+		t.Error("it is still ejected")
 	}
 }
 
@@ -379,7 +379,7 @@ func TestASlowUploadIsNotTheInstancesLatency(t *testing.T) {
 	if err := drain(c.Do(gets("/upload")("http://api"))); err != nil {
 		t.Fatal(err)
 	}
-	n := tr.services.Get("api").current.Load().near.endpoints[0].node
+	n := tr.services.Get("api").current.Load().near.endpoints[0].upstream
 	n.latency.Store(int64(time.Second))
 	n.sampled.Store(n.owner.now())
 	body, source := io.Pipe()

@@ -7,39 +7,39 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// node is what this process has seen of an instance at one address. It outlives
+// upstream is what this process has seen of an instance at one address. It outlives
 // registrations of the same ID and address, and the times at which the instance
 // is not callable for as long as requests are in flight to it: their count and
 // the connections are kept. Times are nanoseconds since the balancer's start and
 // never 0.
-type node struct {
+type upstream struct {
 	// What every pick looks at, in one cache line.
-	inflight atomic.Int64
-	latency  atomic.Int64 // recent, in nanoseconds; 0 is unknown
-	sampled  atomic.Int64 // when that was
-	failures atomic.Int64 // in a row
-	until    atomic.Int64 // set aside until then; 0 if it is not
-	times    atomic.Int64 // how often it was set aside
-	forgive  atomic.Int64 // when past ejections are forgotten; 0 if there are none
-	gone     atomic.Bool  // set after a set without the node was published, unset before one with it
+	inflight     atomic.Int64
+	latency      atomic.Int64 // recent, in nanoseconds; 0 is unknown
+	sampled      atomic.Int64 // when that was
+	failures     atomic.Int64 // in a row
+	ejectedUntil atomic.Int64 // nanoseconds; 0 if it is not ejected
+	ejections    atomic.Int64 // how often it was ejected
+	resetAt      atomic.Int64 // when recentEjections becomes 0; 0 if it is
+	gone         atomic.Bool  // set after candidates without it were published, unset before some with it
 
 	owner      *Balancer
 	id         string
 	address    string
 	registered time.Time                   // of the watching goroutine
-	generation uint64                      // of the last set that has it; of the watching goroutine
+	generation uint64                      // of the last candidates that have it; of the watching goroutine
 	transport  atomic.Pointer[connections] // a Transport's connections to it
 
 	// Under the owner's mutex.
-	ejections int           // that are not forgotten
-	aside     time.Duration // how long the last one was
+	recentEjections int           // since the last reset
+	lastEjection    time.Duration // how long the last one was
 
 	_ [32]byte // to three cache lines: the allocator then aligns it to them
 }
 
-// endpoint is an instance in one set; it never changes.
+// endpoint is an instance among the candidates. It never changes.
 type endpoint struct {
-	*node
+	*upstream
 	info   *registry.ServiceInfo // shared: read only
 	weight int64
 	share  share
@@ -53,17 +53,17 @@ const (
 	latencyNoise = 5 * time.Millisecond
 )
 
-// timed reports whether a request to the node is to be timed. Reading the clock
-// is a good part of a pick's cost, and tells little of a node known to be
+// shouldTime reports whether a request to the upstream is to be timed. Reading the clock
+// is a good part of a pick's cost, and says little of an upstream known to be
 // far quicker than the noise: of its requests one in 16 will do.
-func (n *node) timed(random uint64) bool {
+func (n *upstream) shouldTime(random uint64) bool {
 	l := n.latency.Load()
 	return l == 0 || l >= int64(latencyNoise)/4 || random&15 == 0
 }
 
 // recent is the latency, fading while nothing new is measured, so that an
 // instance that was slow once is tried again.
-func (n *node) recent(now int64) int64 {
+func (n *upstream) recent(now int64) int64 {
 	l := n.latency.Load()
 	if age := now - n.sampled.Load(); age >= int64(halfLife) {
 		l >>= min(age/int64(halfLife), 62)
@@ -74,7 +74,7 @@ func (n *node) recent(now int64) int64 {
 // observe takes a measured latency: a rise counts half, but no single one much
 // more than doubles what is known, as any instance may stall once; a fall counts an
 // eighth. Of two at once, one may be lost.
-func (n *node) observe(now, took int64) {
+func (n *upstream) observe(now, took int64) {
 	l := n.recent(now)
 	if took > l {
 		l += min((took-l+1)/2, l+int64(latencyNoise)/2)
@@ -85,11 +85,11 @@ func (n *node) observe(now, took int64) {
 	n.sampled.Store(now)
 }
 
-// release ends a request. The last one of a node that left wakes the watching
+// release ends a request. The last one of an upstream that left wakes the watching
 // goroutine if it waits for that.
-func (n *node) release() {
+func (n *upstream) release() {
 	if n.inflight.Add(-1) == 0 && n.gone.Load() {
-		n.owner.forget(n)
+		n.owner.remove(n)
 		select {
 		case n.owner.quiet <- struct{}{}:
 		default:
@@ -97,11 +97,11 @@ func (n *node) release() {
 	}
 }
 
-// rather reports whether j, drawn second, is to be called rather than i. What
+// lessLoaded reports whether j, drawn second, is to be called and not i. What
 // is about equal is decided by the draw, which follows the weights.
-func rather(j, i *endpoint) bool {
+func lessLoaded(j, i *endpoint) bool {
 	fi, fj := i.inflight.Load(), j.inflight.Load()
-	if li, lj, differ := latencies(i.node, j.node); differ {
+	if li, lj, differ := latencies(i.upstream, j.upstream); differ {
 		return float64(fj+1)*float64(lj)*float64(i.weight) < float64(fi+1)*float64(li)*float64(j.weight)
 	}
 	if i.weight == j.weight {
@@ -112,9 +112,9 @@ func rather(j, i *endpoint) bool {
 	return fj*i.weight+max(i.weight, j.weight) < fi*j.weight
 }
 
-// latencies returns two nodes' with the noise added, and whether both are known
+// latencies returns two upstreams' with the noise added, and whether both are known
 // and one is over twice the other. It looks at the clock only if they may be.
-func latencies(i, j *node) (li, lj int64, differ bool) {
+func latencies(i, j *upstream) (li, lj int64, differ bool) {
 	li, lj = i.latency.Load(), j.latency.Load()
 	if li == 0 || lj == 0 || max(li, lj) <= int64(latencyNoise) {
 		return li, lj, false

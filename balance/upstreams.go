@@ -7,83 +7,84 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// nodeKey tells nodes apart: an instance that moves to another address has other
+// upstreamKey tells upstreams apart: an instance that moves to another address has other
 // connections, and a new ID at an old address is another process.
-type nodeKey struct{ id, address string }
+type upstreamKey struct{ id, address string }
 
-// take makes the newest set of a snapshot and returns the nodes that left.
-func (b *Balancer) take(snap *registry.Snapshot) []*node {
+// apply makes the candidates of a snapshot the current ones and returns the
+// upstreams that left.
+func (b *Balancer) apply(snap *registry.Snapshot) []*upstream {
 	b.generation++
 	var chosen []endpoint
 	instances := selector.NewestPerAddress(snap)
 	b.mu.Lock()
 	for i := range instances {
 		if info := &instances[i]; b.config.selection.Matches(info) {
-			chosen = append(chosen, endpoint{node: b.nodeOf(info), info: info, weight: max(int64(info.Weight), 1)})
+			chosen = append(chosen, endpoint{upstream: b.upstreamOf(info), info: info, weight: max(int64(info.Weight), 1)})
 		}
 	}
 	b.mu.Unlock()
-	return b.publish(newSet(snap, chosen, &b.config))
+	return b.publish(newCandidates(snap, chosen, &b.config))
 }
 
-// nodeOf returns the node of an instance that will be in the next set. The
+// upstreamOf returns the upstream of an instance among the next candidates. The
 // caller holds the mutex.
-func (b *Balancer) nodeOf(info *registry.ServiceInfo) *node {
-	key := nodeKey{info.ID, info.HostPort()}
-	n := b.nodes[key]
+func (b *Balancer) upstreamOf(info *registry.ServiceInfo) *upstream {
+	key := upstreamKey{info.ID, info.HostPort()}
+	n := b.upstreams[key]
 	switch {
 	case n == nil:
-		n = &node{owner: b, id: key.id, address: key.address}
-		b.nodes[key] = n
+		n = &upstream{owner: b, id: key.id, address: key.address}
+		b.upstreams[key] = n
 	case n.gone.Load() || !n.registered.Equal(info.RegisteredAt):
 		n.gone.Store(false)
-		if n.until.Load() != 0 {
-			n.until.Store(longAgo) // it may be another process: one request tries it
+		if n.ejectedUntil.Load() != 0 {
+			n.ejectedUntil.Store(earliest) // it may be another process: probe it at once
 		}
 	}
 	n.registered, n.generation = info.RegisteredAt, b.generation
 	return n
 }
 
-// longAgo is the earliest time.
-const longAgo = 1
+// earliest is the earliest time.
+const earliest = 1
 
-// publish replaces the current set and returns the nodes that left with it. A
-// pick that chose a node of the old set sees that it is gone, or is in flight by
+// publish replaces the current candidates and returns the upstreams that left. A
+// pick that chose an upstream of the old ones sees that it is gone, or is in flight by
 // now.
-func (b *Balancer) publish(s *set) (left []*node) {
+func (b *Balancer) publish(s *candidates) (left []*upstream) {
 	close(b.current.Swap(s).changed)
 	b.mu.Lock()
-	for _, n := range b.nodes {
+	for _, n := range b.upstreams {
 		if n.generation != b.generation && !n.gone.Swap(true) {
 			left = append(left, n)
 		}
 	}
 	b.mu.Unlock()
 	for _, n := range left {
-		b.forget(n)
+		b.remove(n)
 	}
 	return left
 }
 
-// forget removes a node that left if nothing is in flight to it, and closes the
+// remove removes an upstream that left if nothing is in flight to it, and closes the
 // connections that no request uses, now and once the last requests have settled.
 // Those still in use net/http closes when they become idle.
-func (b *Balancer) forget(n *node) {
+func (b *Balancer) remove(n *upstream) {
 	b.closeLeft(n)
 	if n.transport.Load() != nil {
 		time.AfterFunc(settleTime, func() { b.closeLeft(n) })
 	}
 }
 
-// closeLeft does nothing if the node is back.
-func (b *Balancer) closeLeft(n *node) {
+// closeLeft does nothing if the upstream is back.
+func (b *Balancer) closeLeft(n *upstream) {
 	c := n.transport.Load()
 	b.mu.Lock()
 	left := n.gone.Load()
 	if left && n.inflight.Load() == 0 {
-		if key := (nodeKey{n.id, n.address}); b.nodes[key] == n {
-			delete(b.nodes, key)
+		if key := (upstreamKey{n.id, n.address}); b.upstreams[key] == n {
+			delete(b.upstreams, key)
 		}
 		if c != nil {
 			c.closeShared() // under the mutex: it cannot come back meanwhile
@@ -99,7 +100,7 @@ func (b *Balancer) closeLeft(n *node) {
 func (b *Balancer) closeIdle() {
 	var all []*connections
 	b.mu.Lock()
-	for _, n := range b.nodes {
+	for _, n := range b.upstreams {
 		if c := n.transport.Load(); c != nil {
 			all = append(all, c)
 		}
