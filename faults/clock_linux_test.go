@@ -13,7 +13,7 @@ import (
 )
 
 // setClock makes this process's wall clock wrong by d, whole seconds, and leaves
-// its monotonic clock alone. libfaketime cannot: Go asks the kernel's vDSO for the
+// its monotonic clock alone. A preloaded library cannot: Go asks the kernel's vDSO for the
 // time, not libc. So the vDSO's clock_gettime is replaced, in this process's copy,
 // by one that makes the system call and adds d.
 func setClock(d time.Duration) {

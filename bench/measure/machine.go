@@ -3,9 +3,10 @@ package measure
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
+
+	"github.com/rollcall-sd/rollcall/internal/serverprogram"
 )
 
 // Machine says what the figures were measured on.
@@ -14,12 +15,8 @@ func Machine() string {
 		fmt.Sprintf("%d processors (%s)", runtime.NumCPU(), field("/proc/cpuinfo", "model name")),
 		fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH),
 	}
-	if out, err := exec.Command("redis-server", "--version").Output(); err == nil {
-		for _, word := range strings.Fields(string(out)) {
-			if v, ok := strings.CutPrefix(word, "v="); ok {
-				parts = append(parts, "Redis "+v+" on loopback, without persistence")
-			}
-		}
+	if version := serverprogram.Version(); version != "" {
+		parts = append(parts, version+" on loopback, without persistence")
 	}
 	return strings.Join(parts, "; ")
 }

@@ -12,10 +12,15 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/freeport"
+	"github.com/rollcall-sd/rollcall/internal/serverprogram"
 )
 
 // startServer runs a redis-server of one's own until stop is called.
 func startServer(ctx context.Context) (addr string, stop func(), err error) {
+	program, err := serverprogram.Path()
+	if err != nil {
+		return "", nil, fmt.Errorf("the costs are measured on a real server: %w", err)
+	}
 	dir, err := os.MkdirTemp("", "rollcall-scale-")
 	if err != nil {
 		return "", nil, err
@@ -25,7 +30,7 @@ func startServer(ctx context.Context) (addr string, stop func(), err error) {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	cmd := exec.CommandContext(ctx, "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--save", "")
+	cmd := exec.CommandContext(ctx, program, "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--save", "")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	clean := func() {
 		lock.Close()
@@ -33,7 +38,7 @@ func startServer(ctx context.Context) (addr string, stop func(), err error) {
 	}
 	if err := cmd.Start(); err != nil {
 		clean()
-		return "", nil, fmt.Errorf("the costs are measured on a real redis-server: run `make setup` (%w)", err)
+		return "", nil, fmt.Errorf("starting %s: %w", program, err)
 	}
 	stop = func() {
 		_ = cmd.Process.Kill()
@@ -48,5 +53,5 @@ func startServer(ctx context.Context) (addr string, stop func(), err error) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	stop()
-	return "", nil, fmt.Errorf("redis-server does not listen on %s", addr)
+	return "", nil, fmt.Errorf("%s does not listen on %s", program, addr)
 }

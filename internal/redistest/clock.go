@@ -1,16 +1,44 @@
 package redistest
 
 import (
-	"errors"
+	"cmp"
+	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 )
 
-// clock is what libfaketime reads to know by how much a server's wall clock is off.
+// clockSource is a library that shifts the wall clock of the server into which it is
+// preloaded. libfaketime cannot be used: it allocates memory when it is first called,
+// and the allocator of the server then reads the clock again.
+//
+//go:embed testdata/clock.c
+var clockSource []byte
+
+// clockLibrary compiles clockSource once per process and returns the library's content.
+var clockLibrary = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", dirPattern)
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	source, library := filepath.Join(dir, "clock.c"), filepath.Join(dir, "clock.so")
+	if err := os.WriteFile(source, clockSource, 0o600); err != nil {
+		return nil, err
+	}
+	compiler := cmp.Or(os.Getenv("CC"), "gcc")
+	out, err := exec.Command(compiler, "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("stepping a server's clock needs a C compiler: run `make setup`: %s: %w\n%s", compiler, err, out)
+	}
+	return os.ReadFile(library)
+})
+
+// clock is the file from which a server knows by how much its wall clock is off.
 type clock struct {
 	library string
 	file    string
@@ -19,43 +47,32 @@ type clock struct {
 }
 
 func newClock(dir string) (*clock, error) {
-	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
+	c := &clock{library: filepath.Join(dir, "clock.so"), file: filepath.Join(dir, "clock")}
+	library, err := clockLibrary()
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
-		return nil, errors.New("stepping Redis's clock needs libfaketime and found none: run `make setup`")
+	if err := os.WriteFile(c.library, library, 0o700); err != nil {
+		return nil, err
 	}
-	c := &clock{library: found[0], file: filepath.Join(dir, "clock")}
 	return c, c.write()
 }
 
 func (c *clock) env() []string {
-	return []string{
-		// libc goes before the jemalloc that redis-server is linked with: jemalloc
-		// reads the time in its first allocation, which libfaketime makes.
-		"LD_PRELOAD=" + c.library + ":libc.so.6",
-		"FAKETIME_TIMESTAMP_FILE=" + c.file,
-		"FAKETIME_NO_CACHE=1",
-		"DONT_FAKE_MONOTONIC=1",
-	}
+	return []string{"LD_PRELOAD=" + c.library, "CLOCK_OFFSET_FILE=" + c.file}
 }
 
-// forget removes the names of the shared memory that libfaketime leaves behind
-// when its process is killed; the process goes on using it.
-func (c *clock) forget(pid int) {
-	for _, name := range []string{"faketime_shm_", "sem.faketime_sem_"} {
-		_ = os.Remove("/dev/shm/" + name + strconv.Itoa(pid))
-	}
-}
-
-// write replaces the file in one step, as the server may read it at any time.
+// write changes the file in place, as the server has it mapped.
 func (c *clock) write() error {
-	next := c.file + ".next"
-	if err := os.WriteFile(next, fmt.Appendf(nil, "%+.6f\n", c.offset.Seconds()), 0o600); err != nil {
+	f, err := os.OpenFile(c.file, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Rename(next, c.file)
+	defer f.Close()
+	var offset [8]byte
+	binary.NativeEndian.PutUint64(offset[:], uint64(c.offset.Nanoseconds()))
+	_, err = f.Write(offset[:])
+	return err
 }
 
 // StepClock steps the server's wall clock by d, forwards or back, from where it
@@ -69,6 +86,6 @@ func (s *Server) StepClock(d time.Duration) {
 	defer s.clock.mu.Unlock()
 	s.clock.offset += d
 	if err := s.clock.write(); err != nil {
-		s.t.Fatalf("stepping the clock of redis-server %s: %v", s.Addr(), err)
+		s.t.Fatalf("stepping the clock of server %s: %v", s.Addr(), err)
 	}
 }

@@ -48,7 +48,7 @@ func WithArgs(args ...string) Option {
 // it. Clients connect with the server's ClientTLS.
 func WithTLS() Option { return func(o *options) { o.tls = true } }
 
-// WithFakeTime runs the server under libfaketime, so that StepClock can step its
+// WithFakeTime runs the server with a clock of its own, so that StepClock can step its
 // wall clock. Its monotonic clock, and with it timeouts of blocked clients, runs on truly.
 func WithFakeTime() Option { return func(o *options) { o.fakeTime = true } }
 

@@ -2,7 +2,8 @@
 // Sentinels and Clusters, which can be killed, frozen, restarted and stepped in
 // time. Every server listens on a free port of 127.0.0.1, keeps its files in a
 // temporary directory of its own, ends with its test and is killed by the kernel
-// if the test's process dies first. Linux only.
+// if the test's process dies first. Package serverprogram says which program runs.
+// Linux only.
 //
 // Methods that cannot do their work end the test as t.Fatal does, so call them
 // from the test's own goroutine. They are otherwise safe for concurrent use.
@@ -17,7 +18,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/freeport"
+	"github.com/rollcall-sd/rollcall/internal/serverprogram"
 	"github.com/rollcall-sd/rollcall/internal/stall"
 )
 
@@ -144,9 +145,9 @@ func (s *Server) write(name, content string) error {
 
 // run starts the process and waits until it answers.
 func (s *Server) run() error {
-	path, err := exec.LookPath("redis-server")
+	path, err := serverprogram.Path()
 	if err != nil {
-		return fmt.Errorf("these tests need a real redis-server and found none: run `make setup` (%w)", err)
+		return err
 	}
 	args := []string{filepath.Join(s.dir, confFile)}
 	if s.opts.sentinel != nil {
@@ -171,9 +172,6 @@ func (s *Server) run() error {
 			err = errors.Join(err, errPortTaken)
 		}
 		return fmt.Errorf("redis-server %s did not start: %w\n%s", s.Addr(), err, tail)
-	}
-	if s.clock != nil {
-		s.clock.forget(p.pid)
 	}
 	return nil
 }

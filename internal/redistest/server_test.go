@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/serverprogram"
 )
 
 func set(t *testing.T, s *Server, key string) {
@@ -194,6 +196,7 @@ func TestStartSaysWhyItFailed(t *testing.T) {
 
 func TestMissingServerNamesTheRemedy(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
+	t.Setenv(serverprogram.Env, "")
 	if _, err := start(); err == nil || !strings.Contains(err.Error(), "make setup") {
 		t.Fatalf("the remedy is missing from: %v", err)
 	}
