@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-series fuzz soak demo fmt cover
+.PHONY: help setup test compat test-series fuzz soak demo fmt cover
 
 DURATION ?= 10m
 FUZZTIME ?= 30s
@@ -14,6 +14,9 @@ setup: ## install what the tests need (as root or with CI set; else print the co
 
 test: setup ## run all checks and tests
 	@scripts/test
+
+compat: ## run all checks and tests on Valkey 8, downloaded into a cache folder
+	@scripts/compat
 
 test-series: setup ## run make test N (10) times in fresh clones, beside BURN (0) busy processes
 	@N=$(N) BURN=$(BURN) scripts/series
