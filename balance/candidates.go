@@ -3,6 +3,7 @@ package balance
 import (
 	"fmt"
 
+	"github.com/rollcall-sd/rollcall/internal/selector"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -29,38 +30,13 @@ func newCandidates(snap *registry.Snapshot, chosen []endpoint, c *config) *candi
 	if len(chosen) == 0 {
 		return noCandidates(noInstances(snap, &c.selection))
 	}
-	s := &candidates{changed: make(chan struct{})}
-	if c.zone != "" {
-		var near, far []endpoint
-		for _, e := range chosen {
-			if e.info.Metadata[registry.MetadataZone] == c.zone {
-				near = append(near, e)
-			} else {
-				far = append(far, e)
-			}
-		}
-		if len(near) > 0 {
-			s.near, s.far = newAliasTable(near), newAliasTable(far)
-			return s
-		}
-	}
-	s.near = newAliasTable(chosen)
-	return s
+	near, far := selector.SplitZone(chosen, c.zone, func(e endpoint) *registry.ServiceInfo { return e.info })
+	return &candidates{near: newAliasTable(near), far: newAliasTable(far), changed: make(chan struct{})}
 }
 
 // noInstances says why there is no instance to call.
 func noInstances(snap *registry.Snapshot, s *selection) error {
-	var err error
-	switch {
-	case len(snap.Instances) > 0 && s.all():
-		err = fmt.Errorf("%w: no callable instances of %q: a newer registration has the address of each, and is critical or draining", ErrNoInstances, snap.Service)
-	case len(snap.Instances) > 0:
-		err = fmt.Errorf("%w: none of the %d instances of %q has %v", ErrNoInstances, len(snap.Instances), snap.Service, s)
-	case len(snap.Others) > 0:
-		err = fmt.Errorf("%w: no callable instances of %q: %d critical or draining", ErrNoInstances, snap.Service, len(snap.Others))
-	default:
-		err = fmt.Errorf("%w: no instances of %q", ErrNoInstances, snap.Service)
-	}
+	err := fmt.Errorf("%w: %s", ErrNoInstances, selector.Absence(snap, s.String()))
 	if snap.Stale != nil {
 		err = fmt.Errorf("%w, as far as is known: %w", err, snap.Stale)
 	}

@@ -31,10 +31,7 @@ func (s *selection) setVersion(constraint string) error {
 	return nil
 }
 
-// all reports whether every instance is meant.
-func (s *selection) all() bool { return len(s.Tags) == 0 && len(s.Metadata) == 0 && s.Versions == nil }
-
-// String words the selection for an error.
+// String describes the selection for an error: "" if every instance matches.
 func (s *selection) String() string {
 	var parts []string
 	if len(s.Tags) > 0 {

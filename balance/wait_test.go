@@ -25,12 +25,12 @@ func TestWithoutInstancesTheErrorSaysWhy(t *testing.T) {
 				register(t, r, api("a"))
 				return r.SetStatus(ctx, "a", registry.StatusDraining, "")
 			},
-			want: `no callable instances of "api": 1 critical or draining`,
+			want: `no callable instances of "api": 1 critical, 0 draining`,
 		},
 		"selection": {
 			prepare: func(r *registry.LocalRegistry) error { register(t, r, api("a"), api("b")); return nil },
 			options: []Option{WithVersion("^2"), WithTags("x"), WithMetadata("k", "v")},
-			want:    `none of the 2 instances of "api" has tags ["x"], metadata map["k":"v"], version "^2"`,
+			want:    `none of the 2 callable instances of "api" matches tags ["x"], metadata map["k":"v"], version "^2"`,
 		},
 	}
 	for name, c := range cases {

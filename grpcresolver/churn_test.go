@@ -150,7 +150,7 @@ func TestRedisAway(t *testing.T) {
 			until(t, conn, "one", "two")
 		}
 	}
-	if log := spied.take(); len(log) != 1 || !strings.HasPrefix(log[0], `error: rollcall: going on with the last known instances of "api"`) {
+	if log := spied.take(); len(log) != 1 || !strings.HasPrefix(log[0], `error: rollcall: using the last known instances of "api"`) {
 		t.Errorf("the policy received %q", log)
 	}
 	until(t, conn, "one", "two")

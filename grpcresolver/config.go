@@ -3,10 +3,41 @@ package grpcresolver
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/serviceconfig"
 )
+
+// checkConfig returns gRPC's error for a service config, if it refuses it.
+func checkConfig(text string) error {
+	if text == "" {
+		return nil
+	}
+	conn, err := grpc.NewClient("passthrough:///", grpc.WithDefaultServiceConfig(text), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		text := strings.TrimPrefix(err.Error(), "grpc: the provided default service config is invalid: ")
+		if strings.Contains(text, "no supported policies") {
+			text += "; a policy that is not built in must be imported"
+		}
+		return fmt.Errorf("rollcall: WithServiceConfig: %s", text)
+	}
+	return conn.Close() // it has not connected
+}
+
+// refuse returns an option with which grpc.NewClient fails. An option cannot return
+// an error itself, but parsing a policy's config can: see policyBuilder.ParseConfig.
+func refuse(err error) grpc.DialOption {
+	text, _ := json.Marshal(map[string]any{"loadBalancingConfig": []any{map[string]any{policyName: refusal{err.Error()}}}}) // a text always has a JSON form
+	return grpc.WithDefaultServiceConfig(string(text))
+}
+
+// refusal is the config of this package's policy that fails to parse.
+type refusal struct {
+	Refused string `json:"refused"`
+}
 
 const roundRobin = `[{"round_robin":{}}]`
 
@@ -25,10 +56,6 @@ func parseConfig(cc resolver.ClientConn, text string) (*serviceconfig.ParseResul
 		if err := json.Unmarshal(members[older], &name); err != nil {
 			return nil, fmt.Errorf("rollcall: service config: %s: %w", older, err)
 		}
-	}
-	// gRPC's own words for what is wrong with the config, before it is wrapped.
-	if _, err := parse(cc, members); err != nil {
-		return nil, fmt.Errorf("%w; a policy that is not built in must be imported", err)
 	}
 	child := members[newer]
 	if child == nil {

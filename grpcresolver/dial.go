@@ -18,8 +18,9 @@ type Option func(*builder)
 
 // WithServiceConfig sets the service config that clients use, as JSON: the
 // policy, and per method its timeouts, retries and so on. If it names no policy,
-// that is round_robin. A config that gRPC refuses, for one because its policy is
-// not imported, fails the first call. Default: round_robin, and nothing else.
+// that is round_robin. If gRPC refuses the config, for example because its policy
+// is not imported, grpc.NewClient returns an error. Default: round_robin, and
+// nothing else.
 func WithServiceConfig(json string) Option {
 	return func(b *builder) { b.config = json }
 }
@@ -41,6 +42,9 @@ func With(watcher registry.Watcher, options ...Option) grpc.DialOption {
 	b := &builder{watcher: watcher}
 	for _, o := range options {
 		o(b)
+	}
+	if err := checkConfig(b.config); err != nil {
+		return refuse(err)
 	}
 	return grpc.WithResolvers(b)
 }
@@ -66,14 +70,14 @@ func (b *builder) Build(t resolver.Target, cc resolver.ClientConn, options resol
 	if err != nil {
 		return nil, err
 	}
-	f := &follower{target: target, cc: cc, proxied: b.proxied, memory: &b.memory, done: make(chan struct{})}
+	r := &watchResolver{target: target, cc: cc, proxied: b.proxied, memory: &b.memory, done: make(chan struct{})}
 	if !options.DisableServiceConfig {
-		if f.config, err = parseConfig(cc, b.config); err != nil {
+		if r.config, err = parseConfig(cc, b.config); err != nil {
 			return nil, err
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f.cancel = cancel
-	go f.run(ctx, b.watcher)
-	return f, nil
+	r.cancel = cancel
+	go r.run(ctx, b.watcher)
+	return r, nil
 }

@@ -28,7 +28,7 @@ var policies = map[string]grpcresolver.Option{
 	"ring_hash_experimental":     policy("ring_hash_experimental", `{"requestHashHeader":"no-such-header"}`),
 }
 
-// Instances come, turn critical, drain, leave, and the watch goes blind: no call
+// Instances come, turn critical, drain, leave, and the backend is unavailable: no call
 // fails, under any policy, and each change arrives.
 func TestPolicies(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b registry.Backend) {

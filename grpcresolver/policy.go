@@ -46,13 +46,17 @@ type policyConfig struct {
 }
 
 // ParseConfig reads {"childPolicy": [{name: config}, …]}, of which the first that
-// is known counts.
+// is known counts. It returns a refusal as an error.
 func (policyBuilder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
 	var in struct {
 		ChildPolicy []map[string]json.RawMessage `json:"childPolicy"`
+		refusal
 	}
 	if err := json.Unmarshal(text, &in); err != nil {
 		return nil, err
+	}
+	if in.Refused != "" {
+		return nil, errors.New(in.Refused)
 	}
 	for _, candidate := range in.ChildPolicy {
 		for name, config := range candidate {

@@ -113,7 +113,7 @@ func TestTheNewerRegistrationOfAnAddressCounts(t *testing.T) {
 	until(t, client(t, b, "rollcall:///api?version=^2"), "one")
 	must(t, b.Deregister(t.Context(), "two"))
 	must(t, b.SetStatus(t.Context(), newer.ID, registry.StatusCritical, ""))
-	expectError(t, client(t, b, "rollcall:///api"), "no instance of \"api\" can be called: 1 critical, 0 draining")
+	expectError(t, client(t, b, "rollcall:///api"), "no callable instances of \"api\": 1 critical, 0 draining")
 }
 
 // A client that was idle when the backend became unavailable goes on with the

@@ -15,8 +15,9 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// follower implements resolver.Resolver: it hands what a watch yields to a client.
-type follower struct {
+// watchResolver implements resolver.Resolver. It passes what a watch yields to a
+// client.
+type watchResolver struct {
 	target  *target
 	cc      resolver.ClientConn
 	config  *serviceconfig.ParseResult // nil where the client takes none
@@ -25,32 +26,32 @@ type follower struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 
-	// Touched by run only.
-	known    *registry.Snapshot // the last one that was not empty for want of knowledge
+	// Used by run only.
+	known    *registry.Snapshot // the last snapshot that a watch had read
 	sent     bool               // the client knows shown and reason
 	shown    []endpoint
 	reason   string // why shown is empty
 	reported string // the last error, "" for none since the last update
 }
 
-// ResolveNow does nothing: the watch tells of changes as they come.
-func (f *follower) ResolveNow(resolver.ResolveNowOptions) {}
+// ResolveNow does nothing: the watch yields changes as they come.
+func (r *watchResolver) ResolveNow(resolver.ResolveNowOptions) {}
 
 // Close ends the watch and waits for it.
-func (f *follower) Close() {
-	f.cancel()
-	<-f.done
+func (r *watchResolver) Close() {
+	r.cancel()
+	<-r.done
 }
 
-func (f *follower) run(ctx context.Context, w registry.Watcher) {
-	defer close(f.done)
-	f.known = f.memory.recall(f.target.key())
+func (r *watchResolver) run(ctx context.Context, w registry.Watcher) {
+	defer close(r.done)
+	r.known = r.memory.recall(r.target.key())
 	var last error
-	for s := range w.Watch(ctx, f.target.name) {
+	for s := range w.Watch(ctx, r.target.name) {
 		last = s.Stale
-		f.take(s)
+		r.apply(s)
 	}
-	f.memory.keep(f.target.key(), f.known)
+	r.memory.keep(r.target.key(), r.known)
 	if ctx.Err() != nil {
 		return
 	}
@@ -58,75 +59,76 @@ func (f *follower) run(ctx context.Context, w registry.Watcher) {
 	if last == nil {
 		last = registry.ErrClosed
 	}
-	f.report(fmt.Errorf("rollcall: the watch of %q has ended: %w", f.target.name, last))
+	r.report(fmt.Errorf("rollcall: the watch of %q has ended: %w", r.target.name, last))
 }
 
-// take hands a snapshot to the client. When it returns, new calls go by it:
-// the watch counts the snapshot as taken once the next one is asked for.
-func (f *follower) take(s registry.Snapshot) {
+// apply passes a snapshot to the client. When it returns, new calls use it. The
+// watch counts a snapshot as acknowledged when the next one is asked for.
+func (r *watchResolver) apply(s registry.Snapshot) {
 	if s.Stale != nil && s.AsOf.IsZero() { // nothing is known yet
 		if errors.Is(s.Stale, registry.ErrInvalidService) || errors.Is(s.Stale, registry.ErrClosed) {
 			return // the watch ends, and run says why
 		}
-		if f.known == nil {
-			f.report(fmt.Errorf("rollcall: nothing is known of %q yet: %w", f.target.name, s.Stale))
+		if r.known == nil {
+			r.report(fmt.Errorf("rollcall: nothing is known of %q yet: %w", r.target.name, s.Stale))
 			return
 		}
 		// Known from before the client was idle.
 		stale := s.Stale
-		s = *f.known
+		s = *r.known
 		s.Stale = stale
 	} else {
 		known := s
-		f.known = &known
+		r.known = &known
 	}
 	s.Instances = selector.NewestPerAddress(&s)
-	list := endpointsOf(f.target.choose(s.Instances))
+	list := endpointsOf(r.target.choose(s.Instances))
 	if len(list) > 0 {
-		f.update(list, nil)
+		r.update(list, nil)
 		if s.Stale != nil {
-			f.report(fmt.Errorf("rollcall: going on with the last known instances of %q: %w", f.target.name, s.Stale))
+			r.report(fmt.Errorf("rollcall: using the last known instances of %q: %w", r.target.name, s.Stale))
 			return
 		}
-		f.reported = ""
+		r.reported = ""
 		return
 	}
-	reason := f.target.noInstances(s)
+	reason := r.target.noInstances(&s)
 	if s.Stale != nil {
-		reason = fmt.Errorf("%w; last known state, as the watch is blind: %w", reason, s.Stale)
+		reason = fmt.Errorf("%w, as far as is known: %w", reason, s.Stale)
 	}
-	f.update(nil, reason)
-	if f.config == nil {
-		f.report(reason)
+	r.update(nil, reason)
+	if r.config == nil {
+		r.report(reason)
 	}
 }
 
-// update tells the client of a list, and why it is empty, when that differs from the last.
-func (f *follower) update(list []endpoint, reason error) {
+// update passes a list to the client, and why it is empty, if they differ from the
+// last.
+func (r *watchResolver) update(list []endpoint, reason error) {
 	text := ""
 	if reason != nil {
 		text = reason.Error()
 	}
-	if f.sent && f.reason == text && slices.Equal(list, f.shown) {
+	if r.sent && r.reason == text && slices.Equal(list, r.shown) {
 		return
 	}
-	f.sent, f.shown, f.reason, f.reported = true, list, text, ""
+	r.sent, r.shown, r.reason, r.reported = true, list, text, ""
 	var state resolver.State
-	if f.config == nil || f.proxied {
+	if r.config == nil || r.proxied {
 		state = stateOf(list)
 	}
-	state.ServiceConfig = f.config
+	state.ServiceConfig = r.config
 	state.Attributes = attributes.New(listingKey{}, &listing{list, reason})
 	// If a policy refuses a list, calls fail with its error. Resolving again does not help.
-	_ = f.cc.UpdateState(state)
+	_ = r.cc.UpdateState(state)
 }
 
-// report tells the client of an error, once. Policies keep the instances that
-// they have, and show it to calls when they have none.
-func (f *follower) report(err error) {
-	if text := err.Error(); text != f.reported {
-		f.reported = text
-		f.cc.ReportError(err)
+// report passes an error to the client, once. Policies keep the instances that
+// they have, and fail calls with it when they have none.
+func (r *watchResolver) report(err error) {
+	if text := err.Error(); text != r.reported {
+		r.reported = text
+		r.cc.ReportError(err)
 	}
 }
 

@@ -81,36 +81,21 @@ func (t *target) key() string { return t.name + "?" + t.query }
 
 // choose returns the instances that the target means.
 func (t *target) choose(instances []registry.ServiceInfo) []*registry.ServiceInfo {
-	var all, near []*registry.ServiceInfo
+	var matching []*registry.ServiceInfo
 	for i := range instances {
-		s := &instances[i]
-		if !t.Matches(s) {
-			continue
-		}
-		all = append(all, s)
-		if t.zone != "" && s.Metadata[registry.MetadataZone] == t.zone {
-			near = append(near, s)
+		if s := &instances[i]; t.Matches(s) {
+			matching = append(matching, s)
 		}
 	}
-	if len(near) > 0 {
-		return near
-	}
-	return all
+	near, _ := selector.SplitZone(matching, t.zone, func(s *registry.ServiceInfo) *registry.ServiceInfo { return s })
+	return near
 }
 
 // noInstances says why a snapshot has no instance for the target.
-func (t *target) noInstances(s registry.Snapshot) error {
-	switch {
-	case len(s.Instances) > 0:
-		return fmt.Errorf("rollcall: none of the %d instances of %q that can be called matches %s", len(s.Instances), t.name, t.query)
-	case len(s.Others) > 0:
-		draining := 0
-		for i := range s.Others {
-			if s.Others[i].Status == registry.StatusDraining {
-				draining++
-			}
-		}
-		return fmt.Errorf("rollcall: no instance of %q can be called: %d critical, %d draining", t.name, len(s.Others)-draining, draining)
+func (t *target) noInstances(s *registry.Snapshot) error {
+	selection := t.query
+	if len(t.Tags) == 0 && len(t.Metadata) == 0 && t.Versions == nil {
+		selection = ""
 	}
-	return fmt.Errorf("rollcall: no instances of %q", t.name)
+	return fmt.Errorf("rollcall: %s", selector.Absence(s, selection))
 }

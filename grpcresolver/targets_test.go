@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/rollcall-sd/rollcall/grpcresolver"
@@ -52,14 +54,20 @@ func TestTargetsThatAreRefused(t *testing.T) {
 func TestServiceConfigsThatAreRefused(t *testing.T) {
 	b := registry.NewLocalRegistry()
 	defer b.Close()
-	register(t, b, start(t, "a").service())
 	for config, want := range map[string]string{
-		"{":  "service config",
-		"[]": "service config",
-		`{"loadBalancingConfig":[{"no_such_policy":{}}]}`: "must be imported",
+		"{":  "JSON",
+		"[]": "unmarshal array",
+		`{"loadBalancingConfig":[{"no_such_policy":{}}]}`:                          "must be imported",
+		`{"loadBalancingConfig":[{"round_robin":{}}],"methodConfig":[{"name":5}]}`: "MethodConfig.Name",
 	} {
-		_, err := who(t.Context(), client(t, b, "rollcall:///api", grpcresolver.WithServiceConfig(config)))
-		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), want) {
+		conn, err := grpc.NewClient("rollcall:///api", grpcresolver.With(b, grpcresolver.WithServiceConfig(config)),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err == nil {
+			conn.Close()
+			t.Errorf("%s: accepted", config)
+			continue
+		}
+		if !strings.Contains(err.Error(), "WithServiceConfig") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", config, err, want)
 		}
 	}
@@ -93,7 +101,7 @@ func TestSelection(t *testing.T) {
 	} {
 		t.Run(query, func(t *testing.T) { until(t, client(t, b, "rollcall:///api"+query), strings.Fields(want)...) })
 	}
-	expectError(t, client(t, b, "rollcall:///api?version=^3"), `none of the 4 instances of "api" that can be called matches version=^3`)
+	expectError(t, client(t, b, "rollcall:///api?version=^3"), `none of the 4 callable instances of "api" matches version=^3`)
 }
 
 // A zone's last instance gone, the others are called; the first one back, they are not.
