@@ -26,8 +26,8 @@ func TestConnectionDelays(t *testing.T) {
 	register(t, owner, "web", "a1")
 	want := present(t, reader, "web")
 	seen := watch(t, reader, "web")
+	seen.await(t, time.Now(), beat+slack, "the start", is(want))
 	began := time.Now()
-	seen.await(t, began, beat+slack, "the start", is(want))
 	line.Delay(faultnet.ToServer, 80*time.Millisecond)
 	line.Delay(faultnet.ToClient, 80*time.Millisecond)
 	for n := 0; time.Since(began) < ttl+beat; n++ {

@@ -65,11 +65,19 @@ func checkOddNames(t *testing.T, r registry.Backend, round int, names []string) 
 		if len(got) != 1 || got[0].ID != id || got[0].Name != name || got[0].Port != 1000+round {
 			t.Errorf("%q shows %v, want only %q", name, got, id)
 		}
+		read := false
 		for snap := range r.Watch(contextFor(t, 5*time.Second), name) {
+			if snap.Stale != nil {
+				continue // its first read failed, as it may on a stalled machine
+			}
 			if err := same(snap.Instances, got); err != nil {
 				t.Errorf("the watch of %q: %v", name, err)
 			}
+			read = true
 			break
+		}
+		if !read {
+			t.Errorf("the watch of %q read nothing within 5 s", name)
 		}
 	}
 	got, err := r.Services(t.Context())

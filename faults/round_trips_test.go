@@ -152,8 +152,9 @@ func TestCommandsOfAnIdleMinute(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			// So that the watched service exists.
-			steady := openShort(t, server, quiet)
+			// So that the watched service exists. No stall ends its lease: the check
+			// would then send a script that the server does not know.
+			steady := openShort(t, server, quiet, func(cfg *registry.RedisRegistryConfig) { cfg.TTL = time.Minute })
 			warmUp(t, steady)
 			register(t, steady, "web", "steady")
 			line := faultnet.New(t, server.Addr())
