@@ -33,7 +33,7 @@ type Cluster struct {
 // options apply to every node.
 func StartCluster(t testing.TB, primaries, replicas int, opts ...Option) *Cluster {
 	t.Helper()
-	opts = append([]Option{withConf(
+	opts = append([]Option{sharedCA(t, opts), withConf(
 		"cluster-enabled yes",
 		"cluster-config-file nodes.conf",
 		fmt.Sprintf("cluster-node-timeout %d", NodeTimeout.Milliseconds()),
@@ -47,9 +47,6 @@ func StartCluster(t testing.TB, primaries, replicas int, opts ...Option) *Cluste
 	c := &Cluster{Nodes: nodes, t: t}
 	for _, n := range nodes {
 		n.attach(t)
-		if n.opts.tls {
-			t.Fatal("a Cluster WithTLS cannot be started here")
-		}
 	}
 	if err := c.form(primaries); err != nil {
 		t.Fatalf("forming a Cluster: %v\n%s", err, nodes[0].logTail())

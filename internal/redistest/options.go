@@ -16,8 +16,11 @@ type options struct {
 	password   string
 	appendOnly bool
 	tls        bool
+	ca         *CA // the issuer of its certificate, and whose client certificates it accepts
 	fakeTime   bool
-	sentinel   []string // lines that make the server a Sentinel
+
+	clientCertificates bool     // the server demands them
+	sentinel           []string // lines that make the server a Sentinel
 }
 
 // WithAppendOnly keeps the data set in an append-only file, synced before each
@@ -48,6 +51,12 @@ func WithArgs(args ...string) Option {
 // it. Clients connect with the server's ClientTLS.
 func WithTLS() Option { return func(o *options) { o.tls = true } }
 
+// WithClientCertificates is WithTLS and makes the server demand a certificate of the
+// client, which ClientTLS has.
+func WithClientCertificates() Option {
+	return func(o *options) { o.tls, o.clientCertificates = true, true }
+}
+
 // WithFakeTime runs the server with a clock of its own, so that StepClock can step its
 // wall clock. Its monotonic clock, and with it timeouts of blocked clients, runs on truly.
 func WithFakeTime() Option { return func(o *options) { o.fakeTime = true } }
@@ -76,6 +85,19 @@ func (o *options) lines(dir string, port int) []string {
 		// Keeps the directory visible in the process list, by which strays are found.
 		"set-proc-title no",
 	}
+	if tls != 0 {
+		demanded := "no"
+		if o.clientCertificates {
+			demanded = "yes"
+		}
+		lines = append(lines,
+			fmt.Sprintf("tls-port %d", tls),
+			fmt.Sprintf("tls-cert-file %q", filepath.Join(dir, certFile)),
+			fmt.Sprintf("tls-key-file %q", filepath.Join(dir, keyFile)),
+			fmt.Sprintf("tls-ca-cert-file %q", filepath.Join(dir, caFile)),
+			"tls-auth-clients "+demanded,
+			"tls-replication yes")
+	}
 	if o.sentinel != nil {
 		return append(append(lines, o.sentinel...), o.conf...)
 	}
@@ -85,14 +107,6 @@ func (o *options) lines(dir string, port int) []string {
 		// A replica of a test need not wait for others to join its first sync.
 		"repl-diskless-sync-delay 0",
 	)
-	if tls != 0 {
-		lines = append(lines,
-			fmt.Sprintf("tls-port %d", tls),
-			fmt.Sprintf("tls-cert-file %q", filepath.Join(dir, certFile)),
-			fmt.Sprintf("tls-key-file %q", filepath.Join(dir, keyFile)),
-			fmt.Sprintf("tls-ca-cert-file %q", filepath.Join(dir, caFile)),
-			"tls-auth-clients no")
-	}
 	if o.password != "" {
 		lines = append(lines, fmt.Sprintf("requirepass %q", o.password), fmt.Sprintf("masterauth %q", o.password))
 	}

@@ -24,9 +24,6 @@ func NewReplica(t testing.TB, primary *Server, opts ...Option) *Server {
 }
 
 func startReplica(primary *Server, opts ...Option) (*Server, error) {
-	if primary.opts.tls {
-		return nil, fmt.Errorf("a server WithTLS cannot be replicated here")
-	}
 	same := func(o *options) { *o = primary.opts.clone() }
 	opts = append([]Option{same, withConf(fmt.Sprintf("replicaof 127.0.0.1 %d", primary.port))}, opts...)
 	r, err := start(opts...)

@@ -29,7 +29,8 @@ type Sentinels struct {
 }
 
 // StartSentinels starts a primary, two replicas and three Sentinels and waits
-// until all know each other. The options apply to the primary and its replicas.
+// until all know each other. The options apply to the primary and its replicas,
+// those of TLS to the Sentinels too.
 func StartSentinels(t testing.TB, opts ...Option) *Sentinels {
 	t.Helper()
 	g := &Sentinels{t: t}
@@ -48,7 +49,10 @@ func StartSentinels(t testing.TB, opts ...Option) *Sentinels {
 	}
 	// Replicas first: a Sentinel asks a primary for its replicas every ten seconds only.
 	conf := sentinelConf(primary)
-	g.Sentinels, err = inParallel(sentinelCount, func(int) (*Server, error) { return start(withSentinel(conf...)) })
+	secured := func(o *options) {
+		o.tls, o.ca, o.clientCertificates = primary.opts.tls, primary.opts.ca, primary.opts.clientCertificates
+	}
+	g.Sentinels, err = inParallel(sentinelCount, func(int) (*Server, error) { return start(secured, withSentinel(conf...)) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,9 +50,9 @@ type Server struct {
 	opts    options
 	dir     string
 	port    int
-	lock    io.Closer // of the port
-	tls     *tls.Config
-	clock   *clock // nil without WithFakeTime
+	lock    io.Closer   // of the port
+	tls     *tls.Config // guarded by mu
+	clock   *clock      // nil without WithFakeTime
 	mu      sync.Mutex
 	process *process
 }
@@ -122,7 +122,12 @@ func (s *Server) prepare() (err error) {
 		return err
 	}
 	if s.opts.tls {
-		if s.tls, err = writeCertificates(s.dir); err != nil {
+		if s.opts.ca == nil {
+			if s.opts.ca, err = newCA(); err != nil {
+				return err
+			}
+		}
+		if s.tls, err = s.writeCertificates(s.opts.ca, s.opts.ca); err != nil {
 			return fmt.Errorf("making the server's certificate: %w", err)
 		}
 	}
@@ -247,7 +252,14 @@ func (s *Server) Dir() string { return s.dir }
 func (s *Server) PID() int { return s.current().pid }
 
 // ClientTLS returns a configuration that trusts the server's CA, or nil without WithTLS.
-func (s *Server) ClientTLS() *tls.Config { return s.tls.Clone() }
+func (s *Server) ClientTLS() *tls.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tls.Clone()
+}
+
+// CA returns the authority with which a server WithTLS started.
+func (s *Server) CA() *CA { return s.opts.ca }
 
 // Kill ends the server by SIGKILL, frozen or not, and waits until it is gone.
 func (s *Server) Kill() { s.current().kill() }
