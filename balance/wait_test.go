@@ -25,7 +25,7 @@ func TestWithoutInstancesTheErrorSaysWhy(t *testing.T) {
 				register(t, r, api("a"))
 				return r.SetStatus(ctx, "a", registry.StatusDraining, "")
 			},
-			want: `no callable instances of "api": 1 critical, 0 draining`,
+			want: `no callable instances of "api": 0 critical, 1 draining`,
 		},
 		"selection": {
 			prepare: func(r *registry.LocalRegistry) error { register(t, r, api("a"), api("b")); return nil },
