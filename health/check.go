@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/byid"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -185,16 +186,12 @@ func (k *check) standing(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, list := range [][]registry.ServiceInfo{now.Instances, now.Others} {
-		for i := range list {
-			if list[i].ID != k.target.Instance.ID {
-				continue
-			}
-			if !k.sameTarget(list[i]) {
-				return registry.ErrSuperseded
-			}
-			return nil
-		}
+	listed := byid.Find(k.target.Instance.ID, func(s *registry.ServiceInfo) string { return s.ID }, now.Instances, now.Others)
+	switch {
+	case listed == nil:
+		return registry.ErrNotFound
+	case !k.sameTarget(*listed):
+		return registry.ErrSuperseded
 	}
-	return registry.ErrNotFound
+	return nil
 }

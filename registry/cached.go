@@ -16,9 +16,8 @@ import (
 // returns the last known list with a nil error, and Lookup's Stale says so.
 //
 // A process's own Register and Deregister through it are in its next Discover.
-// All other methods are the backend's. It is safe for concurrent use. The methods of
-// the zero value return ErrClosed, except those of the backend, which it lacks and
-// which panic: use NewCachedRegistry.
+// All other methods are the backend's. It is safe for concurrent use. The zero value is
+// a closed registry.
 type CachedRegistry struct {
 	Backend
 	options cacheOptions
@@ -68,6 +67,7 @@ func WithMaxServices(n int) CacheOption {
 }
 
 // NewCachedRegistry returns a cache on a backend. Closing the cache closes the backend.
+// A nil backend counts as a closed one.
 func NewCachedRegistry(backend Backend, options ...CacheOption) *CachedRegistry {
 	c := &CachedRegistry{Backend: backend, options: cacheOptions{idleTimeout: DefaultIdleTimeout, maxServices: DefaultMaxServices}}
 	for _, o := range options {
@@ -158,7 +158,7 @@ func (c *CachedRegistry) startWatch(name string) (*cachedService, error) {
 	c.loops.Add(1)
 	go func() {
 		defer c.loops.Done()
-		s.run(ctx, c.Backend)
+		s.run(ctx, c.backend())
 		c.remove(s)
 	}()
 	return s, nil
@@ -227,7 +227,7 @@ func (c *CachedRegistry) Discover(ctx context.Context, serviceName string) ([]Se
 		var err error
 		if s, err = c.startWatch(serviceName); err != nil {
 			if errors.Is(err, ErrNotReady) {
-				return c.Backend.Discover(ctx, serviceName)
+				return c.backend().Discover(ctx, serviceName)
 			}
 			return nil, err
 		}
@@ -262,14 +262,11 @@ func (c *CachedRegistry) find(name string) *cachedService {
 
 // Register implements Registry.
 func (c *CachedRegistry) Register(ctx context.Context, service ServiceInfo) error {
-	if c.Backend == nil {
-		return opError("register an instance of", service.Name, ErrClosed)
-	}
 	ctx, err := AssignID(ctx, &service)
 	if err != nil {
 		return err
 	}
-	if err := c.Backend.Register(ctx, service); err != nil {
+	if err := c.backend().Register(ctx, service); err != nil {
 		return err
 	}
 	c.awaitChange(ctx, service.Name, service.ID)
@@ -279,10 +276,7 @@ func (c *CachedRegistry) Register(ctx context.Context, service ServiceInfo) erro
 
 // Deregister implements Registry.
 func (c *CachedRegistry) Deregister(ctx context.Context, serviceID string) error {
-	if c.Backend == nil {
-		return opError("deregister", serviceID, ErrClosed)
-	}
-	if err := c.Backend.Deregister(ctx, serviceID); err != nil {
+	if err := c.backend().Deregister(ctx, serviceID); err != nil {
 		return err
 	}
 	c.awaitRemovals(ctx, serviceID, "")
@@ -296,7 +290,7 @@ const ownChangeTimeout = time.Second
 // except one.
 func (c *CachedRegistry) awaitRemovals(ctx context.Context, id, except string) {
 	for name, s := range c.services.All() {
-		if _, listed := s.state.Load().find(id); listed && name != except {
+		if name != except && s.state.Load().find(id) != nil {
 			c.awaitChange(ctx, name, id)
 		}
 	}
@@ -316,11 +310,10 @@ func (c *CachedRegistry) awaitChange(ctx context.Context, name, id string) {
 	if err != nil {
 		return
 	}
-	want, listedNow := findInstance(now, id)
+	want := now.find(id)
 	for {
 		state := s.state.Load()
-		have, listed := state.find(id)
-		if listed == listedNow && have.Equal(want) {
+		if sameRegistration(state.find(id), want) {
 			return
 		}
 		select {
@@ -331,20 +324,9 @@ func (c *CachedRegistry) awaitChange(ctx context.Context, name, id string) {
 	}
 }
 
-func (s *cachedState) find(id string) (registered time.Time, listed bool) {
-	return findInstance(s.Snapshot, id)
-}
-
-// findInstance returns the RegisteredAt of an instance that a snapshot lists.
-func findInstance(s Snapshot, id string) (registered time.Time, listed bool) {
-	for _, list := range [][]ServiceInfo{s.Instances, s.Others} {
-		for i := range list {
-			if list[i].ID == id {
-				return list[i].RegisteredAt, true
-			}
-		}
-	}
-	return time.Time{}, false
+// sameRegistration reports whether two results of find show the same registration, or none.
+func sameRegistration(a, b *ServiceInfo) bool {
+	return a == b || a != nil && b != nil && a.RegisteredAt.Equal(b.RegisteredAt)
 }
 
 // Close ends the watches and closes the backend.
@@ -359,5 +341,5 @@ func (c *CachedRegistry) Close() error {
 	c.cancel()
 	c.loops.Wait()
 	c.services.Clear()
-	return c.Backend.Close()
+	return c.backend().Close()
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/byid"
 	"github.com/rollcall-sd/rollcall/internal/core"
 )
 
@@ -138,6 +139,11 @@ func (s *Snapshot) set(service string, view *core.View) {
 	l := view.Cached(newSnapshotLists).(*snapshotLists)
 	s.Service, s.Instances, s.Others = service, l.instances, l.others
 	s.Revision, s.AsOf, s.Stale, s.confirmed = view.Revision, view.AsOf, view.Stale, view.Confirmed
+}
+
+// find returns the instance with an ID, callable or not, or nil. It is shared: read only.
+func (s *Snapshot) find(id string) *ServiceInfo {
+	return byid.Find(id, func(i *ServiceInfo) string { return i.ID }, s.Instances, s.Others)
 }
 
 func emptySnapshot(service string, stale error) Snapshot {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/registry"
+	"github.com/rollcall-sd/rollcall/registry/registrytest"
 )
 
 // calls returns every call that can fail.
@@ -51,7 +52,10 @@ func calls(b registry.Backend) map[string]func(ctx context.Context) error {
 }
 
 func TestTheZeroValueOfARegistryIsClosed(t *testing.T) {
-	for name, b := range map[string]registry.Backend{"local": new(registry.LocalRegistry), "redis": new(registry.RedisRegistry)} {
+	for name, b := range map[string]registry.Backend{
+		"local": new(registry.LocalRegistry), "redis": new(registry.RedisRegistry),
+		"cache": new(registry.CachedRegistry), "cache on nil": registry.NewCachedRegistry(nil),
+	} {
 		for what, call := range calls(b) {
 			if err := call(t.Context()); !errors.Is(err, registry.ErrClosed) {
 				t.Errorf("%s: %s = %v, want ErrClosed", name, what, err)
@@ -75,15 +79,11 @@ func TestEveryCallAfterCloseReturnsErrClosed(t *testing.T) {
 
 func TestTheZeroValueOfACacheIsClosed(t *testing.T) {
 	var c registry.CachedRegistry
-	for what, err := range map[string]error{
-		"Register":   c.Register(t.Context(), instance("api", "a")),
-		"Deregister": c.Deregister(t.Context(), "a"),
-		"Discover":   func() error { _, err := c.Discover(t.Context(), "api"); return err }(),
-		"Lookup":     c.Lookup("api").Stale,
-	} {
-		if !errors.Is(err, registry.ErrClosed) {
-			t.Errorf("%s = %v, want ErrClosed", what, err)
-		}
+	if err := c.Lookup("api").Stale; !errors.Is(err, registry.ErrClosed) {
+		t.Errorf("Lookup = %v, want ErrClosed", err)
+	}
+	if registrytest.NewFlaky(&c).Supersede("a") {
+		t.Error("a registration was superseded")
 	}
 	must(t, c.Close())
 }
