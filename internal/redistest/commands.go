@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Client returns a plain client of the server, for looking at what it holds. It
+// Client returns a plain client of the server itself, for looking at what it holds. It
 // is closed when the test ends.
 func (s *Server) Client(t testing.TB) *redis.Client {
 	client := s.newClient()
@@ -18,7 +18,7 @@ func (s *Server) Client(t testing.TB) *redis.Client {
 
 func (s *Server) newClient() *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr:                     s.Addr(),
+		Addr:                     s.ownAddr(),
 		Password:                 s.opts.password,
 		TLSConfig:                s.ClientTLS(),
 		DisableIdentity:          true,

@@ -18,6 +18,7 @@ type options struct {
 	tls        bool
 	ca         *CA // the issuer of its certificate, and whose client certificates it accepts
 	fakeTime   bool
+	shardProxy bool
 
 	clientCertificates bool     // the server demands them
 	sentinel           []string // lines that make the server a Sentinel
@@ -60,6 +61,10 @@ func WithClientCertificates() Option {
 // WithFakeTime runs the server with a clock of its own, so that StepClock can step its
 // wall clock. Its monotonic clock, and with it timeouts of blocked clients, runs on truly.
 func WithFakeTime() Option { return func(o *options) { o.fakeTime = true } }
+
+// WithShardProxy puts a proxy in front of the server that Addr and URL lead to: it refuses
+// what a service refuses that shards its data behind one address. Client leads to the server.
+func WithShardProxy() Option { return func(o *options) { o.shardProxy = true } }
 
 func withConf(lines ...string) Option {
 	return func(o *options) { o.conf = append(o.conf, lines...) }

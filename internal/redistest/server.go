@@ -28,6 +28,7 @@ import (
 
 	"github.com/rollcall-sd/rollcall/internal/freeport"
 	"github.com/rollcall-sd/rollcall/internal/serverprogram"
+	"github.com/rollcall-sd/rollcall/internal/shardproxy"
 	"github.com/rollcall-sd/rollcall/internal/stall"
 )
 
@@ -50,9 +51,10 @@ type Server struct {
 	opts    options
 	dir     string
 	port    int
-	lock    io.Closer   // of the port
-	tls     *tls.Config // guarded by mu
-	clock   *clock      // nil without WithFakeTime
+	lock    io.Closer         // of the port
+	proxy   *shardproxy.Proxy // nil without WithShardProxy
+	tls     *tls.Config       // guarded by mu
+	clock   *clock            // nil without WithFakeTime
 	mu      sync.Mutex
 	process *process
 }
@@ -120,6 +122,11 @@ func (s *Server) prepare() (err error) {
 	}
 	if s.port, s.lock, err = freeport.Reserve(); err != nil {
 		return err
+	}
+	if s.opts.shardProxy {
+		if s.proxy, err = shardproxy.Start(s.ownAddr()); err != nil {
+			return err
+		}
 	}
 	if s.opts.tls {
 		if s.opts.ca == nil {
@@ -205,7 +212,7 @@ func (s *Server) waitListening(ctx context.Context, p *process) error {
 		if err := p.crashed(); err != nil {
 			return permanent{err}
 		}
-		conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+		conn, err := net.DialTimeout("tcp", s.ownAddr(), time.Second)
 		if err != nil {
 			return err
 		}
@@ -217,6 +224,9 @@ func (s *Server) waitListening(ctx context.Context, p *process) error {
 func (s *Server) close() {
 	if p := s.current(); p != nil {
 		p.kill()
+	}
+	if s.proxy != nil {
+		s.proxy.Close()
 	}
 	if s.lock != nil {
 		s.lock.Close()
@@ -230,8 +240,18 @@ func (s *Server) current() *process {
 	return s.process
 }
 
-// Addr returns the server's host:port.
-func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+// Addr returns the server's host:port, or that of the proxy in front of it.
+func (s *Server) Addr() string {
+	if s.proxy != nil {
+		return s.proxy.Addr()
+	}
+	return s.ownAddr()
+}
+
+func (s *Server) ownAddr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// ShardProxy returns the proxy in front of the server, or nil without WithShardProxy.
+func (s *Server) ShardProxy() *shardproxy.Proxy { return s.proxy }
 
 // URL returns the server's address as redis://[:password@]host:port/0, or rediss:// with TLS.
 func (s *Server) URL() string {

@@ -38,7 +38,8 @@ var importRules = []importRule{
 	{"internal/freeport", nil},
 	{"internal/stall", nil},
 	{"internal/serverprogram", nil},
-	{"internal/redistest", []string{"internal/freeport", "internal/serverprogram", "internal/stall"}},
+	{"internal/shardproxy", nil},
+	{"internal/redistest", []string{"internal/freeport", "internal/shardproxy", "internal/serverprogram", "internal/stall"}},
 	{"internal/faultnet", []string{"internal/freeport"}},
 	{"internal/programtest", nil},
 	{"internal/deploytest", []string{"registry", "internal/freeport"}},
@@ -91,8 +92,8 @@ func TestOnlyTheRedisStoreImportsGoRedis(t *testing.T) {
 
 // Parts of tests must not end up in programs.
 func TestTestPartsStayInTests(t *testing.T) {
-	parts := []string{module + "/internal/redistest", module + "/internal/faultnet", module + "/internal/freeport", module + "/internal/deploytest", module + "/internal/stall", module + "/internal/programtest", "testing"}
-	users := []string{"registry/registrytest", "internal/store/storetest", "internal/redistest", "internal/faultnet", "internal/deploytest", "internal/stall", "internal/programtest", "faults", "bench"}
+	parts := []string{module + "/internal/redistest", module + "/internal/faultnet", module + "/internal/shardproxy", module + "/internal/freeport", module + "/internal/deploytest", module + "/internal/stall", module + "/internal/programtest", "testing"}
+	users := []string{"registry/registrytest", "internal/store/storetest", "internal/redistest", "internal/shardproxy", "internal/faultnet", "internal/deploytest", "internal/stall", "internal/programtest", "faults", "bench"}
 	for _, f := range goFiles(t) {
 		for _, imported := range f.imports {
 			if !f.test && under(imported, parts...) && !under(f.dir, users...) {
