@@ -39,7 +39,7 @@ type Balancer struct {
 func New(watcher registry.Watcher, serviceName string, options ...Option) (*Balancer, error) {
 	c := defaults()
 	for _, o := range options {
-		o.apply(&c)
+		o(&c)
 	}
 	if watcher == nil {
 		c.refuse("watcher", "is nil")

@@ -13,14 +13,14 @@ import (
 )
 
 // failsAlways returns how many requests reach instances that all fail, of n made.
-func failsAlways(t *testing.T, n int, options ...TransportOption) (sent int, last error) {
+func failsAlways(t *testing.T, n int, options ...Option) (sent int, last error) {
 	t.Helper()
 	r := localRegistry(t)
 	var counts []func() int
 	for i := range 4 {
 		counts = append(counts, hangUp(t, r, fmt.Sprint("i", i)))
 	}
-	c, _ := client(t, r, append([]TransportOption{never()}, options...)...)
+	c, _ := client(t, r, append([]Option{never()}, options...)...)
 	for range n {
 		_, last = send(t, c, http.MethodGet, "http://api/", nil)
 		if last == nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// ErrNoInstances: there is no instance to call. The text says why: no process offers the
-// service, all are critical or draining, or none matches the selection. While
-// the backend is away and nothing is known yet, the error matches
-// registry.ErrUnavailable as well.
+// ErrNoInstances is returned when there is no instance to call. The text says
+// why: no process offers the service, all instances are critical or draining, or
+// none matches the selection. While the backend is unavailable and nothing is
+// known yet, the error matches registry.ErrUnavailable as well.
 var ErrNoInstances = errors.New("no instance to call")
 
 // badOption says which option is not acceptable.

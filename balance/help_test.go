@@ -14,7 +14,7 @@ import (
 
 // seeded makes all draws the same in every run.
 func seeded() Option {
-	return option(func(c *config) { c.random = rand.New(rand.NewPCG(1, 2)).Uint64 })
+	return func(c *config) { c.random = rand.New(rand.NewPCG(1, 2)).Uint64 }
 }
 
 // quietly keeps ejections out of the test's output.

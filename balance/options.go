@@ -13,23 +13,10 @@ const (
 	DefaultSpillOver = 64 // of WithSpillOver
 )
 
-// TransportOption configures a Transport. Every Option is one.
-type TransportOption interface{ applyTransport(*config) }
-
-// Option configures a Balancer, or a Transport.
-type Option interface {
-	TransportOption
-	apply(*config)
-}
-
-type option func(*config)
-
-func (o option) apply(c *config)          { o(c) }
-func (o option) applyTransport(c *config) { o(c) }
-
-type transportOption func(*config)
-
-func (o transportOption) applyTransport(c *config) { o(c) }
+// Option configures a Balancer or a Transport. WithService, WithTransport,
+// WithTries, WithRetryBudget and WithFailure are for NewTransport only: New
+// refuses them.
+type Option func(*config)
 
 type config struct {
 	selection selection
@@ -40,11 +27,12 @@ type config struct {
 	logger    *slog.Logger
 	random    func() uint64 // nil: math/rand
 
-	service string // all requests go to it; "" takes the URL's host
-	base    *http.Transport
-	tries   int
-	budget  RetryBudget
-	failure func(*http.Response) bool
+	isTransport bool   // the rest, save err, is for a Transport only
+	service     string // all requests go to it; "" takes the URL's host
+	base        *http.Transport
+	tries       int
+	budget      RetryBudget
+	failure     func(*http.Response) bool
 
 	err error // the first
 }
@@ -62,6 +50,13 @@ func (c *config) refuse(option, problem string) {
 	}
 }
 
+// forTransport refuses an option that a Balancer has no use for.
+func (c *config) forTransport(option string) {
+	if !c.isTransport {
+		c.refuse(option, "is for NewTransport only")
+	}
+}
+
 func (c *config) finish() error {
 	c.ejection.setDefaults()
 	if problem := c.ejection.problem(); problem != "" {
@@ -76,20 +71,20 @@ func (c *config) finish() error {
 
 // WithTags selects instances that have all these tags. Given again, it adds to them.
 func WithTags(tags ...string) Option {
-	return option(func(c *config) {
+	return func(c *config) {
 		for _, tag := range tags {
 			if tag == "" {
 				c.refuse("WithTags", "a tag is empty, and no instance has an empty one")
 			}
 			c.selection.Tags = append(c.selection.Tags, tag)
 		}
-	})
+	}
 }
 
 // WithMetadata selects instances whose Metadata has this key with this value.
 // Given again with another key, both must match.
 func WithMetadata(key, value string) Option {
-	return option(func(c *config) {
+	return func(c *config) {
 		if other, set := c.selection.Metadata[key]; set && other != value {
 			c.refuse("WithMetadata", fmt.Sprintf("%q is to be %q and %q at once", key, other, value))
 		}
@@ -97,7 +92,7 @@ func WithMetadata(key, value string) Option {
 			c.selection.Metadata = map[string]string{}
 		}
 		c.selection.Metadata[key] = value
-	})
+	}
 }
 
 // WithVersion selects instances whose Version is in a range of semantic
@@ -106,11 +101,11 @@ func WithMetadata(key, value string) Option {
 // 1.2.0). An instance whose Version is no semantic version does not match, and
 // a pre-release (1.3.0-rc.1) only a range that names one (^1.2-0).
 func WithVersion(constraint string) Option {
-	return option(func(c *config) {
+	return func(c *config) {
 		if err := c.selection.setVersion(constraint); err != nil {
 			c.refuse("WithVersion", err.Error())
 		}
-	})
+	}
 }
 
 // WithZone prefers instances whose Metadata has this zone under
@@ -118,7 +113,7 @@ func WithVersion(constraint string) Option {
 // is to be had, because it left, drains or is ejected, and when the own are
 // full: see WithSpillOver. "" is no preference.
 func WithZone(zone string) Option {
-	return option(func(c *config) { c.zone = zone })
+	return func(c *config) { c.zone = zone }
 }
 
 // WithSpillOver sets how many requests of this process an instance of the own
@@ -126,51 +121,52 @@ func WithZone(zone string) Option {
 // others are taken into account; the less loaded one is then called. Default:
 // DefaultSpillOver.
 func WithSpillOver(inFlight int) Option {
-	return option(func(c *config) {
+	return func(c *config) {
 		if inFlight < 1 {
 			c.refuse("WithSpillOver", fmt.Sprintf("%d is under 1", inFlight))
 		}
 		c.spill = inFlight
-	})
+	}
 }
 
 // WithWait makes a pick wait up to d for an instance to call if there is none,
 // rather than fail at once. The context bounds it as well. Default: 0.
 func WithWait(d time.Duration) Option {
-	return option(func(c *config) {
+	return func(c *config) {
 		if d < 0 {
 			c.refuse("WithWait", fmt.Sprintf("%v is under 0", d))
 		}
 		c.wait = d
-	})
+	}
 }
 
 // WithEjection sets when and for how long a failing instance is ejected.
 func WithEjection(e Ejection) Option {
-	return option(func(c *config) { c.ejection = e })
+	return func(c *config) { c.ejection = e }
 }
 
 // WithLogger sets where it is logged that an instance is ejected or readmitted.
 // Default: slog.Default().
 func WithLogger(logger *slog.Logger) Option {
-	return option(func(c *config) {
+	return func(c *config) {
 		if logger == nil {
 			c.refuse("WithLogger", "the logger is nil")
 		}
 		c.logger = logger
-	})
+	}
 }
 
 // WithService sends all requests of a Transport to this service, for a name
 // that is no host name. The URL's host, which may have a port then, only names
 // the Host header and, with https, the certificate.
-func WithService(name string) TransportOption {
-	return transportOption(func(c *config) {
+func WithService(name string) Option {
+	return func(c *config) {
+		c.forTransport("WithService")
 		if name == "" {
 			c.refuse("WithService", "the name is empty")
 		}
 		c.service = name
-	})
+	}
 }
 
 // WithTransport sets what connections are made of: TLS, timeouts, limits, a
@@ -185,42 +181,48 @@ func WithService(name string) TransportOption {
 // wrapper there, the *http.Transport in its fields counts, else the one that
 // was there when the program began, which is logged. What the wrapper does is
 // not done: wrap the Transport of this package instead.
-func WithTransport(base *http.Transport) TransportOption {
-	return transportOption(func(c *config) {
+func WithTransport(base *http.Transport) Option {
+	return func(c *config) {
+		c.forTransport("WithTransport")
 		if problem := transportProblem(base); problem != "" {
 			c.refuse("WithTransport", problem)
 		}
 		c.base = base
-	})
+	}
 }
 
 // WithTries sets how many instances a request may be sent to at the most, where
 // it is safe to repeat. Connections that could not be made do not count, as
 // nothing was sent. Default: DefaultTries; 1: nothing is sent twice.
-func WithTries(n int) TransportOption {
-	return transportOption(func(c *config) {
+func WithTries(n int) Option {
+	return func(c *config) {
+		c.forTransport("WithTries")
 		if n < 1 {
 			c.refuse("WithTries", fmt.Sprintf("%d is under 1", n))
 		}
 		c.tries = n
-	})
+	}
 }
 
 // WithRetryBudget limits how many requests of a service are repeated, whatever
 // WithTries allows. Default: the zero RetryBudget, with its defaults.
-func WithRetryBudget(r RetryBudget) TransportOption {
-	return transportOption(func(c *config) { c.budget = r })
+func WithRetryBudget(r RetryBudget) Option {
+	return func(c *config) {
+		c.forTransport("WithRetryBudget")
+		c.budget = r
+	}
 }
 
 // WithFailure says which responses speak against the instance that gave them,
 // so that it is ejected when there are too many in a row. They are handed to
 // the caller all the same, and not repeated. failed must not touch the body.
 // Default: those with a status of 500 or more.
-func WithFailure(failed func(*http.Response) bool) TransportOption {
-	return transportOption(func(c *config) {
+func WithFailure(failed func(*http.Response) bool) Option {
+	return func(c *config) {
+		c.forTransport("WithFailure")
 		if failed == nil {
 			c.refuse("WithFailure", "the function is nil")
 		}
 		c.failure = failed
-	})
+	}
 }

@@ -2,7 +2,9 @@ package balance
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -62,43 +64,63 @@ func TestSelection(t *testing.T) {
 
 func TestBadOptionsFailAtConstruction(t *testing.T) {
 	r := localRegistry(t)
-	for name, o := range map[string]TransportOption{
-		"version":        WithVersion("^one"),
-		"no version":     WithVersion(" "),
-		"tag":            WithTags("a", ""),
-		"wait":           WithWait(-1),
-		"spill-over":     WithSpillOver(0),
-		"ejection":       WithEjection(Ejection{First: time.Hour, Most: time.Second}),
-		"negative first": WithEjection(Ejection{First: -1}),
-		"logger":         WithLogger(nil),
-		"service":        WithService(""),
-		"transport":      WithTransport(nil),
-		"dialer":         WithTransport(&http.Transport{DialTLS: net.Dial}),
-		"tries":          WithTries(0),
-		"failure":        WithFailure(nil),
+	for want, options := range map[string][]Option{
+		"WithVersion":     {WithVersion("^one"), WithVersion(" ")},
+		"WithTags":        {WithTags("a", "")},
+		"WithWait":        {WithWait(-1)},
+		"WithSpillOver":   {WithSpillOver(0)},
+		"WithEjection":    {WithEjection(Ejection{First: time.Hour, Most: time.Second}), WithEjection(Ejection{First: -1})},
+		"WithLogger":      {WithLogger(nil)},
+		"WithService":     {WithService("")},
+		"WithTransport":   {WithTransport(nil), WithTransport(&http.Transport{DialTLS: net.Dial})},
+		"WithTries":       {WithTries(0)},
+		"WithRetryBudget": {WithRetryBudget(RetryBudget{PerSecond: math.NaN()})},
+		"WithFailure":     {WithFailure(nil)},
 	} {
-		if o, ok := o.(Option); ok {
-			if _, err := New(r, "api", o); !errors.Is(err, registry.ErrInvalidConfig) {
-				t.Errorf("%s: New: %v", name, err)
-			}
+		for i, o := range options {
+			_, err := New(r, "api", o)
+			expectRefusal(t, fmt.Sprintf("New %s %d", want, i), err, want)
+			_, err = NewTransport(r, o)
+			expectRefusal(t, fmt.Sprintf("NewTransport %s %d", want, i), err, want)
 		}
-		if _, err := NewTransport(r, o); !errors.Is(err, registry.ErrInvalidConfig) {
+	}
+	_, err := New(r, "api", WithVersion("^1"), WithVersion("^2"))
+	expectRefusal(t, "two versions", err, "WithVersion")
+	_, err = New(r, "api", WithMetadata("k", "v"), WithMetadata("k", "w"))
+	expectRefusal(t, "two values", err, "WithMetadata")
+	_, err = New(r, "")
+	expectRefusal(t, "no name", err, "service name")
+	_, err = New(nil, "api")
+	expectRefusal(t, "New without a watcher", err, "watcher")
+	_, err = NewTransport(nil)
+	expectRefusal(t, "NewTransport without a watcher", err, "watcher")
+}
+
+func TestABalancerRefusesOptionsOfATransport(t *testing.T) {
+	r := localRegistry(t)
+	for name, o := range map[string]Option{
+		"WithService":     WithService("api"),
+		"WithTransport":   WithTransport(&http.Transport{}),
+		"WithTries":       WithTries(2),
+		"WithRetryBudget": WithRetryBudget(RetryBudget{}),
+		"WithFailure":     WithFailure(func(*http.Response) bool { return false }),
+	} {
+		_, err := New(r, "api", o)
+		expectRefusal(t, name, err, name+": is for NewTransport only")
+		tr, err := NewTransport(r, o)
+		if err != nil {
 			t.Errorf("%s: NewTransport: %v", name, err)
+			continue
 		}
+		tr.Close()
 	}
-	if _, err := New(r, "api", WithVersion("^1"), WithVersion("^2")); !errors.Is(err, registry.ErrInvalidConfig) {
-		t.Errorf("two versions: %v", err)
-	}
-	if _, err := New(r, "api", WithMetadata("k", "v"), WithMetadata("k", "w")); !errors.Is(err, registry.ErrInvalidConfig) {
-		t.Errorf("two values: %v", err)
-	}
-	if _, err := New(r, ""); !errors.Is(err, registry.ErrInvalidConfig) {
-		t.Errorf("no name: %v", err)
-	}
-	if _, err := New(nil, "api"); !errors.Is(err, registry.ErrInvalidConfig) {
-		t.Errorf("no watcher: %v", err)
-	}
-	if _, err := NewTransport(nil); !errors.Is(err, registry.ErrInvalidConfig) {
-		t.Errorf("no watcher: %v", err)
+}
+
+// expectRefusal checks that a construction failed and that the error names what
+// was wrong.
+func expectRefusal(t *testing.T, what string, err error, want string) {
+	t.Helper()
+	if !errors.Is(err, registry.ErrInvalidConfig) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: error %v, want an ErrInvalidConfig with %q", what, err, want)
 	}
 }

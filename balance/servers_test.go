@@ -73,9 +73,9 @@ func hangUp(t testing.TB, r registry.Registry, id string) func() int {
 	return count.get
 }
 
-func client(t testing.TB, w registry.Watcher, options ...TransportOption) (*http.Client, *Transport) {
+func client(t testing.TB, w registry.Watcher, options ...Option) (*http.Client, *Transport) {
 	t.Helper()
-	tr, err := NewTransport(w, append([]TransportOption{quietly()}, options...)...)
+	tr, err := NewTransport(w, append([]Option{quietly()}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

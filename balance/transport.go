@@ -35,10 +35,11 @@ const MaxServices = 1000
 // NewTransport returns a transport. An option that is not acceptable gives an
 // error that matches registry.ErrInvalidConfig and names it. Close it when it is
 // no longer needed, before the registry that is the watcher.
-func NewTransport(watcher registry.Watcher, options ...TransportOption) (*Transport, error) {
+func NewTransport(watcher registry.Watcher, options ...Option) (*Transport, error) {
 	c := defaults()
+	c.isTransport = true
 	for _, o := range options {
-		o.applyTransport(&c)
+		o(&c)
 	}
 	if watcher == nil {
 		c.refuse("watcher", "is nil")

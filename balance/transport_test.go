@@ -237,11 +237,11 @@ func TestAnInstanceThatAnswersWithErrorsIsEjected(t *testing.T) {
 	})
 	serve(t, r, "good", nil)
 	for name, c := range map[string]struct {
-		options []TransportOption
+		options []Option
 		more    bool
 	}{
 		"by default":         {nil, false},
-		"if it is a failure": {[]TransportOption{WithFailure(func(r *http.Response) bool { return r.StatusCode == 500 })}, true},
+		"if it is a failure": {[]Option{WithFailure(func(r *http.Response) bool { return r.StatusCode == 500 })}, true},
 	} {
 		cl, _ := client(t, r, append(c.options, WithEjection(Ejection{First: 1e15, Most: 1e15}))...)
 		before := bad.get()

@@ -258,14 +258,14 @@ func TestConnectionsStayWhenAnInstanceRegistersAgain(t *testing.T) {
 }
 
 // secure starts a TLS server as the instance "a", and returns a client of it.
-func secure(t testing.TB, r *registry.LocalRegistry, s *httptest.Server, http2 bool, options ...TransportOption) (*http.Client, *Transport, string) {
+func secure(t testing.TB, r *registry.LocalRegistry, s *httptest.Server, http2 bool, options ...Option) (*http.Client, *Transport, string) {
 	t.Helper()
 	s.EnableHTTP2, s.Config.ErrorLog = http2, quietLog()
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	register(t, r, at("a", s.Listener.Addr()))
 	base := s.Client().Transport.(*http.Transport).Clone()
-	c, tr := client(t, r, append([]TransportOption{WithTransport(base), WithService("api")}, options...)...)
+	c, tr := client(t, r, append([]Option{WithTransport(base), WithService("api")}, options...)...)
 	return c, tr, "https://example.com/" // which the test server's certificate names
 }
 
