@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -101,10 +102,10 @@ func (l *readBatcher) send(ops []*readOp) {
 		}
 		calls[i] = o.call
 	}
-	s.sendCalls(ctx, calls)
+	replica := s.sendReadCalls(ctx, calls)
 	for _, o := range ask {
-		if o.call.err != nil {
-			o.answer(store.Reading{}, s.callError(context.Background(), o.call.err))
+		if err := cmp.Or(replica, o.call.err); err != nil {
+			o.answer(store.Reading{}, s.callError(context.Background(), err))
 			continue
 		}
 		now := s.noteTime(o.service, o.call.reply)

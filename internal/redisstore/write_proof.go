@@ -15,7 +15,8 @@ import (
 // writeProof remembers when the server last accepted a write of this process. A server
 // that was demoted to a replica keeps answering reads, with what it holds; only a
 // write shows that it is one. A process that only reads therefore sends a write that
-// changes nothing with its first read in each heartbeat interval.
+// changes nothing with its first read in each heartbeat interval, and again with each
+// further request of reads while that write has no answer.
 type writeProof struct {
 	mu            sync.Mutex
 	accepted      time.Time
@@ -29,18 +30,38 @@ type writeProof struct {
 // sendWriteProof adds the write to a pipeline of reads, when one is due. It returns nil
 // otherwise, and on a Cluster, where each node is the primary of its slots or redirects.
 func (s *Store) sendWriteProof(ctx context.Context, pipe redis.Pipeliner) *redis.Cmd {
+	if !s.writeProofDue() {
+		return nil
+	}
+	keys := []string{s.keys.probe()}
 	w := &s.writable
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.cluster || s.cfg.HeartbeatInterval <= 0 || w.noPermission || time.Since(w.accepted) < s.cfg.HeartbeatInterval {
-		return nil
-	}
-	// Two pipelines may both have one: that does no harm.
-	keys := []string{s.keys.probe()}
 	if !w.scriptLoaded {
 		return pipe.Eval(ctx, probeScript.text, keys)
 	}
 	return pipe.EvalSha(ctx, probeScript.sha, keys)
+}
+
+// writeProofDue reports whether the next request of reads must have the write. Two
+// pipelines may both have one: that does no harm.
+func (s *Store) writeProofDue() bool {
+	w := &s.writable
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !s.cluster && s.cfg.HeartbeatInterval > 0 && !w.noPermission && time.Since(w.accepted) >= s.cfg.HeartbeatInterval
+}
+
+// sendReadCalls sends the script calls of reads, with the write if one is due. It
+// returns an error if the server is a replica.
+func (s *Store) sendReadCalls(ctx context.Context, calls []*call) error {
+	if !s.writeProofDue() {
+		s.sendCalls(ctx, calls)
+		return nil
+	}
+	proof := &call{script: probeScript, keys: []string{s.keys.probe()}}
+	s.sendCalls(ctx, append(calls, proof))
+	return s.checkProofReply(proof.reply, proof.err)
 }
 
 // checkWriteProof returns an error if the reply shows that the server is a replica,
@@ -54,7 +75,12 @@ func (s *Store) checkWriteProof(cmd *redis.Cmd) error {
 	w.mu.Lock()
 	w.scriptLoaded = err == nil || w.scriptLoaded && !redis.HasErrorPrefix(err, "NOSCRIPT")
 	w.mu.Unlock()
-	if reply, ok := cmd.Val().([]any); ok && err == nil {
+	reply, _ := cmd.Val().([]any)
+	return s.checkProofReply(reply, err)
+}
+
+func (s *Store) checkProofReply(reply []any, err error) error {
+	if reply != nil && err == nil {
 		err = refusal(text(reply, 1))
 	}
 	s.noteProof(err)

@@ -2,8 +2,12 @@ package redisstore
 
 import (
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/faultnet"
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/store"
@@ -35,6 +39,41 @@ func TestCallsThatWriteNothingShowNoRight(t *testing.T) {
 		if !reader.writable.neverPermitted() {
 			t.Errorf("after %s of what does not exist the user counts as one with the right to write", what)
 		}
+	}
+}
+
+// A server that was demoted and ends its connections answers no read with what it
+// holds: the request that is sent again has a write as well.
+func TestReadsSentAgainProveThatTheServerIsNoReplica(t *testing.T) {
+	for name, known := range map[string]func(rev string) store.KnownState{
+		"nothing is known":   func(string) store.KnownState { return store.KnownState{} },
+		"the state is known": func(rev string) store.KnownState { return store.KnownState{Rev: rev} },
+		"it changed last time": func(rev string) store.KnownState {
+			return store.KnownState{Rev: rev, Hints: store.ReadHints{ChangedLast: true}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newHarness(t)
+			r.put(r.store, putOf("g", "i", "1"))
+			line := faultnet.New(t, r.server.Addr())
+			client := mustDial(t, redisclient.Config{Addr: line.Addr()})
+			s, err := Open(t.Context(), Config{Client: client, CloseClient: client.Close, Namespace: "test", Owner: "beta",
+				HeartbeatInterval: testHeartbeat, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			r.store = s
+			rev := r.readFrom("g", store.KnownState{}).Rev
+			r.do("REPLICAOF", "127.0.0.1", "1")
+			r.store.writable.mu.Lock()
+			r.store.writable.accepted = time.Time{} // as after a heartbeat interval
+			r.store.writable.mu.Unlock()
+			line.CutReplyAfter(0)
+			if _, err := r.tryRead("g", known(rev)); err == nil || !strings.Contains(err.Error(), "READONLY") {
+				t.Errorf("a replica was read: error %v, want READONLY", err)
+			}
+		})
 	}
 }
 
