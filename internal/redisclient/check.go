@@ -42,11 +42,30 @@ func CheckUsable(c redis.UniversalClient) error {
 
 // IsCluster reports whether the client talks to a Redis Cluster.
 func IsCluster(c redis.UniversalClient) bool {
+	_, ok := clusterClient(c)
+	return ok
+}
+
+func clusterClient(c redis.UniversalClient) (*redis.ClusterClient, bool) {
 	if own, ok := c.(*Client); ok {
 		c = own.UniversalClient
 	}
-	_, ok := c.(*redis.ClusterClient)
-	return ok
+	cluster, ok := c.(*redis.ClusterClient)
+	return cluster, ok
+}
+
+// NodeOf returns the address of the Cluster's primary that has the key, as far as the
+// client knows, and "" if it does not know or there is one server only.
+func NodeOf(ctx context.Context, c redis.UniversalClient, key string) string {
+	cluster, ok := clusterClient(c)
+	if !ok {
+		return ""
+	}
+	node, err := cluster.MasterForKey(ctx, key)
+	if err != nil {
+		return ""
+	}
+	return node.Options().Addr
 }
 
 // ContextBound returns a client on the same connections, for all but subscriptions,
@@ -65,10 +84,7 @@ func ContextBound(c *redis.Client, minTimeout time.Duration) *redis.Client {
 // ReloadSlots has a Cluster client read the Cluster's slots again. It reports
 // whether the client is one.
 func ReloadSlots(ctx context.Context, c redis.UniversalClient) bool {
-	if own, ok := c.(*Client); ok {
-		c = own.UniversalClient
-	}
-	cluster, ok := c.(*redis.ClusterClient)
+	cluster, ok := clusterClient(c)
 	if ok {
 		cluster.ReloadState(ctx)
 	}

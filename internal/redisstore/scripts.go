@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,24 +67,39 @@ type call struct {
 
 // sendCalls sends all calls in one round trip. A second follows for scripts that the
 // server does not know, and for calls during which the connection ended: they take
-// effect once, however often they are sent.
+// effect once, however often they are sent. The second has the text of each script
+// once per node, in the first call, after which the node knows the script: a server
+// that restarted is not sent a text with each of a thousand calls. A third round trip
+// is for a call that a node did not receive after the text, because its slot moved.
 func sendCalls(ctx context.Context, client redis.UniversalClient, calls []*call) {
-	sendOnce(ctx, client, calls, func(p evaler, c *call) *redis.Cmd {
-		return p.EvalSha(ctx, c.script.sha, c.keys, c.args...)
-	})
+	sendOnce(ctx, client, calls, func(*call) bool { return false })
 	var again []*call
 	for _, c := range calls {
 		c.sentTwice = c.err != nil && redisclient.ConnectionLost(c.err)
-		if c.err != nil && (redis.HasErrorPrefix(c.err, "NOSCRIPT") || redisclient.ConnectionLost(c.err) && ctx.Err() == nil) {
+		if scriptUnknown(c) || c.sentTwice && ctx.Err() == nil {
 			again = append(again, c)
 		}
 	}
-	if len(again) > 0 {
-		sendOnce(ctx, client, again, func(p evaler, c *call) *redis.Cmd {
-			return p.Eval(ctx, c.script.text, c.keys, c.args...)
-		})
+	if len(again) == 0 {
+		return
+	}
+	type textSent struct {
+		script *script
+		node   string
+	}
+	sent := map[textSent]bool{}
+	sendOnce(ctx, client, again, func(c *call) bool {
+		t := textSent{c.script, redisclient.NodeOf(ctx, client, c.keys[0])}
+		first := !sent[t]
+		sent[t] = true
+		return first
+	})
+	if again = slices.DeleteFunc(again, func(c *call) bool { return !scriptUnknown(c) }); len(again) > 0 {
+		sendOnce(ctx, client, again, func(*call) bool { return true })
 	}
 }
+
+func scriptUnknown(c *call) bool { return redis.HasErrorPrefix(c.err, "NOSCRIPT") }
 
 // evaler is what a client and a pipeline share.
 type evaler interface {
@@ -91,7 +107,15 @@ type evaler interface {
 	Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd
 }
 
-func sendOnce(ctx context.Context, client redis.UniversalClient, calls []*call, add func(evaler, *call) *redis.Cmd) {
+// sendOnce sends the calls in one round trip, those for which withText is true with
+// the text of their script.
+func sendOnce(ctx context.Context, client redis.UniversalClient, calls []*call, withText func(*call) bool) {
+	add := func(p evaler, c *call) *redis.Cmd {
+		if withText(c) {
+			return p.Eval(ctx, c.script.text, c.keys, c.args...)
+		}
+		return p.EvalSha(ctx, c.script.sha, c.keys, c.args...)
+	}
 	if len(calls) == 1 {
 		calls[0].parseReply(add(client, calls[0]))
 		return
