@@ -146,15 +146,15 @@ func TestCommandsOfAnIdleMinute(t *testing.T) {
 		"instance": {func(t *testing.T, r *registry.RedisRegistry) { register(t, r, "web", "a1") },
 			map[string]float64{"EVALSHA": 7.5}},
 		// A check, a renewal of the watcher lease and a ping of the subscription with every heartbeat.
+		// If a stall delays the renewal, the check has a write: once per process with the script's text.
 		"watch": {func(t *testing.T, r *registry.RedisRegistry) { watch(t, r, "web") },
-			map[string]float64{"EVALSHA": 7.5, "HGET": 7.5, "TIME": 7.5, "PING": 7.5}},
+			map[string]float64{"EVALSHA": 7.5, "HGET": 7.5, "TIME": 7.5, "PING": 7.5, "EVAL": 1.2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			// So that the watched service exists. No stall ends its lease: the check
-			// would then send a script that the server does not know.
-			steady := openShort(t, server, quiet, func(cfg *registry.RedisRegistryConfig) { cfg.TTL = time.Minute })
+			// So that the watched service exists.
+			steady := openShort(t, server, quiet)
 			warmUp(t, steady)
 			register(t, steady, "web", "steady")
 			line := faultnet.New(t, server.Addr())
@@ -164,7 +164,7 @@ func TestCommandsOfAnIdleMinute(t *testing.T) {
 			use.start(t, r)
 			within(t, time.Now(), 6*shorter, "three of each", func() error {
 				for command := range use.most {
-					if n := line.Commands()[command]; n < 3 {
+					if n := line.Commands()[command]; n < 3 && command != "EVAL" {
 						return fmt.Errorf("%s was sent %d times", command, n)
 					}
 				}
