@@ -49,8 +49,13 @@ func refusal(reply string) error {
 
 // noPermission reports whether the server says that the user has no right to a command.
 func noPermission(err error) bool {
-	// Redis 7.0 and older have no prefix for it in scripts.
-	return err != nil && (redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "The user executing the script can't"))
+	if err == nil {
+		return false
+	}
+	// In scripts it has no prefix of its own. The first text is that of Redis 7.0 and
+	// older, the second that of later ones and of Valkey.
+	return redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "The user executing the script can't") ||
+		strings.Contains(err.Error(), "ACL failure in script")
 }
 
 // isForeignData reports whether another program's data is in the place of a key. In a

@@ -17,8 +17,10 @@ func TestRefusalsOfAllVersions(t *testing.T) {
 		t.Errorf("an accepted write is %v", err)
 	}
 	for word, want := range map[string]bool{
-		"NOPERM ACL failure in script": true,
-		"ERR The user executing the script can't access at least one of the keys mentioned in the command arguments": true,
+		"NOPERM User app has no permissions to run the 'pttl' command":                                                                  true,
+		"ERR ACL failure in script: User app has no permissions to run the 'pttl' command script: 1919069d, on @user_script:393.":       true,
+		"ERR ACL failure in script: User app has no permissions to access one of the keys used as arguments script: 1919069d, on @u:3.": true,
+		"ERR The user executing the script can't access at least one of the keys mentioned in the command arguments":                    true,
 		"MISCONF Errors writing to the AOF file": false,
 	} {
 		if got := noPermission(refusal(word)); got != want {
