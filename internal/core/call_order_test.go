@@ -224,6 +224,49 @@ func TestARegistrationThatARetryFindsEndedIsLost(t *testing.T) {
 	}
 }
 
+// A Deregister ends the registration that it found, for its listeners as well: one
+// that follows before it returns is not lost, whichever listeners both have.
+func TestDeregisterNotifiesOnlyOfTheRegistrationThatItEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		o := &reorderingStore{Store: f.open("alpha")}
+		e := startOn(t, o)
+		registered, deregistered := make(chan error, 2), make(chan error, 1)
+		go func() { registered <- registerID(e, "i", "first") }()
+		o.run([]string{"first"}, []string{"first"})
+		var first, stopped, second []Loss
+		defer e.OnLoss("i", func(l Loss) { first = append(first, l) })()
+		stop := e.OnLoss("i", func(l Loss) { stopped = append(stopped, l) })
+		go func() { deregistered <- e.Deregister(context.Background(), "i") }()
+		synctest.Wait()
+		removal := o.waiting[0]
+		o.waiting = nil
+		removal.run()
+		close(removal.ran)
+		go func() { registered <- registerID(e, "i", "second") }()
+		o.run([]string{"second"}, []string{"second"})
+		defer e.OnLoss("i", func(l Loss) { second = append(second, l) })()
+		stop()
+		close(removal.answer)
+		for range 2 {
+			if err := await(t, registered, "the registrations"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := await(t, deregistered, "the Deregister"); err != nil {
+			t.Fatal(err)
+		}
+		if len(first) != 1 || len(stopped) != 0 || len(second) != 0 {
+			t.Errorf("the first registration's losses are %v, of a listener that stopped %v, and the second's %v; want only one of the first", first, stopped, second)
+		}
+		f.loseAll()
+		advance(testHeartbeat + time.Second)
+		if got := stored(f, "g", "i"); got != "second" {
+			t.Errorf("after a loss %q was registered again, want the second", got)
+		}
+	})
+}
+
 type endingStore struct {
 	store.Store
 	outcome store.Outcome

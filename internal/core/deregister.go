@@ -14,7 +14,7 @@ func (e *Engine) Deregister(ctx context.Context, id string) error {
 	}
 	e.mu.Lock()
 	own, former := e.owned[id], e.former[id]
-	e.removeOwned(id)
+	listeners := e.removeOwned(id)
 	removal := store.Removal{ID: id}
 	var strays []string
 	switch {
@@ -25,9 +25,7 @@ func (e *Engine) Deregister(ctx context.Context, id string) error {
 		removal = store.Removal{Service: former.service, ID: id, Own: true, RegisteredAt: former.registeredAt}
 	}
 	e.mu.Unlock()
-	if own != nil {
-		defer e.notifyLoss(own, LossDeregistered)
-	}
+	defer listeners.notify(LossDeregistered)
 	var removed store.RemoveResult
 	err := ctx.Err()
 	if err == nil {
@@ -38,15 +36,13 @@ func (e *Engine) Deregister(ctx context.Context, id string) error {
 		stray.Service = strays[i]
 		_, err = e.store.Remove(ctx, stray)
 	}
-	if earlier := e.finishDeregister(id, own, former, removed, err); earlier != nil {
-		e.notifyLoss(earlier, LossDeregistered)
-	}
+	e.finishDeregister(id, own, former, removed, err).notify(LossDeregistered)
 	return err
 }
 
-// finishDeregister takes the answer to a removal. It returns the registration by a
-// concurrent, earlier call that the removal ended, or nil.
-func (e *Engine) finishDeregister(id string, own *registration, former *formerRegistration, removed store.RemoveResult, err error) *registration {
+// finishDeregister takes the answer to a removal. It returns the listeners of a
+// registration by a concurrent, earlier call that the removal ended.
+func (e *Engine) finishDeregister(id string, own *registration, former *formerRegistration, removed store.RemoveResult, err error) lossListeners {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
@@ -65,6 +61,5 @@ func (e *Engine) finishDeregister(id string, own *registration, former *formerRe
 	if concurrent == nil || concurrent.seq >= removed.Seq {
 		return nil
 	}
-	e.removeOwned(id)
-	return concurrent
+	return e.removeOwned(id)
 }

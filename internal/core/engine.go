@@ -44,7 +44,7 @@ type Engine struct {
 	batch            *heartbeatBatch                // of all that is owned; nil after that has changed
 	reregisterQueue  reregisterQueue
 	rollbacks        map[string]chan struct{} // by ID; see rollBack
-	lossListeners    map[string]map[*lossListener]struct{}
+	lossListeners    map[string]lossListeners
 
 	servicesMu sync.Mutex
 	services   map[string]*service
@@ -63,7 +63,7 @@ func New(cfg Config) *Engine {
 		pending:         make(map[string]int),
 		deregisteredSeq: make(map[string]uint64),
 		rollbacks:       make(map[string]chan struct{}),
-		lossListeners:   make(map[string]map[*lossListener]struct{}),
+		lossListeners:   make(map[string]lossListeners),
 		services:        make(map[string]*service),
 	}
 	e.cfg.Hooks.setDefaults()

@@ -1,5 +1,7 @@
 package core
 
+import "sync/atomic"
+
 // Loss says how a registration was lost.
 type Loss uint8
 
@@ -9,7 +11,21 @@ const (
 	LossDeregistered                    // this engine deregistered it
 )
 
-type lossListener struct{ notify func(Loss) }
+// lossListener is called when the registration ends during which it began to listen.
+type lossListener struct {
+	notify  func(Loss)
+	stopped atomic.Bool
+}
+
+type lossListeners map[*lossListener]struct{}
+
+func (all lossListeners) notify(loss Loss) {
+	for l := range all {
+		if !l.stopped.Load() {
+			l.notify(loss)
+		}
+	}
+}
 
 // OnLoss calls notify, once and from any goroutine, when the registration of this
 // engine with that ID ends other than by Close, unless stop is called before. If
@@ -25,13 +41,14 @@ func (e *Engine) OnLoss(id string, notify func(Loss)) (stop func()) {
 		notify(loss)
 		return func() {}
 	}
-	l := &lossListener{notify}
+	l := &lossListener{notify: notify}
 	if e.lossListeners[id] == nil {
-		e.lossListeners[id] = make(map[*lossListener]struct{})
+		e.lossListeners[id] = make(lossListeners)
 	}
 	e.lossListeners[id][l] = struct{}{}
 	e.mu.Unlock()
 	return func() {
+		l.stopped.Store(true)
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		delete(e.lossListeners[id], l)
@@ -57,8 +74,9 @@ func (e *Engine) loseRegistration(own *registration, loss Loss) bool {
 	// A Register call under way may be the reason for what the backend says. If it
 	// is not, the next heartbeat says so again.
 	current := e.isCurrent(own)
+	var listeners lossListeners
 	if current {
-		e.removeOwned(own.id)
+		listeners = e.removeOwned(own.id)
 		if loss == LossSuperseded {
 			e.rememberFormer(own)
 		}
@@ -68,18 +86,8 @@ func (e *Engine) loseRegistration(own *registration, loss Loss) bool {
 		return false
 	}
 	e.reportLoss(own, loss)
-	e.notifyLoss(own, loss)
+	listeners.notify(loss)
 	return true
-}
-
-func (e *Engine) notifyLoss(own *registration, loss Loss) {
-	e.mu.Lock()
-	listeners := e.lossListeners[own.id]
-	delete(e.lossListeners, own.id)
-	e.mu.Unlock()
-	for l := range listeners {
-		l.notify(loss)
-	}
 }
 
 func (e *Engine) reportLoss(own *registration, loss Loss) {

@@ -121,10 +121,15 @@ func (e *Engine) finishRegister(ctx context.Context, own *registration, result s
 	return 0, false
 }
 
-// removeOwned stops keeping alive what is registered by that ID. The caller holds e.mu.
-func (e *Engine) removeOwned(id string) {
+// removeOwned stops keeping alive what is registered by that ID, and returns who
+// listens for the end of that registration. A registration of the ID that follows has
+// listeners of its own. The caller holds e.mu, and notifies them without it.
+func (e *Engine) removeOwned(id string) lossListeners {
 	delete(e.owned, id)
 	e.ownedChanged()
+	listeners := e.lossListeners[id]
+	delete(e.lossListeners, id)
+	return listeners
 }
 
 // rememberFormer remembers a registration that is no longer kept alive. The caller
