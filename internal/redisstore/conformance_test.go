@@ -16,16 +16,30 @@ import (
 
 func TestConformance(t *testing.T) {
 	server := redistest.Start(t)
-	runConformance(t, redisclient.Config{Addr: server.Addr()}, true, server)
+	runConformance(t, redisclient.Config{Addr: server.Addr()}, openTest, true, server)
+}
+
+// Some servers hand scores to scripts as numbers instead of texts.
+func TestConformanceWithScoresAsNumbers(t *testing.T) {
+	server := redistest.Start(t)
+	runConformance(t, redisclient.Config{Addr: server.Addr()}, openWithNumericScores, true, server)
+}
+
+func TestConformanceWithScoresAsNumbersOnCluster(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3, 0)
+	runConformance(t, redisclient.Config{Addrs: cluster.Addrs()}, openWithNumericScores, false, cluster.Nodes...)
 }
 
 // On a Cluster the same holds, except that changes to several services are not one step.
 func TestConformanceOnCluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)
-	runConformance(t, redisclient.Config{Addrs: cluster.Addrs()}, false, cluster.Nodes...)
+	runConformance(t, redisclient.Config{Addrs: cluster.Addrs()}, openTest, false, cluster.Nodes...)
 }
 
-func runConformance(t *testing.T, cfg redisclient.Config, atomic bool, servers ...*redistest.Server) {
+// openFunc opens a store with a client of its own, which the caller closes.
+type openFunc func(t *testing.T, cfg redisclient.Config, namespace, owner string) *Store
+
+func runConformance(t *testing.T, cfg redisclient.Config, open openFunc, atomic bool, servers ...*redistest.Server) {
 	n := 0
 	storetest.Run(t, storetest.Harness{
 		New: func(t *testing.T) storetest.Backend {
@@ -33,7 +47,7 @@ func runConformance(t *testing.T, cfg redisclient.Config, atomic bool, servers .
 			namespace := fmt.Sprint("conformance", n)
 			admin := mustDial(t, cfg)
 			return storetest.Backend{
-				Open:   func(owner string) store.Store { return openTest(t, cfg, namespace, owner) },
+				Open:   func(owner string) store.Store { return open(t, cfg, namespace, owner) },
 				Expire: func(service string, ids ...string) { expire(t, admin, newKeyspace(namespace), service, ids...) },
 				RefuseWrites: func() (accept func()) {
 					set := func(replicas string) {
@@ -57,6 +71,12 @@ func openTest(t *testing.T, cfg redisclient.Config, namespace, owner string) *St
 	if err != nil {
 		t.Fatal(err)
 	}
+	return openOn(t, client, namespace, owner)
+}
+
+// openOn opens a store that closes the client.
+func openOn(t *testing.T, client *redisclient.Client, namespace, owner string) *Store {
+	t.Helper()
 	s, err := Open(t.Context(), Config{Client: client, CloseClient: client.Close, Namespace: namespace, Owner: owner, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		_ = client.Close()

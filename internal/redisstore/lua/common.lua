@@ -19,6 +19,23 @@ local function num(n)
   return string.format('%d%08d', math.floor(n / 1e8), n % 1e8)
 end
 
+-- A score as text. Some servers hand scores to scripts as numbers, of which a reply to the
+-- client keeps 64-bit integers only.
+local function score_text(score)
+  if type(score) ~= 'number' then return score end
+  if score == math.huge then return 'inf' end
+  if score == -math.huge then return '-inf' end
+  if score % 1 ~= 0 or math.abs(score) > 2 ^ 53 then return string.format('%.17g', score) end -- another program's
+  return num(score)
+end
+
+-- Members and scores, as WITHSCORES gives them, with all scores as text.
+local function with_score_texts(list)
+  if type(list[2]) ~= 'number' then return list end
+  for i = 2, #list, 2 do list[i] = score_text(list[i]) end
+  return list
+end
+
 local function server_time()
   local t = redis.call('TIME')
   return t[1] * 1000000 + t[2]
@@ -198,7 +215,7 @@ local function remove_expired(s)
   if s.exists and s.now < s.seen then clamp_leases(s) end
   for i = 1, #s.ended, 2 do
     local id = s.ended[i]
-    local lived = string.sub(s.ended[i + 1], 1, 1) ~= '-'
+    local lived = tonumber(s.ended[i + 1]) >= 0
     local rec = lived and parse_record(redis.call('HGET', s.h, '+' .. id))
     if not lived then
       redis.call('HDEL', s.h, '-' .. id)

@@ -64,7 +64,7 @@ local function changes_since_known()
       items[#items + 1] = id
       items[#items + 1] = v[1] or ''
       items[#items + 1] = v[2] or ''
-      items[#items + 1] = redis.call('ZSCORE', z, id) or ''
+      items[#items + 1] = score_text(redis.call('ZSCORE', z, id)) or ''
       items[#items + 1] = v[3] or ''
     end
   end
@@ -92,4 +92,5 @@ end
 nearest = nearest and num(nearest) or ''
 if known == rev then return {num(now), rev, 'same', nearest, over, refusal} end
 if items then return {num(now), rev, 'delta', nearest, over, refusal, items} end
-return {num(now), rev, 'full', nearest, over, refusal, redis.call('HGETALL', h), redis.call('ZRANGE', z, 0, -1, 'WITHSCORES')}
+return {num(now), rev, 'full', nearest, over, refusal, redis.call('HGETALL', h),
+  with_score_texts(redis.call('ZRANGE', z, 0, -1, 'WITHSCORES'))}

@@ -5,7 +5,7 @@
 -- Answers {now, the whole sorted set, refusal, a time at which the server accepted a write}.
 local now = server_time()
 local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '0', '(' .. num(now), 'WITHSCORES')
-local all = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+local all = with_score_texts(redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'))
 local refusal, accepted = '', now
 if #dead > 0 and ARGV[2] == 'collect' then
   refusal = refusal_of(function()
