@@ -2,6 +2,8 @@ package grpcresolver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/url"
 
 	"google.golang.org/grpc"
@@ -37,14 +39,20 @@ func WithProxyFromEnvironment() Option {
 // registered with gRPC globally, so clients of one program may use different
 // watchers. The watch runs while the client is not idle; closing the client
 // waits for it. A client that was idle while the backend became unavailable goes
-// on with the instances that it knew. The watcher stays the caller's to close.
+// on with the instances that it knew. The watcher stays the caller's to close. If
+// it is nil or an option is not acceptable, grpc.NewClient returns an error that
+// names it.
 func With(watcher registry.Watcher, options ...Option) grpc.DialOption {
+	if watcher == nil {
+		return refuse(errors.New("rollcall: With: the watcher is nil"))
+	}
 	b := &builder{watcher: watcher}
 	for _, o := range options {
 		o(b)
 	}
-	if err := checkConfig(b.config); err != nil {
-		return refuse(err)
+	var err error
+	if b.config, err = newConfig(b.config); err != nil {
+		return refuse(fmt.Errorf("rollcall: WithServiceConfig: %w", err))
 	}
 	return grpc.WithResolvers(b)
 }
@@ -72,8 +80,8 @@ func (b *builder) Build(t resolver.Target, cc resolver.ClientConn, options resol
 	}
 	r := &watchResolver{target: target, cc: cc, proxied: b.proxied, memory: &b.memory, done: make(chan struct{})}
 	if !options.DisableServiceConfig {
-		if r.config, err = parseConfig(cc, b.config); err != nil {
-			return nil, err
+		if r.config = cc.ParseServiceConfig(b.config); r.config.Err != nil {
+			return nil, fmt.Errorf("rollcall: service config: %w", r.config.Err)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -74,7 +74,7 @@ func (policyBuilder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalanc
 			return c, err
 		}
 	}
-	return nil, errors.New("childPolicy names no known policy")
+	return nil, fmt.Errorf("no supported policies found in %s", text)
 }
 
 // listing is what the resolver hands to the policy.

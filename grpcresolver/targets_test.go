@@ -51,24 +51,72 @@ func TestTargetsThatAreRefused(t *testing.T) {
 	}
 }
 
+// refusedBy returns the error with which a client is refused when it is made.
+func refusedBy(t *testing.T, w registry.Watcher, options ...grpcresolver.Option) string {
+	t.Helper()
+	conn, err := grpc.NewClient("rollcall:///api", grpcresolver.With(w, options...),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err.Error()
+	}
+	must(t, conn.Close())
+	return ""
+}
+
 func TestServiceConfigsThatAreRefused(t *testing.T) {
 	b := registry.NewLocalRegistry()
 	defer b.Close()
 	for config, want := range map[string]string{
-		"{":  "JSON",
-		"[]": "unmarshal array",
-		`{"loadBalancingConfig":[{"no_such_policy":{}}]}`:                          "must be imported",
-		`{"loadBalancingConfig":[{"round_robin":{}}],"methodConfig":[{"name":5}]}`: "MethodConfig.Name",
+		"{":                          "JSON",
+		"{} {}":                      "after top-level value",
+		" ":                          "JSON",
+		"[]":                         "unmarshal array",
+		"null":                       "write {}",
+		`"text"`:                     "unmarshal string",
+		`{"loadBalancingConfig":[]}`: "must be imported",
+		`{"loadBalancingConfig":{}}`: "unmarshal object",
+		`{"loadBalancingConfig":[{"no_such_policy":{}}]}`:                            "must be imported",
+		`{"loadBalancingConfig":[{"round_robin":{},"pick_first":{}}]}`:               "one entry",
+		`{"loadBalancingConfig":[{"pick_first":{"shuffleAddressList":7}}]}`:          "shuffleAddressList",
+		`{"loadBalancingConfig":[{"round_robin":{}}],"methodConfig":[{"name":5}]}`:   "MethodConfig.Name",
+		`{"loadBalancingPolicy":"no_such_policy"}`:                                   "must be imported",
+		`{"loadBalancingPolicy":5}`:                                                  "unmarshal number",
+		`{"loadBalancingConfig":null,"loadBalancingPolicy":"no_such_policy"}`:        "must be imported",
+		`{"LoadBalancingConfig":[{"no_such_policy":{}}]}`:                            "must be imported",
+		`{"loadBalancingConfig":[{"no_such_policy":{}},{"also_no_such_policy":{}}]}`: "must be imported",
 	} {
-		conn, err := grpc.NewClient("rollcall:///api", grpcresolver.With(b, grpcresolver.WithServiceConfig(config)),
-			grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err == nil {
-			conn.Close()
-			t.Errorf("%s: accepted", config)
+		got := refusedBy(t, b, grpcresolver.WithServiceConfig(config))
+		if !strings.Contains(got, "WithServiceConfig") || !strings.Contains(got, want) {
+			t.Errorf("%s: error %q, want one with %q", config, got, want)
+		}
+	}
+	if got := refusedBy(t, nil); !strings.Contains(got, "With: the watcher is nil") {
+		t.Errorf("no watcher: error %q", got)
+	}
+}
+
+// A config names its policy as gRPC reads it.
+func TestThePolicyOfAServiceConfig(t *testing.T) {
+	b := registry.NewLocalRegistry()
+	defer b.Close()
+	register(t, b, start(t, "a").service(), start(t, "b").service())
+	for config, want := range map[string]int{
+		`{}`:                           2,
+		`{"loadBalancingConfig":null}`: 2,
+		`{"loadBalancingPolicy":null}`: 2,
+		`{"loadBalancingPolicy":""}`:   2,
+		`{"loadBalancingConfig":null,"loadBalancingPolicy":"pick_first"}`:                      1,
+		`{"loadBalancingConfig":[{"round_robin":{}}],"loadBalancingPolicy":"pick_first"}`:      2,
+		`{"loadBalancingConfig":[{"no_such_policy":{}},{"pick_first":{}},{"round_robin":{}}]}`: 1,
+		`{"LoadBalancingConfig":[{"pick_first":{}}]}`:                                          1,
+	} {
+		conn := client(t, b, "rollcall:///api", grpcresolver.WithServiceConfig(config))
+		if want == 2 {
+			until(t, conn, "a", "b")
 			continue
 		}
-		if !strings.Contains(err.Error(), "WithServiceConfig") || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v, want one with %q", config, err, want)
+		if count := answers(t, conn, 20); len(count) != want {
+			t.Errorf("%s: answers came from %v, want pick_first's one", config, count)
 		}
 	}
 }
