@@ -69,8 +69,9 @@ type call struct {
 // server does not know, and for calls during which the connection ended: they take
 // effect once, however often they are sent. The second has the text of each script
 // once per node, in the first call, after which the node knows the script: a server
-// that restarted is not sent a text with each of a thousand calls. A third round trip
-// is for a call that a node did not receive after the text, because its slot moved.
+// that restarted is not sent a text with each of a thousand calls. Further round trips
+// are for calls that reached yet another server: a slot moved, or one address leads to
+// several servers.
 func sendCalls(ctx context.Context, client redis.UniversalClient, calls []*call) {
 	sendOnce(ctx, client, calls, func(*call) bool { return false })
 	var again []*call
@@ -80,22 +81,28 @@ func sendCalls(ctx context.Context, client redis.UniversalClient, calls []*call)
 			again = append(again, c)
 		}
 	}
-	if len(again) == 0 {
-		return
+	for round := 1; len(again) > 0 && round <= maxSparingRounds+1; round++ {
+		sendOnce(ctx, client, again, oncePerNode(ctx, client, round))
+		again = slices.DeleteFunc(again, func(c *call) bool { return !scriptUnknown(c) })
 	}
+}
+
+// maxSparingRounds is how many round trips have a script's text once per node. Each
+// teaches one more server its scripts. What is still unknown then is sent with its text.
+const maxSparingRounds = 8
+
+// oncePerNode selects the first call of each script and node.
+func oncePerNode(ctx context.Context, client redis.UniversalClient, round int) func(*call) bool {
 	type textSent struct {
 		script *script
 		node   string
 	}
 	sent := map[textSent]bool{}
-	sendOnce(ctx, client, again, func(c *call) bool {
+	return func(c *call) bool {
 		t := textSent{c.script, redisclient.NodeOf(ctx, client, c.keys[0])}
 		first := !sent[t]
 		sent[t] = true
-		return first
-	})
-	if again = slices.DeleteFunc(again, func(c *call) bool { return !scriptUnknown(c) }); len(again) > 0 {
-		sendOnce(ctx, client, again, func(*call) bool { return true })
+		return first || round > maxSparingRounds
 	}
 }
 
