@@ -26,6 +26,7 @@ var importRules = []importRule{
 	{"internal/memstore", []string{"internal/store"}},
 	{"internal/redisclient", []string{"internal/backoff"}},
 	{"internal/redisstore", []string{"internal/store", "internal/redisclient", "internal/backoff", "internal/batch"}},
+	{"internal/servercheck", []string{"internal/redisclient"}},
 	{"internal/bridge", nil},
 	{"registry", []string{"internal/backoff", "internal/byid", "internal/cowmap", "internal/core", "internal/store", "internal/memstore", "internal/redisclient", "internal/redisstore", "internal/bridge"}},
 	{"registry/registrytest", []string{"registry", "internal/bridge", "internal/stall"}},
@@ -78,7 +79,7 @@ func ruleOf(dir string) (rule importRule, ok bool) {
 // names its type in the configuration; the rest are parts of tests.
 const goRedis = "github.com/redis/go-redis"
 
-var goRedisUsers = []string{"registry", "internal/redisclient", "internal/redisstore", "internal/redistest", "internal/faultnet", "faults", "bench"}
+var goRedisUsers = []string{"registry", "internal/redisclient", "internal/redisstore", "internal/servercheck", "internal/redistest", "internal/faultnet", "faults", "bench"}
 
 func TestOnlyTheRedisStoreImportsGoRedis(t *testing.T) {
 	for _, f := range goFiles(t) {
