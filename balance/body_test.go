@@ -92,21 +92,14 @@ func TestACallerThatStopsReadingBlamesNoInstance(t *testing.T) {
 	c, tr := client(t, r)
 	for range 10 {
 		ctx, cancel := context.WithCancel(t.Context())
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://api/", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := c.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := getContext(ctx, t, c, "http://api/")
 		cancel()
 		if _, err := io.ReadAll(resp.Body); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		resp.Body.Close()
 	}
-	e := &tr.services.Get("api").current.Load().near.endpoints[0]
+	e := &endpoints(tr)[0]
 	if e.failures.Load() != 0 || e.inflight.Load() != 0 {
 		t.Errorf("%d failures, %d in flight", e.failures.Load(), e.inflight.Load())
 	}
@@ -115,31 +108,17 @@ func TestACallerThatStopsReadingBlamesNoInstance(t *testing.T) {
 func TestASwitchedProtocolStaysWritable(t *testing.T) {
 	r := localRegistry(t)
 	serve(t, r, "a", func(w http.ResponseWriter, req *http.Request) {
-		conn, rw, err := w.(http.Hijacker).Hijack()
+		conn, rw, err := switchProtocol(w)
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		line, _ := rw.ReadString('\n')
 		io.WriteString(conn, line)
 	})
 	_, tr := client(t, r)
-	req, err := http.NewRequest(http.MethodGet, "http://api/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Connection", "Upgrade")
-	req.Header.Set("Upgrade", "echo")
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rw, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
-		t.Fatal("the body cannot be written to")
-	}
+	rw := upgrade(t, tr, "http://api/")
 	if _, err := io.WriteString(rw, "hello\n"); err != nil {
 		t.Fatal(err)
 	}

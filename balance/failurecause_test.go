@@ -50,7 +50,7 @@ func (s *silent) Close() error {
 
 // blamed returns the failures and ejections of the instances of "api".
 func blamed(tr *Transport) (n int64) {
-	for _, e := range tr.services.Get("api").current.Load().near.endpoints {
+	for _, e := range endpoints(tr) {
 		n += e.failures.Load() + e.ejections.Load()
 	}
 	return n
@@ -350,7 +350,7 @@ func TestWaitingForTheOwnLimitOfConnectionsSpeaksAgainstNoInstance(t *testing.T)
 	}
 }
 
-// An instance that is tried with a stream is back when the caller ends it.
+// An instance whose probe request is a stream is readmitted when the caller ends it.
 func TestAStreamCanBeTheProbeRequest(t *testing.T) {
 	r := localRegistry(t)
 	serve(t, r, "a", wanderer)
@@ -359,7 +359,7 @@ func TestAStreamCanBeTheProbeRequest(t *testing.T) {
 	if err := drain(c.Do(gets("/upload")("http://api"))); err != nil {
 		t.Fatal(err)
 	}
-	n := tr.services.Get("api").current.Load().near.endpoints[0].upstream
+	n := endpoints(tr)[0].upstream
 	n.failed(errBroken, false, true)
 	n.ejectedUntil.Store(earliest) // its time is over
 	for range 20 {
@@ -379,7 +379,7 @@ func TestASlowUploadIsNotTheInstancesLatency(t *testing.T) {
 	if err := drain(c.Do(gets("/upload")("http://api"))); err != nil {
 		t.Fatal(err)
 	}
-	n := tr.services.Get("api").current.Load().near.endpoints[0].upstream
+	n := endpoints(tr)[0].upstream
 	n.latency.Store(int64(time.Second))
 	n.sampled.Store(n.owner.now())
 	body, source := io.Pipe()

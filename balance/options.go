@@ -50,6 +50,14 @@ func (c *config) refuse(option, problem string) {
 	}
 }
 
+// atLeast returns the value of an option, which it refuses if it is too small.
+func atLeast[T int | time.Duration](c *config, option string, value, minimum T) T {
+	if value < minimum {
+		c.refuse(option, fmt.Sprintf("%v is less than the minimum of %v", value, minimum))
+	}
+	return value
+}
+
 // forTransport refuses an option that a Balancer has no use for.
 func (c *config) forTransport(option string) {
 	if !c.isTransport {
@@ -121,23 +129,13 @@ func WithZone(zone string) Option {
 // others are taken into account; the less loaded one is then called. Default:
 // DefaultSpillOver.
 func WithSpillOver(inFlight int) Option {
-	return func(c *config) {
-		if inFlight < 1 {
-			c.refuse("WithSpillOver", fmt.Sprintf("%d is under 1", inFlight))
-		}
-		c.spill = inFlight
-	}
+	return func(c *config) { c.spill = atLeast(c, "WithSpillOver", inFlight, 1) }
 }
 
 // WithWait makes a pick wait up to d for an instance to call if there is none,
 // rather than fail at once. The context bounds it as well. Default: 0.
 func WithWait(d time.Duration) Option {
-	return func(c *config) {
-		if d < 0 {
-			c.refuse("WithWait", fmt.Sprintf("%v is under 0", d))
-		}
-		c.wait = d
-	}
+	return func(c *config) { c.wait = atLeast(c, "WithWait", d, 0) }
 }
 
 // WithEjection sets when and for how long a failing instance is ejected.
@@ -197,10 +195,7 @@ func WithTransport(base *http.Transport) Option {
 func WithTries(n int) Option {
 	return func(c *config) {
 		c.forTransport("WithTries")
-		if n < 1 {
-			c.refuse("WithTries", fmt.Sprintf("%d is under 1", n))
-		}
-		c.tries = n
+		c.tries = atLeast(c, "WithTries", n, 1)
 	}
 }
 

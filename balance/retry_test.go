@@ -213,7 +213,7 @@ func TestARequestThatCannotBeSentBlamesNoInstance(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, e := range tr.services.Get("api").current.Load().near.endpoints {
+	for _, e := range endpoints(tr) {
 		if e.failures.Load() != 0 || e.ejectedUntil.Load() != 0 || e.inflight.Load() != 0 {
 			t.Errorf("%s: %d failures", e.id, e.failures.Load())
 		}
@@ -228,15 +228,7 @@ func TestTheCallersTraceIsKept(t *testing.T) {
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { address = info.Conn.RemoteAddr().String() },
 	})
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://api/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
+	getContext(ctx, t, c, "http://api/").Body.Close()
 	if address != s.Listener.Addr().String() {
 		t.Errorf("the trace saw %q", address)
 	}

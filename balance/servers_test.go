@@ -110,12 +110,30 @@ func get(t testing.TB, c *http.Client, url string) string {
 	return text
 }
 
+// getContext sends a GET request and returns the response, whose body is the caller's to
+// close.
+func getContext(ctx context.Context, t testing.TB, c *http.Client, url string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
 // once is a body that cannot be had again.
 func once(text string) io.Reader { return io.NopCloser(strings.NewReader(text)) }
 
+// endpoints returns the endpoints of the service "api".
+func endpoints(tr *Transport) []endpoint { return tr.services.Get("api").current.Load().near.endpoints }
+
 // inFlight is the number of requests in flight to the service "api".
 func inFlight(tr *Transport) (n int64) {
-	for _, e := range tr.services.Get("api").current.Load().near.endpoints {
+	for _, e := range endpoints(tr) {
 		n += e.inflight.Load()
 	}
 	return n

@@ -14,14 +14,23 @@ import (
 	"time"
 )
 
+// switchProtocol answers with the switch to the protocol "tunnel".
+func switchProtocol(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tunnel\r\n\r\n")
+	return conn, rw, nil
+}
+
 // tunnel switches protocols, reads to the end and then says what it read.
 func tunnel(w http.ResponseWriter, _ *http.Request) {
-	conn, rw, err := w.(http.Hijacker).Hijack()
+	conn, rw, err := switchProtocol(w)
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tunnel\r\n\r\n")
 	got, err := io.ReadAll(rw)
 	fmt.Fprintf(conn, "got %q, %v", got, err)
 }
@@ -38,7 +47,11 @@ func upgrade(t *testing.T, tr http.RoundTripper, url string) io.ReadWriteCloser 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.Body.(io.ReadWriteCloser)
+	rw, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		t.Fatal("the body cannot be written to")
+	}
+	return rw
 }
 
 func TestASwitchedProtocolCanBeClosedForWriting(t *testing.T) {

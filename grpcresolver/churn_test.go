@@ -94,8 +94,7 @@ func has(text string) func(string) bool {
 }
 
 func TestPolicyReceivesOnlyChanges(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	spied.take()
 	one, two := start(t, "one"), start(t, "two")
 	in := func(zone string, weight int) func(*registry.ServiceInfo) {

@@ -178,12 +178,16 @@ func ready(t testing.TB, conn *grpc.ClientConn) {
 	}
 }
 
+func localRegistry(t testing.TB) *registry.LocalRegistry {
+	b := registry.NewLocalRegistry()
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
 // eachBackend runs a test on memory and on Redis.
 func eachBackend(t *testing.T, test func(t *testing.T, b registry.Backend)) {
 	t.Run("local", func(t *testing.T) {
-		b := registry.NewLocalRegistry()
-		t.Cleanup(func() { b.Close() })
-		test(t, b)
+		test(t, localRegistry(t))
 	})
 	t.Run("redis", func(t *testing.T) {
 		test(t, openRedis(t, redistest.Start(t)))

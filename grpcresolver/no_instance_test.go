@@ -32,28 +32,22 @@ func expectError(t *testing.T, conn *grpc.ClientConn, text string) {
 }
 
 func TestNoInstanceToCall(t *testing.T) {
-	for name, policy := range policies {
-		if name == "methods only" { // it says to wait
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			b := registry.NewLocalRegistry()
-			defer b.Close()
-			flaky := registrytest.NewFlaky(b)
-			conn := client(t, flaky, "rollcall:///api", policy)
-			expectError(t, conn, `rollcall: no instances of "api"`)
-			a := start(t, "a")
-			register(t, b, a.service())
-			ready(t, conn)
-			must(t, b.SetStatus(t.Context(), "a", registry.StatusCritical, ""))
-			expectError(t, conn, `rollcall: no callable instances of "api": 1 critical, 0 draining`)
-			flaky.DisconnectWatches(errors.New("line cut"))
-			expectError(t, conn, `1 critical, 0 draining, as far as is known`)
-			flaky.Reconnect()
-			must(t, b.SetStatus(t.Context(), "a", registry.StatusPassing, ""))
-			ready(t, conn)
-		})
-	}
+	eachFailingFast(t, func(t *testing.T, policy grpcresolver.Option) {
+		b := localRegistry(t)
+		flaky := registrytest.NewFlaky(b)
+		conn := client(t, flaky, "rollcall:///api", policy)
+		expectError(t, conn, `rollcall: no instances of "api"`)
+		a := start(t, "a")
+		register(t, b, a.service())
+		ready(t, conn)
+		must(t, b.SetStatus(t.Context(), "a", registry.StatusCritical, ""))
+		expectError(t, conn, `rollcall: no callable instances of "api": 1 critical, 0 draining`)
+		flaky.DisconnectWatches(errors.New("line cut"))
+		expectError(t, conn, `1 critical, 0 draining, as far as is known`)
+		flaky.Reconnect()
+		must(t, b.SetStatus(t.Context(), "a", registry.StatusPassing, ""))
+		ready(t, conn)
+	})
 }
 
 func TestWaitForReadyWaits(t *testing.T) {
@@ -89,8 +83,7 @@ func TestWaitForReadyWaits(t *testing.T) {
 
 // A client that starts while the backend is away says so, and works as soon as it is back.
 func TestStartsWhileTheBackendIsAway(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	register(t, b, start(t, "a").service())
 	flaky := registrytest.NewFlaky(b)
 	flaky.Disconnect(errors.New("no route"))
@@ -112,8 +105,7 @@ func TestRegistryCloses(t *testing.T) {
 }
 
 func TestUsersOwnConfig(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	register(t, b, start(t, "a").service(), start(t, "b").service())
 	// gRPC's switch for: my config, not the resolver's.
 	conn := dial(t, "rollcall:///api", grpcresolver.With(b), grpc.WithDisableServiceConfig(),

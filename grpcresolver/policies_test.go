@@ -28,6 +28,17 @@ var policies = map[string]grpcresolver.Option{
 	"ring_hash_experimental":     policy("ring_hash_experimental", `{"requestHashHeader":"no-such-header"}`),
 }
 
+// eachFailingFast runs a test under each policy with which calls fail when there is
+// no instance.
+func eachFailingFast(t *testing.T, test func(t *testing.T, policy grpcresolver.Option)) {
+	for name, policy := range policies {
+		if name == "methods only" { // it says to wait
+			continue
+		}
+		t.Run(name, func(t *testing.T) { test(t, policy) })
+	}
+}
+
 // Instances come, turn critical, drain, leave, and the backend is unavailable: no call
 // fails, under any policy, and each change arrives.
 func TestPolicies(t *testing.T) {
@@ -73,8 +84,7 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestWeights(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	light, heavy := start(t, "light"), start(t, "heavy")
 	register(t, b, light.service(), heavy.service(func(s *registry.ServiceInfo) { s.Weight = 9 }))
 	conn := client(t, b, "rollcall:///api", policies["ring_hash_experimental"])

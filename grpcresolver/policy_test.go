@@ -24,8 +24,7 @@ import (
 
 // A call says why there is no instance from the first one on.
 func TestTheFirstCallSaysWhyItFails(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	critical := registry.ServiceInfo{ID: "x", Name: "ill", Address: "127.0.0.1", Port: 1, Status: registry.StatusCritical}
 	register(t, b, critical)
 	for name, want := range map[string]string{"nothing": `no instances of "nothing"`, "ill": "1 critical"} {
@@ -48,41 +47,34 @@ var slowRetries = grpc.WithConnectParams(grpc.ConnectParams{
 // A server crashed and is back on its old port, with a new registration: it is
 // called at once. gRPC would connect again only after its backoff.
 func TestAServerThatIsBackOnItsPortIsCalledAtOnce(t *testing.T) {
-	for name, policy := range policies {
-		if name == "methods only" { // it says to wait
-			continue
+	eachFailingFast(t, func(t *testing.T, policy grpcresolver.Option) {
+		b := localRegistry(t)
+		first := start(t, "first")
+		register(t, b, first.service())
+		conn := dial(t, "rollcall:///api", grpcresolver.With(b, policy), slowRetries)
+		until(t, conn, "first")
+		first.grpc.Stop()
+		deadline := time.Now().Add(20 * time.Second)
+		for failed := false; !failed; {
+			_, err := who(t.Context(), conn)
+			failed = err != nil && strings.Contains(err.Error(), "refused")
+			if time.Now().After(deadline) {
+				t.Fatalf("calls to the stopped server end with %v, want one that was refused", err)
+			}
 		}
-		t.Run(name, func(t *testing.T) {
-			b := registry.NewLocalRegistry()
-			defer b.Close()
-			first := start(t, "first")
-			register(t, b, first.service())
-			conn := dial(t, "rollcall:///api", grpcresolver.With(b, policy), slowRetries)
-			until(t, conn, "first")
-			first.grpc.Stop()
-			deadline := time.Now().Add(20 * time.Second)
-			for failed := false; !failed; {
-				_, err := who(t.Context(), conn)
-				failed = err != nil && strings.Contains(err.Error(), "refused")
-				if time.Now().After(deadline) {
-					t.Fatalf("calls to the stopped server end with %v, want one that was refused", err)
-				}
-			}
-			second := startAt(t, "second", first.addr)
-			register(t, b, second.service())
-			soon, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			if id, err := who(soon, conn, grpc.WaitForReady(true)); err != nil || id != "second" {
-				t.Errorf("after the new registration %q answers, error %v", id, err)
-			}
-		})
-	}
+		second := startAt(t, "second", first.addr)
+		register(t, b, second.service())
+		soon, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if id, err := who(soon, conn, grpc.WaitForReady(true)); err != nil || id != "second" {
+			t.Errorf("after the new registration %q answers, error %v", id, err)
+		}
+	})
 }
 
 // An instance that registers again while it lives keeps its connection.
 func TestALivingInstanceKeepsItsConnection(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	one := start(t, "one")
 	register(t, b, one.service())
 	conn := client(t, b, "rollcall:///api")
@@ -101,8 +93,7 @@ func TestALivingInstanceKeepsItsConnection(t *testing.T) {
 
 // Of two registrations of one address the newer counts, with its version.
 func TestTheNewerRegistrationOfAnAddressCounts(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	one, two := start(t, "one"), start(t, "two")
 	version := func(v string) func(*registry.ServiceInfo) { return func(s *registry.ServiceInfo) { s.Version = v } }
 	register(t, b, one.service(version("1.0.0")), two.service(version("1.0.0")))
@@ -119,8 +110,7 @@ func TestTheNewerRegistrationOfAnAddressCounts(t *testing.T) {
 // A client that was idle when the backend became unavailable goes on with the
 // instances that it knew.
 func TestAnIdleClientKeepsWhatItKnew(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	flaky := registrytest.NewFlaky(b)
 	register(t, b, start(t, "one").service())
 	conn := dial(t, "rollcall:///api", grpcresolver.With(flaky), grpc.WithIdleTimeout(50*time.Millisecond))
@@ -138,8 +128,7 @@ func TestAnIdleClientKeepsWhatItKnew(t *testing.T) {
 }
 
 func TestANameThatCannotBe(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	_, err := who(t.Context(), client(t, b, "rollcall:///a%00b"))
 	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), `the watch of "a\x00b" has ended: invalid service: Name: has a control character`) {
 		t.Errorf("the first call failed with %v", err)
@@ -151,8 +140,7 @@ func TestANameThatCannotBe(t *testing.T) {
 func TestInstancesAreCalledWithoutAProxy(t *testing.T) {
 	const child = "ROLLCALL_TEST_PROXY_CHILD"
 	if os.Getenv(child) != "" {
-		b := registry.NewLocalRegistry()
-		defer b.Close()
+		b := localRegistry(t)
 		// The environment's proxy is never used for loopback addresses, but for names.
 		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: allAreLoopback(t)}
 		service := start(t, "one").service(func(s *registry.ServiceInfo) { s.Address, s.Weight = "one.rollcall.test", 3 })

@@ -19,8 +19,7 @@ import (
 
 // A client holds a stream open; the server's end cuts it when its time is over.
 func TestServeEndsWithAnOpenStream(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	server := grpc.NewServer()

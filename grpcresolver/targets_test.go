@@ -27,8 +27,7 @@ func TestNamesThatAreNoHost(t *testing.T) {
 }
 
 func TestTargetsThatAreRefused(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	register(t, b, start(t, "a").service())
 	for target, want := range map[string]string{
 		"rollcall:///":                              "names no service",
@@ -64,8 +63,7 @@ func refusedBy(t *testing.T, w registry.Watcher, options ...grpcresolver.Option)
 }
 
 func TestServiceConfigsThatAreRefused(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	for config, want := range map[string]string{
 		"{":                          "JSON",
 		"{} {}":                      "after top-level value",
@@ -97,8 +95,7 @@ func TestServiceConfigsThatAreRefused(t *testing.T) {
 
 // A config names its policy as gRPC reads it.
 func TestThePolicyOfAServiceConfig(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	register(t, b, start(t, "a").service(), start(t, "b").service())
 	for config, want := range map[string]int{
 		`{}`:                           2,
@@ -122,8 +119,7 @@ func TestThePolicyOfAServiceConfig(t *testing.T) {
 }
 
 func TestSelection(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	add := func(id, zone, version string, tags ...string) {
 		register(t, b, start(t, id).service(func(s *registry.ServiceInfo) {
 			s.Version, s.Tags, s.Metadata = version, tags, map[string]string{"zone": zone, "shard": id[:1]}
@@ -154,8 +150,7 @@ func TestSelection(t *testing.T) {
 
 // A zone's last instance gone, the others are called; the first one back, they are not.
 func TestZoneSpillsOver(t *testing.T) {
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	near, far := start(t, "near"), start(t, "far")
 	here := near.service(func(s *registry.ServiceInfo) { s.Metadata = map[string]string{registry.MetadataZone: "eu-1"} })
 	register(t, b, here, far.service())

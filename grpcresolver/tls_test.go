@@ -45,8 +45,7 @@ func TestOneCertificateServesCallersAndTheProbe(t *testing.T) {
 	secure := grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool}))
 	one := startWith(t, "one", []grpc.ServerOption{grpc.Creds(credentials.NewServerTLSFromCert(&certificate))},
 		withHealth(grpchealth.NewServer()))
-	b := registry.NewLocalRegistry()
-	defer b.Close()
+	b := localRegistry(t)
 	register(t, b, one.service())
 	conn, err := grpc.NewClient("rollcall:///api", grpcresolver.With(b), secure)
 	must(t, err)
