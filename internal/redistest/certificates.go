@@ -143,7 +143,7 @@ func (s *Server) writeCertificates(issuer *CA, trusted ...*CA) (*tls.Config, err
 
 // SetCAs gives the running server a certificate of issuer, and has it accept client
 // certificates of the trusted authorities only. Both hold for new connections. A
-// Sentinel is restarted, because it reads certificates at start only.
+// Sentinel cannot change them.
 func (s *Server) SetCAs(issuer *CA, trusted ...*CA) {
 	s.t.Helper()
 	if !s.opts.tls || len(trusted) == 0 {
@@ -153,16 +153,11 @@ func (s *Server) SetCAs(issuer *CA, trusted ...*CA) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.opts.sentinel == nil {
-		// Setting one of the files has the server read all of them.
-		s.must("CONFIG", "SET", "tls-cert-file", filepath.Join(s.dir, certFile))
-	}
+	// Setting one of the files has the server read all of them.
+	s.must("CONFIG", "SET", "tls-cert-file", filepath.Join(s.dir, certFile))
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.tls = config
-	s.mu.Unlock()
-	if s.opts.sentinel != nil {
-		s.Restart()
-	}
 }
 
 // sharedCA has several servers with these options share an authority, and a Cluster
