@@ -45,7 +45,7 @@ figures: setup ## print the worst of N (10) runs of the fault suite, per figure
 .PHONY: bench bench-full scale
 RUNS ?= 1
 
-bench: setup ## measure every performance goal against a naive client and the limits (4 minutes)
+bench: setup ## measure every performance goal against a naive client and the limits (6 minutes)
 	@go test -run '^$$' -bench '^BenchmarkGoals$$' -benchtime 1x -timeout 20m ./bench
 	@go test -run '^$$' -bench 'Cost$$' -benchmem ./balance
 

@@ -21,7 +21,7 @@ func BenchmarkGoals(b *testing.B) {
 		measure func(testing.TB) []measure.Goal
 	}{
 		{"serial", serialReads}, {"concurrent", concurrentReads}, {"churn", churnReads}, {"lookup", cachedLookups},
-		{"local", localRegistry}, {"register", registers}, {"heartbeat", heartbeats}, {"push", pushes}, {"memory", memory},
+		{"local", localRegistry}, {"register", registers}, {"heartbeat", heartbeats}, {"watched", watched}, {"push", pushes}, {"memory", memory},
 	} {
 		began := time.Now()
 		b.Run(group.name, func(b *testing.B) { goals = append(goals, group.measure(b)...) })
