@@ -110,7 +110,7 @@ const handOverTime = 200 * time.Millisecond
 
 // handOver holds a change until requests that were on their way to instances
 // that left have been answered, or at least had the time to arrive: to one that
-// drains, a change counts as taken as soon as the watch goes on, and it may then
+// drains, a change is acknowledged as soon as the watch goes on, and it may then
 // stop and reset connections with an unread request in them.
 func (b *Balancer) handOver(ctx context.Context, left []*upstream) {
 	busy := func() bool {

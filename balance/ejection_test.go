@@ -58,7 +58,7 @@ func TestAFailingInstanceIsEjectedForLongerEachTime(t *testing.T) {
 		if count["a"] < 400 {
 			t.Errorf("after it recovered: %v", count)
 		}
-		// Failing again soon, it is away for long; later on, that is forgotten.
+		// If it fails again soon, its ejection is long. Later, its ejections are reset.
 		failing(t, b, 400, errBroken, "a")
 		time.Sleep(30 * time.Second)
 		if count := failing(t, b, 400, errBroken, "a"); count["a"] != 0 {
@@ -126,7 +126,7 @@ func TestEjectedInstancesAreCalledWhenNoOthersAreLeft(t *testing.T) {
 		deregister(t, r, "c")
 		deregister(t, r, "d")
 		synctest.Wait()
-		// The first that does its work is back.
+		// The first that succeeds is readmitted.
 		if count := failing(t, b, 100, errBroken, "a"); count["b"] < 90 {
 			t.Errorf("%v", count)
 		}

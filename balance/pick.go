@@ -114,8 +114,8 @@ func (p *Picked) judge(err error, dial bool) {
 //
 // Without an instance it fails at once, with an error that matches
 // ErrNoInstances, or waits as WithWait says. Only the very first state of the
-// service is waited for in any case. While the backend is away, Pick goes on
-// with the last known instances. It fails with ctx's error if ctx has ended, and
+// service is waited for in any case. While the backend is unavailable, Pick
+// goes on with the last known instances. It fails with ctx's error if ctx has ended, and
 // with one that matches registry.ErrClosed after Close of the balancer or of
 // the registry that it watches.
 func (b *Balancer) Pick(ctx context.Context) (Picked, error) { return b.pick(ctx, nil) }

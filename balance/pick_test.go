@@ -227,12 +227,12 @@ func TestLastKnownInstancesServeWhileTheBackendIsAway(t *testing.T) {
 		f.Disconnect(nil)
 		time.Sleep(time.Hour)
 		if count := shares(t, b, 100, nil); len(count) != 2 {
-			t.Errorf("while away: %v", count)
+			t.Errorf("while unavailable: %v", count)
 		}
 		deregister(t, f.Backend, "a") // unseen
 		synctest.Wait()
 		if count := shares(t, b, 100, nil); len(count) != 2 {
-			t.Errorf("while away: %v", count)
+			t.Errorf("while unavailable: %v", count)
 		}
 		f.Reconnect()
 		synctest.Wait()

@@ -174,8 +174,8 @@ func TestNothingIsKeptOfInstancesThatLeft(t *testing.T) {
 }
 
 // An instance that reports its load in its Metadata does not escape its ejection,
-// and one that was restarted is tried at once.
-func TestARegistrationIsTriedByOneRequest(t *testing.T) {
+// and one that was restarted is probed at once.
+func TestANewRegistrationIsProbedByOneRequest(t *testing.T) {
 	inBubble(t, nil, four(), func(t *testing.T, r *registry.LocalRegistry, b *Balancer) {
 		failing(t, b, 400, errBroken, "a")
 		for i := range 3 {

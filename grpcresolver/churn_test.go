@@ -125,7 +125,7 @@ func TestPolicyReceivesOnlyChanges(t *testing.T) {
 	}
 }
 
-// While Redis is away calls go on, with the connections that stand, and the
+// While Redis is unavailable calls go on, with the connections that stand, and the
 // policy is updated once.
 func TestRedisAway(t *testing.T) {
 	redis := redistest.Start(t)

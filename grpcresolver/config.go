@@ -79,7 +79,7 @@ func wrapConfig(text []byte) (string, error) {
 }
 
 // refuse returns an option with which grpc.NewClient fails. An option cannot return
-// an error itself, but parsing a policy's config can: see policyBuilder.ParseConfig.
+// an error itself, but parsing a policy's config can: see instancesPolicyBuilder.ParseConfig.
 func refuse(err error) grpc.DialOption {
 	text, _ := json.Marshal(map[string]any{"loadBalancingConfig": []any{map[string]any{policyName: refusal{err.Error()}}}}) // a text always has a JSON form
 	return grpc.WithDefaultServiceConfig(string(text))

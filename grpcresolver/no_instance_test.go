@@ -81,8 +81,9 @@ func TestWaitForReadyWaits(t *testing.T) {
 	})
 }
 
-// A client that starts while the backend is away says so, and works as soon as it is back.
-func TestStartsWhileTheBackendIsAway(t *testing.T) {
+// A client that starts while the backend is unavailable says so, and works as soon
+// as it answers.
+func TestStartsWhileTheBackendIsUnavailable(t *testing.T) {
 	b := localRegistry(t)
 	register(t, b, start(t, "a").service())
 	flaky := registrytest.NewFlaky(b)

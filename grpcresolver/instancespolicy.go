@@ -28,14 +28,14 @@ import (
 // Clients that take no service config of a resolver do without it.
 const policyName = "rollcall_instances"
 
-func init() { balancer.Register(policyBuilder{}) }
+func init() { balancer.Register(instancesPolicyBuilder{}) }
 
-type policyBuilder struct{}
+type instancesPolicyBuilder struct{}
 
-func (policyBuilder) Name() string { return policyName }
+func (instancesPolicyBuilder) Name() string { return policyName }
 
-func (policyBuilder) Build(cc balancer.ClientConn, options balancer.BuildOptions) balancer.Balancer {
-	return &policy{ClientConn: cc, options: options, addresses: make(map[string]*addressState)}
+func (instancesPolicyBuilder) Build(cc balancer.ClientConn, options balancer.BuildOptions) balancer.Balancer {
+	return &instancesPolicy{ClientConn: cc, options: options, addresses: make(map[string]*addressState)}
 }
 
 // policyConfig is the policy's part of a service config.
@@ -47,7 +47,7 @@ type policyConfig struct {
 
 // ParseConfig reads {"childPolicy": [{name: config}, …]}, of which the first that
 // is known counts. It returns a refusal as an error.
-func (policyBuilder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
+func (instancesPolicyBuilder) ParseConfig(text json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
 	var in struct {
 		ChildPolicy []map[string]json.RawMessage `json:"childPolicy"`
 		refusal
@@ -94,9 +94,9 @@ type addressState struct {
 	failing bool
 }
 
-// policy implements balancer.Balancer, and balancer.ClientConn for its child.
+// instancesPolicy implements balancer.Balancer, and balancer.ClientConn for its child.
 // gRPC makes the calls of a Balancer one after the other.
-type policy struct {
+type instancesPolicy struct {
 	balancer.ClientConn
 	options balancer.BuildOptions
 
@@ -110,7 +110,7 @@ type policy struct {
 }
 
 // UpdateClientConnState takes a listing from the resolver.
-func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
+func (p *instancesPolicy) UpdateClientConnState(state balancer.ClientConnState) error {
 	config, ok := state.BalancerConfig.(*policyConfig)
 	if !ok {
 		return fmt.Errorf("%w: %s has no config", balancer.ErrBadResolverState, policyName)
@@ -145,7 +145,7 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 }
 
 // update hands a list to the child, which it builds if there is none.
-func (p *policy) update(state resolver.State) error {
+func (p *instancesPolicy) update(state resolver.State) error {
 	if p.child == nil {
 		p.child = p.config.child.Build(p, p.options)
 	}
@@ -154,7 +154,7 @@ func (p *policy) update(state resolver.State) error {
 
 // note remembers which instance is at each address. It returns the addresses to
 // which connections fail and at which another instance registered since.
-func (p *policy) note(list []endpoint) (failing map[string]bool) {
+func (p *instancesPolicy) note(list []endpoint) (failing map[string]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	failing = make(map[string]bool)
@@ -180,7 +180,7 @@ func (p *policy) note(list []endpoint) (failing map[string]bool) {
 }
 
 // NewSubConn watches the states of a child's connection.
-func (p *policy) NewSubConn(addresses []resolver.Address, options balancer.NewSubConnOptions) (balancer.SubConn, error) {
+func (p *instancesPolicy) NewSubConn(addresses []resolver.Address, options balancer.NewSubConnOptions) (balancer.SubConn, error) {
 	if len(addresses) != 1 {
 		//lint:ignore SA1019 what a child asks for is passed on
 		return p.ClientConn.NewSubConn(addresses, options)
@@ -207,7 +207,7 @@ func (p *policy) NewSubConn(addresses []resolver.Address, options balancer.NewSu
 	return conn, nil
 }
 
-func (p *policy) setState(addr string, conn balancer.SubConn, state connectivity.State) {
+func (p *instancesPolicy) setState(addr string, conn balancer.SubConn, state connectivity.State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.addresses[addr]
@@ -221,7 +221,7 @@ func (p *policy) setState(addr string, conn balancer.SubConn, state connectivity
 }
 
 // ResolverError passes an error on to the child, which keeps its instances.
-func (p *policy) ResolverError(err error) {
+func (p *instancesPolicy) ResolverError(err error) {
 	if p.child != nil {
 		p.child.ResolverError(err)
 		return
@@ -230,7 +230,7 @@ func (p *policy) ResolverError(err error) {
 }
 
 // fail makes calls fail with a reason; those that wait for an instance wait on.
-func (p *policy) fail(reason error) {
+func (p *instancesPolicy) fail(reason error) {
 	p.UpdateState(balancer.State{ConnectivityState: connectivity.TransientFailure, Picker: failingPicker{reason}})
 }
 
@@ -241,19 +241,19 @@ func (f failingPicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 }
 
 // UpdateSubConnState is never called: every connection has a listener.
-func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
+func (p *instancesPolicy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
 
 // ExitIdle implements balancer.Balancer.
-func (p *policy) ExitIdle() {
+func (p *instancesPolicy) ExitIdle() {
 	if p.child != nil {
 		p.child.ExitIdle()
 	}
 }
 
 // Close implements balancer.Balancer.
-func (p *policy) Close() { p.closeChild() }
+func (p *instancesPolicy) Close() { p.closeChild() }
 
-func (p *policy) closeChild() {
+func (p *instancesPolicy) closeChild() {
 	if p.child != nil {
 		p.child.Close()
 		p.child = nil
