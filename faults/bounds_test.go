@@ -95,19 +95,6 @@ func wasStalled(t testing.TB, d time.Duration, before time.Time) bool {
 	return stall.Between(t, before.Add(-d), before) >= d/2
 }
 
-// receive waits for something that has no bound in the contract.
-func receive[T any](t testing.TB, from <-chan T, what string) T {
-	t.Helper()
-	const maxWait = 40 * time.Second
-	select {
-	case v := <-from:
-		return v
-	case <-time.After(maxWait):
-		t.Fatalf("waited %s for %s", maxWait, what)
-		panic("unreachable")
-	}
-}
-
 // throughout fails the test if check fails at any time before until.
 func throughout(t testing.TB, until time.Time, what string, check func() error) {
 	t.Helper()

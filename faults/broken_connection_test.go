@@ -42,7 +42,7 @@ func TestConnectionDelays(t *testing.T) {
 	}
 	seen.requireKept(t, began, "a1")
 	for _, s := range seen.since(began) {
-		if s.snap.Stale != nil && !wasStalled(t, beat, s.at) {
+		if s.State.Stale != nil && !wasStalled(t, beat, s.At) {
 			t.Fatalf("stale on a connection that works:\n%s", seen.describe(began))
 		}
 	}

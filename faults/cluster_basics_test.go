@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -166,25 +167,25 @@ func lookOn(t testing.TB, r registry.Registry, id string, names ...string) func(
 
 // catalogLog records WatchServices.
 type catalogLog struct {
-	mu   sync.Mutex
-	last registry.Catalog
-	all  []registry.Catalog
+	*waittest.Recording[registry.Catalog]
 }
 
-// latest returns the newest state.
-func (c *catalogLog) latest() registry.Catalog {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.last
+func watchNames(t testing.TB, b registry.Backend) catalogLog {
+	return catalogLog{waittest.Record(t, b.WatchServices)}
+}
+
+// latest returns the newest state, the zero Catalog if there is none.
+func (c catalogLog) latest() registry.Catalog {
+	last, _ := c.Last()
+	return last.State
 }
 
 // requireKept fails the test if a state lacks the name, from the first that has it on.
-func (c *catalogLog) requireKept(t testing.TB, name string) {
+func (c catalogLog) requireKept(t testing.TB, name string) {
 	t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	shown := false
-	for _, state := range c.all {
+	for _, seen := range c.All() {
+		state := seen.State
 		has := slices.Contains(state.Names, name)
 		if shown && !has {
 			t.Fatalf("false empty: the list of services lacked %q: %q, stale: %v", name, state.Names, state.Stale)
@@ -193,34 +194,18 @@ func (c *catalogLog) requireKept(t testing.TB, name string) {
 	}
 }
 
-func watchNames(t testing.TB, b registry.Backend) *catalogLog {
-	c := &catalogLog{}
-	ctx := t.Context()
-	var done sync.WaitGroup
-	done.Go(func() {
-		for next := range b.WatchServices(ctx) {
-			c.mu.Lock()
-			c.last, c.all = next, append(c.all, next)
-			c.mu.Unlock()
-		}
-	})
-	t.Cleanup(done.Wait) // t.Context has ended by then
-	return c
-}
-
 // namesAre fails unless Services and the watch of them agree on these names.
-func namesAre(b registry.Backend, watched *catalogLog, want ...string) func() error {
+func namesAre(b registry.Backend, watched catalogLog, want ...string) func() error {
 	return func() error {
 		names, err := b.Services(context.Background())
-		watched.mu.Lock()
-		defer watched.mu.Unlock()
+		shown := watched.latest()
 		switch {
 		case err != nil:
 			return err
 		case !slices.Equal(names, want):
 			return fmt.Errorf("services are %q, want %q", names, want)
-		case !slices.Equal(watched.last.Names, want) || watched.last.Stale != nil:
-			return fmt.Errorf("watched services are %q, stale: %v, want %q", watched.last.Names, watched.last.Stale, want)
+		case !slices.Equal(shown.Names, want) || shown.Stale != nil:
+			return fmt.Errorf("watched services are %q, stale: %v, want %q", shown.Names, shown.Stale, want)
 		}
 		return nil
 	}

@@ -117,8 +117,8 @@ func (s *watchLog) await(t testing.TB, from time.Time, bound time.Duration, what
 	t.Helper()
 	for late := false; ; {
 		for _, seen := range s.since(from) {
-			took := max(0, seen.at.Sub(from))
-			if cond(seen.snap) && (took <= bound || took <= bound+stall.Between(t, from, seen.at)) {
+			took := max(0, seen.At.Sub(from))
+			if cond(seen.State) && (took <= bound || took <= bound+stall.Between(t, from, seen.At)) {
 				reportBound(t, from, took, bound, what)
 				return took
 			}
@@ -136,7 +136,7 @@ func (s *watchLog) await(t testing.TB, from time.Time, bound time.Duration, what
 func (s *watchLog) describe(from time.Time) string {
 	var b strings.Builder
 	for _, seen := range s.since(from) {
-		fmt.Fprintf(&b, "  %+.3fs %s stale: %v\n", seen.at.Sub(from).Seconds(), describeInstances(seen.snap.Instances), seen.snap.Stale)
+		fmt.Fprintf(&b, "  %+.3fs %s stale: %v\n", seen.At.Sub(from).Seconds(), describeInstances(seen.State.Instances), seen.State.Stale)
 	}
 	return b.String()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/internal/stall"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -48,7 +49,7 @@ func blockWatch(t testing.TB, w registry.Watcher, name string) (release func()) 
 		}
 	}
 	t.Cleanup(func() { cancel(); release(); <-done })
-	receive(t, first, "the first state of a watch")
+	waittest.Receive(t, first, "the first state of a watch")
 	return release
 }
 
@@ -123,7 +124,7 @@ func TestProbePassesDuringADrain(t *testing.T) {
 	}
 	release()
 	at := time.Now()
-	must(t, receive(t, result, "the drain to end"))
+	must(t, waittest.Receive(t, result, "the drain to end"))
 	figure(t, "drain: ends after the last watcher acknowledged it", time.Since(at))
 	must(t, prober.SetStatus(t.Context(), "leaver", registry.StatusPassing, "well"))
 	must(t, hasStatus(operator, "web", "leaver", registry.StatusDraining)())
@@ -196,7 +197,7 @@ func TestMemoryLossWhileADrainWaits(t *testing.T) {
 	flush(t, server)
 	within(t, time.Now(), backBy+slack, "it drains again", hasStatus(slow, "web", "leaver", registry.StatusDraining))
 	release()
-	must(t, receive(t, result, "the drain to end"))
+	must(t, waittest.Receive(t, result, "the drain to end"))
 	must(t, hasStatus(operator, "web", "leaver", registry.StatusDraining)())
 }
 
@@ -219,7 +220,7 @@ func TestWatcherDiesWhileADrainWaits(t *testing.T) {
 	}
 	w.kill()
 	at := time.Now()
-	must(t, receive(t, result, "the drain to end"))
+	must(t, waittest.Receive(t, result, "the drain to end"))
 	took := checkBound(t, at, goneBy, "the drain ends after the watcher has died")
 	figure(t, "drain: ends after a watcher was killed, beyond its TTL", max(0, took-shortTTL))
 }
@@ -261,7 +262,7 @@ func TestWatchersFrozenWhileADrainWaits(t *testing.T) {
 	watchers[0].signal(syscall.SIGCONT)
 	watchers[1].signal(syscall.SIGCONT)
 	at := time.Now()
-	must(t, receive(t, result, "the drain to end"))
+	must(t, waittest.Receive(t, result, "the drain to end"))
 	figure(t, "drain: ends after frozen watchers ran on", checkBound(t, at, backBy, "the drain ends after the watchers run on"))
 }
 
@@ -324,7 +325,7 @@ func TestUndrain(t *testing.T) {
 	must(t, other.Undrain(t.Context(), "stayer"))
 	throughout(t, time.Now().Add(2*time.Second+slack/2), "no drain undoes it", hasStatus(other, "web", "stayer", registry.StatusPassing))
 	release()
-	if err := receive(t, result, "the drain to end"); err == nil {
+	if err := waittest.Receive(t, result, "the drain to end"); err == nil {
 		t.Error("the drain that was undone returned nil")
 	}
 	must(t, hasStatus(other, "web", "stayer", registry.StatusPassing)())
@@ -355,7 +356,7 @@ func TestRestartEmptyWhileADrainWaits(t *testing.T) {
 		})
 	}
 	release()
-	must(t, receive(t, result, "the drain to end"))
+	must(t, waittest.Receive(t, result, "the drain to end"))
 }
 
 // A process ends its watches and closes its registry, at once or one after the other.
@@ -380,10 +381,10 @@ func TestDrainAfterAWatcherClosed(t *testing.T) {
 				}
 			}
 		}()
-		receive(t, first, "the first state")
+		waittest.Receive(t, first, "the first state")
 		cancel()
 		if round%2 == 0 {
-			receive(t, done, "the watch to end")
+			waittest.Receive(t, done, "the watch to end")
 		}
 		must(t, watcher.Close())
 		begun := time.Now()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -134,7 +135,7 @@ func TestDeregisterTriedAgainSparesTheNewer(t *testing.T) {
 	register(t, owner, "web", "x")
 	want := registered(t, reader, "web", "x")
 	line.Heal()
-	if err := receive(t, done, "a deregistration"); err != nil {
+	if err := waittest.Receive(t, done, "a deregistration"); err != nil {
 		t.Fatalf("deregister: %v", err)
 	}
 	throughout(t, time.Now().Add(2*shortHeartbeat), "the newer registration stays", func() error {

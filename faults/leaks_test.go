@@ -12,6 +12,7 @@ import (
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -119,7 +120,7 @@ func TestWatchGivesItsSubscriptionBack(t *testing.T) {
 	})
 	stop()
 	for range 20 {
-		receive(t, ended, "a watch to end")
+		waittest.Receive(t, ended, "a watch to end")
 	}
 	within(t, time.Now(), time.Second, "the channels are given back", func() error { return unsubscribed(t, admin) })
 }

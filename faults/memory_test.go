@@ -43,7 +43,7 @@ func TestOutOfMemory(t *testing.T) {
 		pause(t, 50*time.Millisecond, "between looks")
 	}
 	for _, s := range seen.since(began) {
-		if !is(all)(s.snap) {
+		if !is(all)(s.State) {
 			t.Fatalf("the watch noticed:\n%s", seen.describe(began))
 		}
 	}

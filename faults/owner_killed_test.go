@@ -63,7 +63,7 @@ func TestGoneAfterACrashWithoutWrites(t *testing.T) {
 	// The watch of the short one's end kept the other until its own.
 	for _, w := range []*watchLog{first, second} {
 		for _, seen := range w.since(killed) {
-			if seen.at.Before(end["long"]) && lacking("long")(seen.snap) {
+			if seen.At.Before(end["long"]) && lacking("long")(seen.State) {
 				t.Errorf("the watch dropped %q before its lease ended:\n%s", "long", w.describe(killed))
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rollcall-sd/rollcall/internal/faultnet"
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -108,15 +109,15 @@ func TestRoundTripsOfAHeartbeat(t *testing.T) {
 	for n := range 10 {
 		registerMany(t, r, fmt.Sprint("web", n), 100)
 	}
-	for receive(t, beats, "a heartbeat of all").instances != 1000 {
+	for waittest.Receive(t, beats, "a heartbeat of all").instances != 1000 {
 	}
-	receive(t, beats, "a heartbeat") // by now the heartbeats include all registrations
+	waittest.Receive(t, beats, "a heartbeat") // by now the heartbeats include all registrations
 	// As above.
 	line.Delay(faultnet.ToServer, 50*time.Millisecond)
 	line.Reset()
 	const counted = 3
 	for range counted {
-		if b := receive(t, beats, "a heartbeat"); b.instances != 1000 || b.err != nil {
+		if b := waittest.Receive(t, beats, "a heartbeat"); b.instances != 1000 || b.err != nil {
 			t.Fatalf("a heartbeat of %d instances: %v", b.instances, b.err)
 		}
 	}

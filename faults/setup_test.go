@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -109,44 +111,23 @@ func brief(ids []string) string {
 }
 
 // observation is a snapshot that a watch yielded, and when.
-type observation struct {
-	at   time.Time
-	snap registry.Snapshot
-}
+type observation = waittest.Observation[registry.Snapshot]
 
 // watchLog records a watch that runs in the background.
 type watchLog struct {
 	service string
-	mu      sync.Mutex
-	all     []observation
-	ended   bool
+	*waittest.Recording[registry.Snapshot]
 }
 
 // watch watches a service until the test ends. It returns when the first
-// snapshot is there.
+// snapshot is there, or the watch has ended.
 func watch(t testing.TB, w registry.Watcher, name string) *watchLog {
 	t.Helper()
 	s := &watchLog{service: name}
-	ctx, cancel := context.WithCancel(context.Background())
-	first, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for snap := range w.Watch(ctx, name) {
-			s.mu.Lock()
-			s.all = append(s.all, observation{time.Now(), snap})
-			if len(s.all) == 1 {
-				close(first)
-			}
-			s.mu.Unlock()
-		}
-		s.mu.Lock()
-		s.ended = true
-		s.mu.Unlock()
-	}()
-	t.Cleanup(func() { cancel(); <-done })
+	s.Recording = waittest.Record(t, func(ctx context.Context) iter.Seq[registry.Snapshot] { return w.Watch(ctx, name) })
 	select {
-	case <-first:
-	case <-done:
+	case <-s.Started():
+	case <-s.Done():
 	case <-time.After(5 * time.Second):
 		t.Fatalf("the watch of %q yielded nothing within 5 s", name)
 	}
@@ -155,37 +136,32 @@ func watch(t testing.TB, w registry.Watcher, name string) *watchLog {
 
 // last returns the newest snapshot.
 func (s *watchLog) last() registry.Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.all) == 0 {
+	last, ok := s.Last()
+	if !ok {
 		return registry.Snapshot{Service: s.service, Stale: errors.New("nothing was seen")}
 	}
-	return s.all[len(s.all)-1].snap
+	return last.State
 }
 
 // since returns the states after from, and the one that was current then.
 func (s *watchLog) since(from time.Time) []observation {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	all := s.All()
 	first := 0
-	for i, seen := range s.all {
-		if !seen.at.After(from) {
+	for i, seen := range all {
+		if !seen.At.After(from) {
 			first = i
 		}
 	}
-	return slices.Clone(s.all[first:])
+	return all[first:]
 }
 
 // shows fails unless the newest snapshot is current and has exactly these ids.
 func (s *watchLog) shows(ids ...string) func() error {
 	want := slices.Sorted(slices.Values(ids))
 	return func() error {
-		s.mu.Lock()
-		ended := s.ended
-		s.mu.Unlock()
 		snap := s.last()
 		switch got := idsOf(snap.Instances); {
-		case ended:
+		case s.Ended():
 			return fmt.Errorf("the watch of %q has ended", s.service)
 		case snap.Stale != nil:
 			return fmt.Errorf("the watch of %q shows %s, stale: %w", s.service, brief(got), snap.Stale)
@@ -206,17 +182,17 @@ func (s *watchLog) requireKept(t testing.TB, from time.Time, ids ...string) {
 	seen := s.since(from)
 	lists := make([][]string, len(seen))
 	for i, o := range seen {
-		lists[i] = idsOf(o.snap.Instances)
+		lists[i] = idsOf(o.State.Instances)
 	}
 	for _, id := range ids {
 		shown, excused := true, false
 		for i, o := range seen {
 			_, has := slices.BinarySearch(lists[i], id)
 			if dropped := shown && !has; dropped {
-				late := o.at.Sub(from) >= retainedFor && wasStalled(t, retainedFor, o.at)
+				late := o.At.Sub(from) >= retainedFor && wasStalled(t, retainedFor, o.At)
 				if !late || excused {
 					t.Fatalf("false empty: the watch of %q lacked %q %s after the fault began: %s, stale: %v", s.service, id,
-						o.at.Sub(from).Round(time.Millisecond), brief(lists[i]), o.snap.Stale)
+						o.At.Sub(from).Round(time.Millisecond), brief(lists[i]), o.State.Stale)
 				}
 				excused = true
 				t.Logf("count: drop of %q excused, as the machine stalled", id)
@@ -233,8 +209,8 @@ func (s *watchLog) requireKept(t testing.TB, from time.Time, ids ...string) {
 func (s *watchLog) requireNever(t testing.TB, from time.Time, id string) {
 	t.Helper()
 	for _, seen := range s.since(from) {
-		if seen.at.After(from) && slices.Contains(idsOf(seen.snap.Instances), id) {
-			t.Fatalf("the watch of %q showed %q again %s after it went", s.service, id, seen.at.Sub(from).Round(time.Millisecond))
+		if seen.At.After(from) && slices.Contains(idsOf(seen.State.Instances), id) {
+			t.Fatalf("the watch of %q showed %q again %s after it went", s.service, id, seen.At.Sub(from).Round(time.Millisecond))
 		}
 	}
 }

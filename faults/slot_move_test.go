@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -65,7 +66,7 @@ func TestRunsWhereASlotMoves(t *testing.T) {
 	hold("migrating, keys moved")
 	move.Finish()
 	at := time.Now()
-	must(t, receive(t, joined, "a registration in the moving slot"))
+	must(t, waittest.Receive(t, joined, "a registration in the moving slot"))
 	took := checkBound(t, at, backBy, "a new name in the moving slot")
 	figure(t, "Cluster: a new name in a moving slot is there after the move", took)
 	hold("moved")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -67,7 +68,7 @@ func TestNewestOwnerWinsThroughMemoryLoss(t *testing.T) {
 			a, b, reader := open(t, observed), open(t, cfg), open(t, cfg)
 			earlier := join(t, a, "web", "x")
 			mine := registered(t, reader, "web", "x")
-			receive(t, beats, "a heartbeat") // the next is most of a second away
+			waittest.Receive(t, beats, "a heartbeat") // the next is most of a second away
 
 			later := join(t, b, "web", "x")
 			want := registered(t, reader, "web", "x")

@@ -2,6 +2,7 @@ package health_test
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/health"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -144,16 +146,7 @@ func pass(n int) {
 // await waits until the watch of "api" shows what ok accepts.
 func await(t testing.TB, b registry.Watcher, what string, ok func(registry.Snapshot) bool) registry.Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var last registry.Snapshot
-	for last = range b.Watch(ctx, "api") {
-		if ok(last) {
-			return last
-		}
-	}
-	t.Fatalf("no %s; last seen: %+v", what, last)
-	return last
+	return waittest.State(t, func(ctx context.Context) iter.Seq[registry.Snapshot] { return b.Watch(ctx, "api") }, what, ok)
 }
 
 func passing(n int) func(registry.Snapshot) bool {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -34,20 +35,20 @@ func TestDrainWaitsForEveryWatcher(t *testing.T) {
 				}
 			}
 		}()
-		receive(t, started, "the first state of the watch")
+		waittest.Receive(t, started, "the first state of the watch")
 		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer cancel()
 		err := owner.Drain(short, "a")
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 watching process has") {
 			t.Fatalf("Drain that one watch has not acknowledged = %v", err)
 		}
-		receive(t, shown, "the drain in the watch")
+		waittest.Receive(t, shown, "the drain in the watch")
 		drained := make(chan error, 1)
 		go func() { drained <- owner.Drain(ctx, "a") }()
 		close(release)
-		must(t, receive(t, drained, "Drain"))
+		must(t, waittest.Receive(t, drained, "Drain"))
 		stop()
-		receive(t, ended, "the watch to end")
+		waittest.Receive(t, ended, "the watch to end")
 		must(t, owner.Undrain(ctx, "a"))
 		must(t, owner.Drain(ctx, "a")) // there are no watches
 	})
@@ -77,13 +78,13 @@ func TestDrainReturnsAfterAnyNumberOfStates(t *testing.T) {
 			must(t, r.Register(t.Context(), instance("api", fmt.Sprint("later", i))))
 		}
 		close(release)
-		must(t, receive(t, drained, "Drain"))
+		must(t, waittest.Receive(t, drained, "Drain"))
 	})
 }
 
 func TestUndrainMakesAWaitingDrainFail(t *testing.T) {
 	eachBackend(t, func(t *testing.T, open func() registry.Backend) {
-		ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+		ctx, cancel := context.WithTimeout(t.Context(), waittest.Limit)
 		defer cancel()
 		owner, watcher := open(), open()
 		must(t, owner.Register(ctx, instance("api", "a")))
@@ -101,10 +102,10 @@ func TestUndrainMakesAWaitingDrainFail(t *testing.T) {
 				}
 			}
 		}()
-		receive(t, first, "the first state of the watch")
+		waittest.Receive(t, first, "the first state of the watch")
 		drained := make(chan error, 1)
 		go func() { drained <- owner.Drain(ctx, "a") }()
-		receive(t, draining, "the drain in the watch")
+		waittest.Receive(t, draining, "the drain in the watch")
 		must(t, watcher.Undrain(ctx, "a"))
 		select {
 		case err := <-drained:
@@ -115,6 +116,6 @@ func TestUndrainMakesAWaitingDrainFail(t *testing.T) {
 			t.Error("Drain still waits after Undrain")
 		}
 		close(release)
-		receive(t, ended, "the watch to end")
+		waittest.Receive(t, ended, "the watch to end")
 	})
 }

@@ -3,32 +3,15 @@ package registry_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// waitLimit is far more than any of the tests' waits should take.
-const waitLimit = 20 * time.Second
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// receive returns the next value of c, the zero value if c is closed, and fails the test
-// if there is neither in time.
-func receive[T any](t *testing.T, c <-chan T, what string) T {
-	t.Helper()
-	select {
-	case value := <-c:
-		return value
-	case <-time.After(waitLimit):
-		t.Fatalf("waited %s for %s", waitLimit, what)
-		panic("unreachable")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
 )
@@ -110,7 +111,7 @@ func TestMembershipIsLostToAnotherOwnerOrOperator(t *testing.T) {
 // awaitLost waits until a membership is lost.
 func awaitLost(t *testing.T, m *registry.Membership) {
 	t.Helper()
-	receive(t, m.Lost(), "the membership of "+m.ID()+" to be lost")
+	waittest.Receive(t, m.Lost(), "the membership of "+m.ID()+" to be lost")
 }
 
 // A membership that was lost and is never left must not remain in its registry's memory.
@@ -133,7 +134,7 @@ func TestALostMembershipIsCollected(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() { freed.Wait(); close(done) }()
-	limit := time.After(waitLimit)
+	limit := time.After(waittest.Limit)
 	for {
 		runtime.GC()
 		select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
 )
@@ -17,7 +18,7 @@ func lossOf(b registry.Backend, id string) (lost <-chan error, stop func()) {
 
 func wantLoss(t *testing.T, lost <-chan error, want error) {
 	t.Helper()
-	if err := receive(t, lost, "a loss to be reported"); !errors.Is(err, want) {
+	if err := waittest.Receive(t, lost, "a loss to be reported"); !errors.Is(err, want) {
 		t.Errorf("the registration was lost with %v, want %v", err, want)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
 )
@@ -36,7 +37,7 @@ func (e *events) add(kind string) {
 // await waits until each kind was reported at least once.
 func (e *events) await(t *testing.T, kinds ...string) {
 	t.Helper()
-	deadline := time.After(waitLimit)
+	deadline := time.After(waittest.Limit)
 	for _, kind := range kinds {
 		for {
 			e.mu.Lock()
@@ -50,7 +51,7 @@ func (e *events) await(t *testing.T, kinds ...string) {
 			case <-deadline:
 				e.mu.Lock()
 				defer e.mu.Unlock()
-				t.Fatalf("the observer reported no %q within %s, only %v", kind, waitLimit, e.seen)
+				t.Fatalf("the observer reported no %q within %s, only %v", kind, waittest.Limit, e.seen)
 			}
 		}
 	}
@@ -115,7 +116,7 @@ func TestObserverReportsTheReadsOfAWatch(t *testing.T) {
 	server.CutSubscriptions()
 	e.await(t, "resync "+string(registry.ResyncConnected))
 	stop()
-	receive(t, ended, "the watch to end")
+	waittest.Receive(t, ended, "the watch to end")
 }
 
 func TestObserverReportsMissingRegistrations(t *testing.T) {

@@ -3,12 +3,15 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 	"github.com/rollcall-sd/rollcall/registry/registrytest"
 )
@@ -51,16 +54,8 @@ func (l leaving) Deregister(ctx context.Context, id string) error {
 // awaitInstances waits until a watch shows n instances of a service.
 func awaitInstances(t *testing.T, w registry.Watcher, name string, n int) registry.Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
-	defer cancel()
-	var last registry.Snapshot
-	for last = range w.Watch(ctx, name) {
-		if len(last.Instances) == n {
-			return last
-		}
-	}
-	t.Fatalf("the watch of %q did not show %d instances within %s, but %v, stale: %v", name, n, waitLimit, last.Instances, last.Stale)
-	return registry.Snapshot{}
+	watch := func(ctx context.Context) iter.Seq[registry.Snapshot] { return w.Watch(ctx, name) }
+	return waittest.State(t, watch, fmt.Sprintf("%d instances of %q", n, name), func(s registry.Snapshot) bool { return len(s.Instances) == n })
 }
 
 func TestServeLeavesBeforeItShutsDown(t *testing.T) {
@@ -82,7 +77,7 @@ func TestServeLeavesBeforeItShutsDown(t *testing.T) {
 		t.Errorf("registered as %s, want %s", got, l.Addr())
 	}
 	stop()
-	must(t, receive(t, served, "Serve to return"))
+	must(t, waittest.Receive(t, served, "Serve to return"))
 	if !slices.Equal(j.what, []string{"drain", "deregister", "shutdown"}) {
 		t.Errorf("order was %v", j.what)
 	}
@@ -119,7 +114,7 @@ func TestServeServesWhileTheBackendIsUnavailable(t *testing.T) {
 	flaky.Reconnect()
 	awaitInstances(t, flaky, "api", 1)
 	stop()
-	must(t, receive(t, served, "Serve to return"))
+	must(t, waittest.Receive(t, served, "Serve to return"))
 }
 
 func TestServeEndsWhenItsMembershipIsLost(t *testing.T) {
@@ -134,7 +129,7 @@ func TestServeEndsWhenItsMembershipIsLost(t *testing.T) {
 	if !flaky.Supersede("a") {
 		t.Fatal("nothing to supersede")
 	}
-	if err := receive(t, served, "Serve to return"); !errors.Is(err, registry.ErrSuperseded) {
+	if err := waittest.Receive(t, served, "Serve to return"); !errors.Is(err, registry.ErrSuperseded) {
 		t.Fatalf("Serve = %v", err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 // version returns the payload of a state's only instance, a number.
@@ -184,7 +186,7 @@ func TestSubscribersNeedNoLockWithoutABarrier(t *testing.T) {
 			}
 		}()
 		register(t, e, "g", "a", "2")
-		await(t, busy, "the loop to be handed the second state")
+		waittest.Receive(t, busy, "the loop to be handed the second state")
 		s := e.acquireService("g")
 		defer e.releaseService(s)
 		s.mu.Lock()
@@ -199,7 +201,7 @@ func TestSubscribersNeedNoLockWithoutABarrier(t *testing.T) {
 			t.Error("there is a barrier, and subscribers do not look for it")
 		}
 		close(release)
-		await(t, barrier, "the barrier to be reached")
+		waittest.Receive(t, barrier, "the barrier to be reached")
 		advance(time.Second)
 		if h.acks.hasBarriers.Load() {
 			t.Error("all barriers are reached, and subscribers still look for one")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 // reorderingStore is a store whose calls take effect in one order and are answered in another.
@@ -82,7 +83,7 @@ func TestAReregistrationRestoresWhatTheBackendHad(t *testing.T) {
 				first := make(chan error, 1)
 				go func() { first <- registerID(e, "i", "first") }()
 				o.run([]string{"first"}, []string{"first"})
-				if err := await(t, first, "the first registration"); err != nil {
+				if err := waittest.Receive(t, first, "the first registration"); err != nil {
 					t.Fatal(err)
 				}
 				var wg sync.WaitGroup
@@ -249,11 +250,11 @@ func TestDeregisterNotifiesOnlyOfTheRegistrationThatItEnded(t *testing.T) {
 		stop()
 		close(removal.answer)
 		for range 2 {
-			if err := await(t, registered, "the registrations"); err != nil {
+			if err := waittest.Receive(t, registered, "the registrations"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := await(t, deregistered, "the Deregister"); err != nil {
+		if err := waittest.Receive(t, deregistered, "the Deregister"); err != nil {
 			t.Fatal(err)
 		}
 		if len(first) != 1 || len(stopped) != 0 || len(second) != 0 {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 // holdingLoop is a loop that does not acknowledge a state until it is released.
@@ -151,7 +153,7 @@ func (h *drainHistory) play(step string) {
 		h.loops[0].letGo()
 	case "end watch":
 		h.stops[0]()
-		await(h.t, h.loops[0].done, "the loop to end")
+		waittest.Receive(h.t, h.loops[0].done, "the loop to end")
 	case "close":
 		_ = h.watcher.Close()
 	case "memory lost":
@@ -199,7 +201,7 @@ func (h *drainHistory) finish() (broken []error) {
 	}
 	for i, stop := range h.stops {
 		stop()
-		await(h.t, h.loops[i].done, "the loop to end")
+		waittest.Receive(h.t, h.loops[i].done, "the loop to end")
 		for _, fault := range h.loops[i].faults {
 			broken = append(broken, errors.New(fault))
 		}

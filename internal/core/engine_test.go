@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,11 +57,11 @@ func TestCloseEndsAllWork(t *testing.T) {
 				}
 				synctest.Wait()
 				for i, w := range all {
-					if !w.ended {
+					if !w.Ended() {
 						t.Errorf("watch %d has not ended", i)
 					}
 				}
-				if err := await(t, pending, "the Read under way to end"); err != nil && !errors.Is(err, store.ErrClosed) {
+				if err := waittest.Receive(t, pending, "the Read under way to end"); err != nil && !errors.Is(err, store.ErrClosed) {
 					t.Errorf("the Read under way: %v", err)
 				}
 			})
@@ -99,9 +100,9 @@ func TestAWatchEndsWithItsContextOrItsLoop(t *testing.T) {
 		e := start(t, f, "alpha")
 		f.add("g", "a", testTTL, testHeartbeat, time.Hour)
 		w := watch(t, e, "g")
-		w.stop()
+		w.Stop()
 		synctest.Wait()
-		if !w.ended {
+		if !w.Ended() {
 			t.Error("the context has ended, and the watch has not")
 		}
 		for range e.Watch(t.Context(), "g") {

@@ -2,14 +2,15 @@ package core
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 const (
@@ -88,29 +89,14 @@ type observation struct {
 type recordedWatch struct {
 	t     *testing.T
 	began time.Time
-	stop  context.CancelFunc
-
-	mu           sync.Mutex
-	observations []observation
-	ended        bool
+	*waittest.Recording[View]
 }
 
 // watch starts a recorded watch, which ends with the test.
 func watch(t *testing.T, e *Engine, service string) *recordedWatch {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &recordedWatch{t: t, began: time.Now(), stop: cancel}
-	t.Cleanup(cancel)
-	go func() {
-		for v := range e.Watch(ctx, service) {
-			w.mu.Lock()
-			w.observations = append(w.observations, observation{time.Since(w.began), idsOf(v), v.Stale})
-			w.mu.Unlock()
-		}
-		w.mu.Lock()
-		w.ended = true
-		w.mu.Unlock()
-	}()
+	w := &recordedWatch{t: t, began: time.Now()}
+	w.Recording = waittest.Record(t, func(ctx context.Context) iter.Seq[View] { return e.Watch(ctx, service) })
 	synctest.Wait()
 	return w
 }
@@ -118,23 +104,27 @@ func watch(t *testing.T, e *Engine, service string) *recordedWatch {
 // elapsed is the time since the watch began.
 func (w *recordedWatch) elapsed() time.Duration { return time.Since(w.began) }
 
-func (w *recordedWatch) latest() observation {
-	w.t.Helper()
+// observations returns all that was yielded, once all goroutines wait.
+func (w *recordedWatch) observations() []observation {
 	synctest.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.observations) == 0 {
-		w.t.Fatal("the watch has yielded nothing")
+	all := w.All()
+	out := make([]observation, len(all))
+	for i, o := range all {
+		out[i] = observation{o.At.Sub(w.began), idsOf(o.State), o.State.Stale}
 	}
-	return w.observations[len(w.observations)-1]
+	return out
 }
 
-func (w *recordedWatch) count() int {
-	synctest.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.observations)
+func (w *recordedWatch) latest() observation {
+	w.t.Helper()
+	all := w.observations()
+	if len(all) == 0 {
+		w.t.Fatal("the watch has yielded nothing")
+	}
+	return all[len(all)-1]
 }
+
+func (w *recordedWatch) count() int { return len(w.observations()) }
 
 // want checks the last observation.
 func (w *recordedWatch) want(stale bool, ids ...string) {
@@ -147,12 +137,9 @@ func (w *recordedWatch) want(stale bool, ids ...string) {
 // first returns the time of the first observation of a kind at or after from, -1 if
 // there is none.
 func (w *recordedWatch) first(from time.Duration, is func(observation) bool) time.Duration {
-	synctest.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range w.observations {
-		if s.after >= from && is(s) {
-			return s.after
+	for _, o := range w.observations() {
+		if o.after >= from && is(o) {
+			return o.after
 		}
 	}
 	return -1
@@ -169,21 +156,6 @@ func isFresh(s observation) bool { return s.stale == nil }
 func advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
-}
-
-// awaitLimit bounds each wait of a test: more than any of these waits takes, in a
-// bubble as well as outside.
-const awaitLimit = time.Minute
-
-// await receives from c within awaitLimit.
-func await[T any](t *testing.T, c <-chan T, what string) (v T) {
-	t.Helper()
-	select {
-	case v = <-c:
-	case <-time.After(awaitLimit):
-		t.Fatalf("waited %v for %s", awaitLimit, what)
-	}
-	return v
 }
 
 // waitOrDone waits until c is closed or ctx ends.

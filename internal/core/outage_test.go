@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 // The backend refuses writes for long and answers reads, and the owner is alive.
@@ -185,7 +186,7 @@ func TestRevisionsOfRetainedStatesDiffer(t *testing.T) {
 			advance(testHeartbeat)
 		}
 		cancel()
-		await(t, done, "the watch to end")
+		waittest.Receive(t, done, "the watch to end")
 		if len(revisions) < 4 {
 			t.Errorf("only %d states were shown: %v", len(revisions), revisions)
 		}
@@ -317,7 +318,7 @@ func TestASecondOutageStillExpectsTheRecordsOfTheFirst(t *testing.T) {
 				if v := read(t, reader, "g"); !slices.Contains(idsOf(v), "a") {
 					t.Errorf("a read lists %v before the owner of a could renew it", idsOf(v))
 				}
-				await(t, back, "the owner to write again")
+				waittest.Receive(t, back, "the owner to write again")
 			})
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 func TestConcurrentReadsShareOneThatStartsAfterTheirCall(t *testing.T) {
@@ -293,7 +294,7 @@ func TestReadLeasesEndsWithItsEngine(t *testing.T) {
 		advance(time.Millisecond)
 		e.Close()
 		closed := time.Now()
-		if err := await(t, answer, "ReadLeases to end after Close"); !errors.Is(err, store.ErrClosed) {
+		if err := waittest.Receive(t, answer, "ReadLeases to end after Close"); !errors.Is(err, store.ErrClosed) {
 			t.Errorf("ReadLeases returned %v", err)
 		}
 		if took := time.Since(closed); took > time.Second {

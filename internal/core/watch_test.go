@@ -24,7 +24,7 @@ func TestWatchShowsChangesAtOnce(t *testing.T) {
 		w.want(false)
 		advance(time.Minute)
 		if n := w.count(); n != 5 {
-			t.Errorf("%d states for 4 changes, %v", n, w.observations)
+			t.Errorf("%d states for 4 changes, %v", n, w.observations())
 		}
 	})
 }
@@ -271,10 +271,10 @@ func TestPushesDuringAReadAreAppliedAfterIt(t *testing.T) {
 			advance(time.Minute)
 			w.want(false, "b")
 			shownB := false
-			for _, s := range w.observations {
+			for _, s := range w.observations() {
 				has := !lacks("b")(s)
 				if shownB && !has {
-					t.Errorf("answers with the early state: %v: the watch went back to an older state: %v", late, w.observations)
+					t.Errorf("answers with the early state: %v: the watch went back to an older state: %v", late, w.observations())
 				}
 				shownB = shownB || has
 			}

@@ -63,14 +63,14 @@ func startRecorded(t *testing.T, f *fake) (*Engine, *leaseRecorder) {
 func TestWatcherLeasesAreRenewedInOrder(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		e, s := startRecorded(t, f)
-		watch(t, e, "g").stop()
+		watch(t, e, "g").Stop()
 		synctest.Wait()
 		w := watch(t, e, "g")
 		advance(time.Second)
 		if got := s.lastRenewal("g"); got.TTL != testTTL {
 			t.Errorf("while it watches, its last renewal is %+v", got)
 		}
-		w.stop()
+		w.Stop()
 		advance(time.Second)
 		if got := s.lastRenewal("g"); got.TTL != 0 {
 			t.Errorf("after the last watch, its last renewal is %+v", got)

@@ -38,6 +38,7 @@ var importRules = []importRule{
 	{"cmd", []string{"registry", "balance", "health", "grpcresolver", "otel"}},
 	{"internal/freeport", nil},
 	{"internal/stall", nil},
+	{"internal/waittest", nil},
 	{"internal/serverprogram", nil},
 	{"internal/shardproxy", nil},
 	{"internal/redistest", []string{"internal/freeport", "internal/shardproxy", "internal/serverprogram", "internal/stall"}},
@@ -93,8 +94,8 @@ func TestOnlyTheRedisStoreImportsGoRedis(t *testing.T) {
 
 // Parts of tests must not end up in programs.
 func TestTestPartsStayInTests(t *testing.T) {
-	parts := []string{module + "/internal/redistest", module + "/internal/faultnet", module + "/internal/shardproxy", module + "/internal/freeport", module + "/internal/deploytest", module + "/internal/stall", module + "/internal/programtest", "testing"}
-	users := []string{"registry/registrytest", "internal/store/storetest", "internal/redistest", "internal/shardproxy", "internal/faultnet", "internal/deploytest", "internal/stall", "internal/programtest", "faults", "bench"}
+	parts := []string{module + "/internal/redistest", module + "/internal/faultnet", module + "/internal/shardproxy", module + "/internal/freeport", module + "/internal/deploytest", module + "/internal/stall", module + "/internal/programtest", module + "/internal/waittest", "testing"}
+	users := []string{"registry/registrytest", "internal/store/storetest", "internal/redistest", "internal/shardproxy", "internal/faultnet", "internal/deploytest", "internal/stall", "internal/programtest", "internal/waittest", "faults", "bench"}
 	for _, f := range goFiles(t) {
 		for _, imported := range f.imports {
 			if !f.test && under(imported, parts...) && !under(f.dir, users...) {
