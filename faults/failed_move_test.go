@@ -28,14 +28,7 @@ func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
 	owner := open(t, cfg)
 	register(t, owner, "old", "x")
 
-	line.Hold(faultnet.ToClient)
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	if owner.Register(ctx, service("new", "x")) == nil {
-		t.Fatal("a registration without an answer returned nil")
-	}
-	line.Heal()
-	restored := time.Now()
+	restored := failMove(t, line, owner)
 
 	took := within(t, restored, beat+slack, "the earlier registration is back", func() error {
 		return errors.Join(discovers(reader, "old", "x")(), discovers(reader, "new")())
@@ -46,4 +39,39 @@ func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
 		t.Errorf("the owner reported the loss of %q", id)
 	case <-time.After(2 * beat):
 	}
+}
+
+// A move to another name fails for its owner and takes effect in Redis. Watches
+// of the new name show the instance until the owner reregisters under the old name,
+// and are not Stale after that.
+func TestFailedMoveInAWatchOfTheNewName(t *testing.T) {
+	t.Parallel()
+	const ttl, beat = 3 * time.Second, 500 * time.Millisecond
+	s := redistest.Start(t)
+	line := faultnet.New(t, s.Addr())
+	cfg := config(t, s, ttl, beat)
+	reader := open(t, cfg)
+	cfg.RedisAddr = line.Addr()
+	owner := open(t, cfg)
+	register(t, owner, "old", "x")
+	seen := watch(t, reader, "new")
+	restored := failMove(t, line, owner)
+	took := within(t, restored, beat+slack, "the earlier registration is back, and the watch current", func() error {
+		return errors.Join(discovers(reader, "old", "x")(), discovers(reader, "new")(), seen.shows()())
+	})
+	figure(t, "failed move: watch of the new name current", took)
+}
+
+// failMove moves x to the name new, and loses the reply. It returns when the connection
+// was restored.
+func failMove(t testing.TB, line *faultnet.Proxy, owner registry.Registry) (restored time.Time) {
+	t.Helper()
+	line.Hold(faultnet.ToClient)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if owner.Register(ctx, service("new", "x")) == nil {
+		t.Fatal("a registration without an answer returned nil")
+	}
+	line.Heal()
+	return time.Now()
 }

@@ -1,13 +1,10 @@
 package faults
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/faultnet"
 	"github.com/rollcall-sd/rollcall/internal/redistest"
 )
 
@@ -42,32 +39,4 @@ func TestNameGoesWithItsLastInstance(t *testing.T) {
 			names.requireKept(t, "api")
 		})
 	}
-}
-
-// A move to another name fails for its owner and takes effect in Redis. Watches
-// of the new name show the instance until the owner reregisters under the old name,
-// and are not Stale after that.
-func TestFailedMoveInAWatchOfTheNewName(t *testing.T) {
-	t.Parallel()
-	const ttl, beat = 3 * time.Second, 500 * time.Millisecond
-	s := redistest.Start(t)
-	line := faultnet.New(t, s.Addr())
-	cfg := config(t, s, ttl, beat)
-	reader := open(t, cfg)
-	cfg.RedisAddr = line.Addr()
-	owner := open(t, cfg)
-	register(t, owner, "old", "x")
-	seen := watch(t, reader, "new")
-	line.Hold(faultnet.ToClient)
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	if owner.Register(ctx, service("new", "x")) == nil {
-		t.Fatal("a registration without an answer returned nil")
-	}
-	line.Heal()
-	restored := time.Now()
-	took := within(t, restored, beat+slack, "the earlier registration is back, and the watch current", func() error {
-		return errors.Join(discovers(reader, "old", "x")(), discovers(reader, "new")(), seen.shows()())
-	})
-	figure(t, "failed move: watch of the new name current", took)
 }

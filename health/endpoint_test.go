@@ -31,7 +31,7 @@ func TestEndpointsThatAreRefused(t *testing.T) {
 		"tcp:host:http":             "1-65535",
 		"tcp:::1:80":                "host:port",
 	} {
-		err := c.Register(t.Context(), registry.ServiceInfo{Name: "api", Address: "10.0.0.1", Port: 80, HealthEndpoint: endpoint})
+		err := c.Register(t.Context(), probed("", endpoint))
 		if !errors.Is(err, registry.ErrInvalidService) || !strings.Contains(err.Error(), "HealthEndpoint") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", endpoint, err, want)
 		}

@@ -82,6 +82,16 @@ func (p *patient) probe(context.Context, health.Target) health.Result {
 	return p.result
 }
 
+// notAskedAgain fails the test if the patient is asked within the next intervals.
+func (p *patient) notAskedAgain(t testing.TB, why string) {
+	t.Helper()
+	n := len(p.times())
+	pass(5)
+	if more := len(p.times()) - n; more != 0 {
+		t.Errorf("%d probes %s", more, why)
+	}
+}
+
 func (p *patient) times() []time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,9 +136,12 @@ func bubble(t *testing.T, options settings, test func(t *testing.T, c *health.Ch
 	})
 }
 
-func asked(id string) registry.ServiceInfo {
-	return registry.ServiceInfo{ID: id, Name: "api", Address: "10.0.0.1", Port: 80, HealthEndpoint: "ask:me"}
+// probed is an instance of "api" with a HealthEndpoint.
+func probed(id, endpoint string) registry.ServiceInfo {
+	return registry.ServiceInfo{ID: id, Name: "api", Address: "10.0.0.1", Port: 80, HealthEndpoint: endpoint}
 }
+
+func asked(id string) registry.ServiceInfo { return probed(id, "ask:me") }
 
 func callable(t testing.TB, b registry.Backend) int {
 	t.Helper()

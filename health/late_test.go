@@ -29,7 +29,7 @@ func TestALateAnswerIsCritical(t *testing.T) {
 				}}
 				c := check(t, registry.NewLocalRegistry(), options)
 				defer c.Close()
-				must(t, c.Register(t.Context(), registry.ServiceInfo{ID: "a", Name: "api", Address: "10.0.0.1", Port: 80, HealthEndpoint: "slow:"}))
+				must(t, c.Register(t.Context(), probed("a", "slow:")))
 				time.Sleep(1100 * time.Millisecond)
 				synctest.Wait()
 				list, err := c.Instances(t.Context(), "api")
@@ -54,7 +54,7 @@ func TestAProbeSaysWhereItWasStuck(t *testing.T) {
 		}}
 		c := check(t, registry.NewLocalRegistry(), options)
 		defer c.Close()
-		must(t, c.Register(t.Context(), registry.ServiceInfo{ID: "a", Name: "api", Address: "10.0.0.1", Port: 80, HealthEndpoint: "slow:"}))
+		must(t, c.Register(t.Context(), probed("a", "slow:")))
 		time.Sleep(1100 * time.Millisecond)
 		synctest.Wait()
 		list, err := c.Instances(t.Context(), "api")

@@ -74,7 +74,9 @@ func together(t *testing.T, test func(t *testing.T, c *health.Checker, h *held, 
 }
 
 func onPort(port int) registry.ServiceInfo {
-	return registry.ServiceInfo{ID: "a", Name: "api", Address: "10.0.0.1", Port: port, HealthEndpoint: "ask:me"}
+	service := asked("a")
+	service.Port = port
+	return service
 }
 
 // Of two registrations of one ID at the same time, the one that stands is probed.

@@ -87,11 +87,7 @@ func TestCallsAfterCloseReturnErrClosed(t *testing.T) {
 		for range e.Watch(ctx, "g") {
 			t.Error("a watch of a closed engine yields")
 		}
-		at := time.Now()
-		advance(time.Minute)
-		if f.renewed("i", at) {
-			t.Error("it still sends heartbeats")
-		}
+		f.wantNoHeartbeat(t, "i")
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
@@ -363,6 +364,16 @@ func (f *fake) renewed(id string, since time.Time) bool {
 	return slices.ContainsFunc(f.renewals, func(r fakeRenewal) bool {
 		return r.at.After(since) && slices.Contains(r.ids, id)
 	})
+}
+
+// wantNoHeartbeat fails the test if an ID is renewed within a minute from now.
+func (f *fake) wantNoHeartbeat(t *testing.T, id string) {
+	t.Helper()
+	from := time.Now()
+	advance(time.Minute)
+	if f.renewed(id, from) {
+		t.Errorf("%s is still renewed", id)
+	}
 }
 
 // renewalGap returns the longest pause between renewals of a service, and how many there were.
