@@ -15,6 +15,8 @@ import (
 //
 // They are left out, counted and logged once each. They affect no other record and
 // are never deleted.
+//
+// Promise 11: atomic.
 func TestBadRecords(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -93,6 +95,8 @@ func TestBadRecords(t *testing.T) {
 //
 // Reads of these services fail, and never report an empty list. Other services are
 // not affected, and these are back once the wrong keys are gone.
+//
+// Promise 11: atomic.
 func TestKeysOfWrongType(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

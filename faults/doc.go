@@ -3,7 +3,8 @@
 // but tests.
 //
 // The tests name promises by the numbers of docs/promises.md, which in turn
-// names the tests that show each promise.
+// names the tests that show each promise. A test that names none shows what the
+// documentation of a call says, such as that of Drain.
 //
 // # Bounds
 //

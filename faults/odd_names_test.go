@@ -16,6 +16,8 @@ var oddNames = []string{
 }
 
 // Odd names never collide on a standalone server, and namespaces are separate.
+//
+// Promise 12: runs where Redis runs.
 func TestOddNames(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

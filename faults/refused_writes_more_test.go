@@ -20,6 +20,8 @@ import (
 // One node of a Cluster refuses writes for three TTLs: its services are retained and
 // marked Stale, those of other nodes are not affected, and the list of services is
 // complete.
+//
+// Promise 7: no false empty.
 func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, 0)
@@ -74,6 +76,8 @@ func TestRefusedWritesOfOneClusterNode(t *testing.T) {
 
 // Redis restarts empty and without its replica: it refuses the registrations of
 // all owners. No instance is dropped, and all come back once the replica is connected.
+//
+// Promise 7: no false empty.
 func TestRefusedWritesAfterALoss(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -120,6 +124,8 @@ func TestRefusedWritesAndADeadOwner(t *testing.T) {
 
 // A user without the right to write reads and watches. It sees a crash when a later
 // write of another process shows it, or once the owner had the same time to renew.
+//
+// Promise 7: no false empty.
 func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithACLFile("user app on >secret ~rollcall:* &rollcall:* -@all +eval +evalsha "+
@@ -153,6 +159,8 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 }
 
 // Requests succeed through balance's transport while the disk of Redis is full.
+//
+// Promise 7: no false empty.
 func TestRefusedWritesStopNoTraffic(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithArgs("--enable-protected-configs", "yes"))

@@ -51,7 +51,8 @@ func TestRunsWhereSentinelFailsOver(t *testing.T) {
 // The primary is frozen until another has replaced it, and thawed. For some seconds
 // it still acts as primary.
 //
-// As above; and once the Sentinels switched, no process writes to the old one.
+// Promises 3, 7, 8 and 12; and once the Sentinels switched, no process writes to the
+// old one.
 func TestSentinelFailoverPrimaryFrozen(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartSentinels(t)

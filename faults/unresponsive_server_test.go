@@ -31,6 +31,8 @@ var clientKinds = map[string]func(t *testing.T, addr string) func(*registry.Redi
 // by deadline, and Close.
 //
 // Callers wait on their context, not on the socket; Close within 5 s.
+//
+// Promise 10: nothing leaks.
 func TestCallsOnAnUnresponsiveServer(t *testing.T) {
 	for name, reach := range clientKinds {
 		t.Run(name, func(t *testing.T) {

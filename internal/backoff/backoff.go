@@ -1,5 +1,7 @@
 // Package backoff spaces out retries: pauses that double from one try to the
-// next, with jitter, and a sleep that a context ends.
+// next, with jitter, and a sleep that a context ends. Each retry declares its pauses
+// beside it: calls in internal/redisstore, reads, heartbeats and drains in
+// internal/core, Join in registry.
 package backoff
 
 import (
