@@ -87,19 +87,20 @@ func (c *Client) NoteServer(info string) {
 }
 
 // CheckServer makes a connection of its own and closes the others when it reaches
-// another server. It does nothing on a Cluster and behind Sentinels.
-func (c *Client) CheckServer(ctx context.Context) {
+// another server, which it reports. It does nothing on a Cluster and behind Sentinels.
+func (c *Client) CheckServer(ctx context.Context) (moved bool) {
 	if c.identity == nil {
-		return
+		return false
 	}
 	options := *c.UniversalClient.(*redis.Client).Options()
 	options.PoolSize, options.OnConnect = 1, nil
 	fresh := redis.NewClient(&options)
 	defer fresh.Close()
 	// An error is ignored: an outage shows in the requests themselves.
-	if c.identity.noteServer(fresh.Info(ctx, "server").Val()) {
+	if moved = c.identity.noteServer(fresh.Info(ctx, "server").Val()); moved {
 		c.dialer.closeAll(movedError("its address leads to another server now"))
 	}
+	return moved
 }
 
 // Redial closes the connections of a client of a single server, because that

@@ -24,6 +24,12 @@ func TestACLRuleIsEnough(t *testing.T) {
 	denied(t, server.Client(t), "the server")
 }
 
+func TestACLRuleIsEnoughBehindAShardProxy(t *testing.T) {
+	server := redistest.Start(t, redistest.WithShardProxy(), redistest.WithACLFile("user app on >secret "+redisstore.ACLRule))
+	live(t, registry.RedisRegistryConfig{RedisAddr: server.Addr(), Username: "app", Password: "secret"})
+	denied(t, server.Client(t), "the server")
+}
+
 func TestACLRuleIsEnoughOnACluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0, redistest.WithACLFile("user app on >secret "+redisstore.ACLRule+" "+redisstore.ACLClusterRule))
 	live(t, registry.RedisRegistryConfig{Addrs: cluster.Addrs(), Username: "app", Password: "secret"})

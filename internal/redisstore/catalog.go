@@ -18,7 +18,7 @@ const listedAfterExpiry = time.Minute
 // catalogCall returns the call that reads the catalog.
 func (s *Store) catalogCall() *call {
 	prefix, mode := s.keys.prefix, "collect"
-	if s.cluster {
+	if s.oneSlot() {
 		prefix = ""
 	}
 	if s.writable.neverPermitted() {

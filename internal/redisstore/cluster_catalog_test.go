@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func TestClusterCatalogListsALiveServiceInEveryOrder(t *testing.T) {
 					tell(testTTL.Milliseconds())
 				case "joined":
 					before := readTest(t, reader, store.Catalog)
-					if r := joiner.put(t.Context(), []store.Put{putOf(service, "new", "1")})[0]; r.Err != nil {
+					if r := joiner.put(t.Context(), []store.Put{putOf(service, "new", "1")}, true)[0]; r.Err != nil {
 						t.Fatal(r.Err)
 					}
 					joined = true
@@ -109,6 +110,30 @@ func TestClusterCatalogIsNoEvidenceAfterALoss(t *testing.T) {
 	}
 	if r := readTest(t, s, store.Catalog); len(r.Records) > 0 || len(r.Tombstones) > 0 {
 		t.Errorf("lists %v with the evidence %v", r.Records, r.Tombstones)
+	}
+}
+
+// The catalog's node accepts writes, whichever node it is and whatever ended.
+func TestClusterCatalogAfterAServiceExpired(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3, 0)
+	cfg := redisclient.Config{Addrs: cluster.Addrs()}
+	for i := range 8 {
+		namespace := fmt.Sprint("catalog", i)
+		s := openTest(t, cfg, namespace, "alpha")
+		defer closeTest(t, s)
+		if r := s.Put(t.Context(), []store.Put{putOf("web", "i", "1")})[0]; r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		for _, service := range []string{"web", store.Catalog} {
+			id := "i"
+			if service == store.Catalog {
+				id = "web"
+			}
+			expire(t, mustDial(t, cfg), s.keys, service, id)
+		}
+		if r := readTest(t, s, store.Catalog); r.WritesRefused != nil || len(r.Records) > 0 {
+			t.Errorf("%s: the catalog lists %v: %v", namespace, r.Records, r.WritesRefused)
+		}
 	}
 }
 

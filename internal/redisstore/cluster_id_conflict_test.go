@@ -62,7 +62,7 @@ func TestClusterResolvesIDConflictsInEveryOrder(t *testing.T) {
 							entries[i] = s.writeIDIndex(map[string]string{"x": names[i]})
 							s.awaitIDIndex(t.Context(), entries[i])
 						case "write":
-							results[i] = s.put(t.Context(), []store.Put{putOf(names[i], "x", "payload of "+names[i])})[0]
+							results[i] = s.put(t.Context(), []store.Put{putOf(names[i], "x", "payload of "+names[i])}, true)[0]
 							if results[i].Err != nil || results[i].Outcome != store.Done {
 								t.Fatalf("write: %+v", results[i])
 							}

@@ -70,7 +70,7 @@ func (r *moveHarness) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutRes
 			s.awaitIDIndex(r.Context(), entries)
 		},
 		func() {
-			if *answer = s.put(r.Context(), []store.Put{p})[0]; answer.Err != nil {
+			if *answer = s.put(r.Context(), []store.Put{p}, true)[0]; answer.Err != nil {
 				r.Fatal(answer.Err)
 			}
 		},

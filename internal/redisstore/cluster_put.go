@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// On a Cluster a script reaches the keys of one service. What concerns others (the
+// With one slot per script, a script reaches the keys of one service. What concerns others (the
 // catalog, the ID index, an ID that moves) needs calls of its own, in an order in
 // which no reader misses an instance.
 
@@ -71,7 +71,7 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 		todo, index = append(todo, p), append(index, i)
 	}
 	entries, indexed := s.writeIndexEntries(todo)
-	written := s.put(ctx, todo)
+	written := s.put(ctx, todo, true)
 	s.awaitIndexWrites(ctx, indexed)
 	chosen := make(map[string]string)
 	for j, r := range written {

@@ -43,7 +43,7 @@ func (s *Store) allNames() []string {
 func (s *Store) collect(service string) {
 	c := &call{script: collectScript, keys: s.keys.ofService(service), args: []any{s.cfg.Owner, s.nextSeq(), service, 0},
 		deadlineArg: 3, service: service}
-	if !s.cluster {
+	if !s.oneSlot() {
 		c.keys = append(c.keys, s.keys.catalog)
 	}
 	s.sendWithoutWaiting(c)

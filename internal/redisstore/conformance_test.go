@@ -36,6 +36,18 @@ func TestConformanceOnCluster(t *testing.T) {
 	runConformance(t, redisclient.Config{Addrs: cluster.Addrs()}, openTest, false, cluster.Nodes...)
 }
 
+// Behind a proxy that shards the data the same holds as on a Cluster.
+func TestConformanceBehindAShardProxy(t *testing.T) {
+	server := redistest.Start(t, redistest.WithShardProxy())
+	runConformance(t, redisclient.Config{Addr: server.Addr()}, openTest, false, server)
+	for word, n := range server.ShardProxy().Refused() {
+		// Each Open sends one script over two slots, and each script is sent by its hash first.
+		if word != "CROSSSLOT" && word != "NOSCRIPT" {
+			t.Errorf("the proxy refused %d requests with %s", n, word)
+		}
+	}
+}
+
 // openFunc opens a store with a client of its own, which the caller closes.
 type openFunc func(t *testing.T, cfg redisclient.Config, namespace, owner string) *Store
 

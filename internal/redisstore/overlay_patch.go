@@ -13,7 +13,11 @@ import (
 // or for defaultCallTimeout.
 func (s *Store) PatchOverlay(ctx context.Context, patch store.OverlayPatch) (store.PatchResult, error) {
 	seq := s.nextSeq()
-	if !s.cluster || patch.Service != "" {
+	return inSlotMode(s, func() (store.PatchResult, error) { return s.patchOverlayWhereverItIs(ctx, patch, seq) })
+}
+
+func (s *Store) patchOverlayWhereverItIs(ctx context.Context, patch store.OverlayPatch, seq uint64) (store.PatchResult, error) {
+	if !s.oneSlot() || patch.Service != "" {
 		return s.patchOverlay(ctx, patch, seq)
 	}
 	var result store.PatchResult

@@ -19,6 +19,7 @@ type putOp struct {
 	seq      uint64
 	tryUntil time.Time // when the call stops trying
 	lookup   string
+	oneSlot  bool // the script reaches only the service's keys
 	done     chan struct{}
 
 	result store.PutResult
@@ -29,8 +30,9 @@ type putOp struct {
 // putCall is one script call for records of one service.
 type putCall struct {
 	*call
-	ops []*putOp
-	ids map[string]struct{} // each ID once
+	ops     []*putOp
+	oneSlot bool
+	ids     map[string]struct{} // each ID once
 }
 
 func (o *putOp) size() int {
@@ -51,13 +53,13 @@ func (o *putOp) add(b *writeBatch) {
 	s := b.store
 	c := b.puts[o.put.Service]
 	if c != nil {
-		if _, twice := c.ids[o.put.ID]; twice || len(c.ops) == maxPuts {
+		if _, twice := c.ids[o.put.ID]; twice || len(c.ops) == maxPuts || c.oneSlot != o.oneSlot {
 			c = nil
 		}
 	}
 	if c == nil {
-		c = &putCall{call: &call{script: putScript, keys: s.keys.ofService(o.put.Service)}, ids: make(map[string]struct{})}
-		if !s.cluster {
+		c = &putCall{call: &call{script: putScript, keys: s.keys.ofService(o.put.Service)}, oneSlot: o.oneSlot, ids: make(map[string]struct{})}
+		if !o.oneSlot {
 			c.keys = append(c.keys, s.keys.catalog)
 		}
 		c.args = []any{s.cfg.Owner, o.put.Service, s.keys.prefix, 0}
@@ -68,7 +70,7 @@ func (o *putOp) add(b *writeBatch) {
 	c.ops = append(c.ops, o)
 	c.ids[o.put.ID] = struct{}{}
 	c.args[3] = len(c.ops)
-	if !s.cluster {
+	if !o.oneSlot {
 		indexKey := s.keys.catalog
 		if !store.IsGeneratedID(o.put.ID) {
 			indexKey = s.keys.idIndex(o.put.ID)
@@ -129,13 +131,30 @@ func (o *putOp) parseReply(outcome, registeredAt, overlay string) {
 // Put implements store.Store. A registration is retried, as the same call, until ctx
 // ends or for defaultCallTimeout. A reregistration is tried once: its owner repeats it.
 func (s *Store) Put(ctx context.Context, puts []store.Put) []store.PutResult {
-	if s.cluster {
+	if s.oneSlot() {
 		return s.putOnCluster(ctx, puts)
 	}
-	return s.put(ctx, puts)
+	results := s.put(ctx, puts, false)
+	var refused []store.Put
+	for i, r := range results {
+		if refusesTwoSlots(r.Err) {
+			refused = append(refused, puts[i])
+		}
+	}
+	if len(refused) == 0 || !s.oneSlot() {
+		return results
+	}
+	again := s.putOnCluster(ctx, refused)
+	for i, r := range results {
+		if refusesTwoSlots(r.Err) {
+			results[i], again = again[0], again[1:]
+		}
+	}
+	return results
 }
 
-func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
+// put writes records, with oneSlot by scripts that reach only their service's keys.
+func (s *Store) put(ctx context.Context, puts []store.Put, oneSlot bool) []store.PutResult {
 	results := make([]store.PutResult, len(puts))
 	ops := make([]*putOp, len(puts))
 	todo := make([]int, len(puts))
@@ -151,7 +170,7 @@ func (s *Store) put(ctx context.Context, puts []store.Put) []store.PutResult {
 	for try := 0; ; try++ {
 		for _, i := range todo {
 			// A new one for each try: the batcher may still hold the last one.
-			o := &putOp{ctx: ctx, put: puts[i], seq: ops[i].seq, tryUntil: tryUntil, lookup: ops[i].lookup, done: make(chan struct{})}
+			o := &putOp{ctx: ctx, put: puts[i], seq: ops[i].seq, tryUntil: tryUntil, lookup: ops[i].lookup, oneSlot: oneSlot, done: make(chan struct{})}
 			ops[i] = o
 			if !send(o) {
 				o.err = store.ErrClosed

@@ -79,7 +79,7 @@ func (l *readBatcher) send(ops []*readOp) {
 		l.timedOut = time.Since(began) > timeout*9/10 && !shortened && slices.ContainsFunc(ops, func(o *readOp) bool { return o.failed })
 	}()
 	ask := ops
-	if !s.cluster {
+	if !s.oneSlot() {
 		if ask = s.confirmUnchanged(ctx, ops); len(ask) > 0 {
 			ask = s.sendPlainReads(ctx, ask)
 		}
@@ -93,16 +93,11 @@ func (l *readBatcher) send(ops []*readOp) {
 		ctx, again = context.WithTimeout(s.ctx, timeout)
 		defer again()
 	}
-	calls := make([]*call, len(ask))
-	for i, o := range ask {
-		if o.service == store.Catalog {
-			o.call = s.catalogCall()
-		} else {
-			o.call = s.readCall(o.service, o.known)
-		}
-		calls[i] = o.call
+	before := s.oneSlot()
+	replica := s.sendScriptReads(ctx, ask)
+	if !before && s.oneSlot() {
+		replica = s.sendScriptReads(ctx, ask)
 	}
-	replica := s.sendReadCalls(ctx, calls)
 	for _, o := range ask {
 		if err := cmp.Or(replica, o.call.err); err != nil {
 			o.answer(store.Reading{}, s.callError(context.Background(), err))
@@ -112,7 +107,7 @@ func (l *readBatcher) send(ops []*readOp) {
 		var r store.Reading
 		var err error
 		if o.service == store.Catalog {
-			if r, err = s.parseCatalog(now, o.call.reply); err == nil && s.cluster {
+			if r, err = s.parseCatalog(now, o.call.reply); err == nil && s.oneSlot() {
 				err = s.checkCatalog(ctx, &r)
 			}
 		} else {
@@ -128,6 +123,20 @@ func (l *readBatcher) send(ops []*readOp) {
 	}
 }
 
+// sendScriptReads reads with the scripts. It returns an error if the server is a replica.
+func (s *Store) sendScriptReads(ctx context.Context, ask []*readOp) error {
+	calls := make([]*call, len(ask))
+	for i, o := range ask {
+		if o.service == store.Catalog {
+			o.call = s.catalogCall()
+		} else {
+			o.call = s.readCall(o.service, o.known)
+		}
+		calls[i] = o.call
+	}
+	return s.sendReadCalls(ctx, calls)
+}
+
 // readCall returns the call that reads a service with the script.
 func (s *Store) readCall(service string, known store.KnownState) *call {
 	mode := "collect"
@@ -139,7 +148,7 @@ func (s *Store) readCall(service string, known store.KnownState) *call {
 	}
 	c := &call{script: readScript, keys: s.keys.ofService(service),
 		args: []any{known.Rev, s.cfg.Owner, s.nextSeq(), service, mode}}
-	if !s.cluster {
+	if !s.oneSlot() {
 		c.keys = append(c.keys, s.keys.catalog)
 	}
 	return c

@@ -10,7 +10,11 @@ import (
 // Remove implements store.Store. It is retried, as the same call, until ctx ends or
 // for defaultCallTimeout.
 func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult, error) {
-	if s.cluster && r.Service == "" {
+	return inSlotMode(s, func() (store.RemoveResult, error) { return s.removeWhereverItIs(ctx, r) })
+}
+
+func (s *Store) removeWhereverItIs(ctx context.Context, r store.Removal) (store.RemoveResult, error) {
+	if s.oneSlot() && r.Service == "" {
 		return s.removeByIDOnCluster(ctx, r)
 	}
 	if r.Own {
@@ -60,7 +64,7 @@ func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, service,
 				if text(c.reply, 5) != "" {
 					removed.Seq = seq
 				}
-				if s.cluster && removed.Existed && text(c.reply, 4) == "" {
+				if s.oneSlot() && removed.Existed && text(c.reply, 4) == "" {
 					s.removeFromCatalog(service)
 				}
 				return removed, nil
@@ -83,7 +87,7 @@ func (s *Store) instanceKeys(service, id string) []string {
 	if service == "" {
 		keys = []string{s.keys.catalog, s.keys.catalog}
 	}
-	if !s.cluster {
+	if service == "" || !s.oneSlot() {
 		keys = append(keys, s.keys.catalog, s.keys.idIndex(id))
 	}
 	return keys

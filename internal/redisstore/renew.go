@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
@@ -10,6 +11,19 @@ import (
 // Renew implements store.Store with one script call per service, all in one round
 // trip. It is tried once: the next heartbeat repeats it.
 func (s *Store) Renew(ctx context.Context, leases []store.ServiceLeases) []store.Renewal {
+	before := s.oneSlot()
+	answers := s.renew(ctx, leases)
+	if !before && slices.ContainsFunc(answers, func(r store.Renewal) bool { return refusesTwoSlots(r.Err) }) {
+		answers = s.renew(ctx, leases)
+	}
+	if s.oneSlot() {
+		s.refreshCatalog(leases, answers)
+		s.resolveKeptIDConflicts()
+	}
+	return answers
+}
+
+func (s *Store) renew(ctx context.Context, leases []store.ServiceLeases) []store.Renewal {
 	answers := make([]store.Renewal, len(leases))
 	o := &renewOp{ctx: ctx, store: s, leases: leases, answers: answers, done: make(chan struct{})}
 	failed := func(err error) []store.Renewal {
@@ -26,10 +40,6 @@ func (s *Store) Renew(ctx context.Context, leases []store.ServiceLeases) []store
 	case <-o.done:
 	case <-ctx.Done():
 		return failed(ctx.Err())
-	}
-	if s.cluster {
-		s.refreshCatalog(leases, answers)
-		s.resolveKeptIDConflicts()
 	}
 	return answers
 }
@@ -58,7 +68,7 @@ func (o *renewOp) add(b *writeBatch) {
 	end := time.Now().Add(s.timeout)
 	for i, g := range o.leases {
 		p := s.renewArgs(g)
-		c := &call{script: renewScript, keys: p.keys, args: []any{
+		c := &call{script: renewScript, keys: p.keysIn(s.oneSlot()), args: []any{
 			p.owner, s.nextSeq(), p.service, s.knownRev(g.Service), p.ttl, s.clock.at(g.Service, end), p.ids, p.stamps,
 		}}
 		b.send(c, func() {

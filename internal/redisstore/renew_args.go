@@ -10,7 +10,7 @@ import (
 // renewArgs are the arguments of a renewal that stay the same while an owner holds the
 // same leases in a service. Shared, read only.
 type renewArgs struct {
-	keys []string
+	keys []string // the service's and the catalog
 	// Two arguments for all leases: one per ID would cost the client and Redis more
 	// time than the renewal itself.
 	owner, service, ttl, ids, stamps any
@@ -27,12 +27,16 @@ func (s *Store) renewArgs(g store.ServiceLeases) *renewArgs {
 }
 
 func (s *Store) makeRenewArgs(g store.ServiceLeases) *renewArgs {
-	p := &renewArgs{keys: s.keys.ofService(g.Service), owner: s.cfg.Owner, service: g.Service, ttl: g.TTL.Milliseconds(),
+	return &renewArgs{keys: append(s.keys.ofService(g.Service), s.keys.catalog), owner: s.cfg.Owner, service: g.Service, ttl: g.TTL.Milliseconds(),
 		ids: packIDs(g.Leases), stamps: packStamps(g.Leases)}
-	if !s.cluster {
-		p.keys = append(p.keys, s.keys.catalog)
+}
+
+// keysIn returns the keys of the call.
+func (p *renewArgs) keysIn(oneSlot bool) []string {
+	if oneSlot {
+		return p.keys[:2:2]
 	}
-	return p
+	return p.keys
 }
 
 // packIDs encodes IDs, which may have any bytes, as a MessagePack array. Before each ID

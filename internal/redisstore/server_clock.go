@@ -8,15 +8,14 @@ import (
 // clock estimates Redis's time from the last reply and the time since. The
 // estimate is never ahead, as long as Redis's clock is not set back.
 //
-// The nodes of a Cluster have clocks of their own, so there the estimate is per
+// Each shard has a clock of its own, so with one slot per script the estimate is per
 // service. A node whose clock is not as estimated may refuse a call as late; the call
 // is then repeated with the time in that reply.
 type serverClock struct {
+	mu         sync.Mutex
 	perService bool
-
-	mu       sync.Mutex
-	latest   clockReading
-	services map[string]clockReading
+	latest     clockReading
+	services   map[string]clockReading
 }
 
 // clockReading is what is known of one node's clock.
@@ -82,6 +81,13 @@ func (c *serverClock) note(service string, micros int64) (back bool) {
 	}
 	c.services[service] = last.after(t)
 	return back
+}
+
+// splitByService has the clocks of the services estimated separately.
+func (c *serverClock) splitByService() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.perService = true
 }
 
 // at returns Redis's time at the local time t.

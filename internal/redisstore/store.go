@@ -5,6 +5,7 @@
 //	keys.go                 the keys, one function each
 //	record_format.go        records, tombstones and messages as they are stored
 //	scripts.go, lua/        the scripts, and how a call is sent
+//	slot_mode.go            whether a script reaches the keys of one slot only
 //	retry.go, errors.go     which calls are retried, and after which pause
 //	write_batch.go          writes that travel together
 //	put.go, renew.go, remove.go, overlay_patch.go, watcher_lease.go
@@ -12,7 +13,7 @@
 //	read.go, read_*.go      reads: of what is unchanged, with plain commands, with a script
 //	catalog.go              the names of the services
 //	id_lookup.go            where an ID stands, on one server
-//	cluster_*.go            what takes several steps on a Cluster
+//	cluster_*.go            what takes several steps where a script reaches one slot
 //	subscription.go         pushed changes
 //	server_clock.go         Redis's time, as estimated here
 //	write_proof.go          whether the server accepts writes
@@ -54,9 +55,10 @@ type Config struct {
 type Store struct {
 	cfg     Config
 	client  redis.UniversalClient
-	cluster bool
 	keys    keyspace
 	timeout time.Duration
+
+	slotwise atomic.Bool // one slot per script: see slot_mode.go
 
 	ctx    context.Context // ends with the store, and with it every request
 	cancel context.CancelFunc
@@ -90,8 +92,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.client = redisclient.ContextBound(c, requestTimeout)
 		firstReadTimeout = c.Options().ReadTimeout
 	}
-	s.cluster = redisclient.IsCluster(cfg.Client)
-	s.clock.perService = s.cluster
+	if redisclient.IsCluster(cfg.Client) {
+		s.useOneSlot()
+	}
 	s.timeout = requestTimeout
 	if cfg.HeartbeatInterval > 0 {
 		s.timeout = min(s.timeout, max(cfg.HeartbeatInterval, 50*time.Millisecond))
@@ -130,12 +133,14 @@ func (s *Store) refreshPrimaryLoop() {
 	}
 }
 
-// probe runs a first script and asks for the eviction policy and the server's run ID,
-// in one round trip. The user need not have the right to either. It has a goroutine
+// probe runs a first script, finds out whether a script may have keys in two slots, and
+// asks for the eviction policy and the server's run ID, in one round trip. The user need
+// not have the right to the last two. It has a goroutine
 // of its own because a client that the caller made may not obey its context.
 func (s *Store) probe(ctx context.Context) error {
 	c := &call{script: probeScript}
 	var memory, server string
+	var crossing error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -143,13 +148,15 @@ func (s *Store) probe(ctx context.Context) error {
 		probe := pipe.Eval(ctx, c.script.text, []string{s.keys.probe()})
 		info := pipe.Info(ctx, "memory")
 		var identity *redis.StringCmd
-		if !s.cluster {
+		var twoSlots *redis.Cmd
+		if !s.oneSlot() {
 			identity = pipe.Info(ctx, "server")
+			twoSlots = pipe.Eval(ctx, twoSlotsScript, s.keys.inTwoSlots())
 		}
 		redisclient.Exec(ctx, pipe)
 		c.parseReply(probe)
 		if memory = info.Val(); identity != nil {
-			server = identity.Val()
+			server, crossing = identity.Val(), twoSlots.Err()
 		}
 	}()
 	select {
@@ -175,6 +182,9 @@ func (s *Store) probe(ctx context.Context) error {
 			return unavailable(refused)
 		}
 		s.cfg.Logger.Warn("Redis refuses writes; opened to read", "error", refused)
+	}
+	if refusesTwoSlots(crossing) {
+		s.useOneSlot()
 	}
 	if own, ok := s.client.(*redisclient.Client); ok {
 		own.NoteServer(server)

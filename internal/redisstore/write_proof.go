@@ -28,7 +28,8 @@ type writeProof struct {
 }
 
 // sendWriteProof adds the write to a pipeline of reads, when one is due. It returns nil
-// otherwise, and on a Cluster, where each node is the primary of its slots or redirects.
+// otherwise, and with one slot per script: a Cluster's node is the primary of its slots
+// or redirects, and a proxy leads to primaries.
 func (s *Store) sendWriteProof(ctx context.Context, pipe redis.Pipeliner) *redis.Cmd {
 	if !s.writeProofDue() {
 		return nil
@@ -49,7 +50,7 @@ func (s *Store) writeProofDue() bool {
 	w := &s.writable
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !s.cluster && s.cfg.HeartbeatInterval > 0 && !w.noPermission && time.Since(w.accepted) >= s.cfg.HeartbeatInterval
+	return !s.oneSlot() && s.cfg.HeartbeatInterval > 0 && !w.noPermission && time.Since(w.accepted) >= s.cfg.HeartbeatInterval
 }
 
 // sendReadCalls sends the script calls of reads, with the write if one is due. It
@@ -153,8 +154,8 @@ func (s *Store) noteProof(err error) {
 // made, and when a lease ended or was not renewed: the instance may be on that server.
 func (s *Store) checkForMove() {
 	own, ok := s.client.(*redisclient.Client)
-	if !ok || s.cfg.HeartbeatInterval <= 0 {
-		return
+	if !ok || s.cfg.HeartbeatInterval <= 0 || s.oneSlot() {
+		return // any shard behind a proxy may say who it is
 	}
 	w := &s.writable
 	w.mu.Lock()
@@ -166,7 +167,9 @@ func (s *Store) checkForMove() {
 	s.runInBackground(func() {
 		ctx, cancel := s.requestContext()
 		defer cancel()
-		own.CheckServer(ctx)
+		if own.CheckServer(ctx) {
+			s.checkSlotMode(ctx)
+		}
 	})
 }
 

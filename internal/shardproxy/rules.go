@@ -25,9 +25,6 @@ func checked(text string) string {
 	return strings.ReplaceAll(declaredKeys, "\n", " ") + text
 }
 
-// ScriptSHA returns the hash under which the server knows a script that was sent through a proxy.
-func ScriptSHA(text string) string { return shaOf(checked(text)) }
-
 func shaOf(text string) string {
 	sum := sha1.Sum([]byte(text))
 	return hex.EncodeToString(sum[:])
@@ -88,7 +85,7 @@ func (p *Proxy) applyToScript(command string, request, keys []string) []string {
 }
 
 func (p *Proxy) learn(text string) {
-	sha := ScriptSHA(text)
+	sha := shaOf(checked(text))
 	p.scripts[shaOf(text)], p.scripts[sha] = sha, sha
 }
 

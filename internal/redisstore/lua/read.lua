@@ -23,13 +23,25 @@ local function look_up()
   dead = whole and redis.call('ZRANGEBYSCORE', z, '0', '(' .. num(now)) or {}
 end
 
+-- A write that changes nothing, to a key of this script, with a command that renewals use.
+local function write_nothing()
+  local life = tonumber(redis.call('HGET', h, 'life') or nil)
+  if life and life > now then
+    redis.call('PEXPIREAT', h, num(math.ceil(life / 1000))) -- as it is
+  elseif redis.call('HLEN', h) == 0 then
+    redis.call('PEXPIREAT', h, 1) -- there is none
+  else
+    redis.call('HDEL', h, '')
+  end
+end
+
 local proven, refusal = mode == 'look', ''
 local function prove_absence()
   if proven then return end
   proven = true
   refusal = refusal_of(function()
     if #dead == 0 then
-      redis.call('PEXPIREAT', base .. ':p', 1)
+      write_nothing()
       return
     end
     local s = open_service(base, now, ARGV[2] .. ':' .. ARGV[3])

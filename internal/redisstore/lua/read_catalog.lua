@@ -9,8 +9,10 @@ local all = with_score_texts(redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'))
 local refusal, accepted = '', now
 if #dead > 0 and ARGV[2] == 'collect' then
   refusal = refusal_of(function()
-    redis.call('PEXPIREAT', KEYS[1] .. ':p', 1)
-    if tonumber(dead[2]) < now - HOUR then redis.call('ZREMRANGEBYSCORE', KEYS[1], '0', num(now - HOUR)) end
+    -- It keeps its time to live: the command is one that renewals use.
+    local left = redis.call('PTTL', KEYS[1])
+    if left > 0 then redis.call('PEXPIREAT', KEYS[1], num(math.floor(now / 1000) + left + 1)) end
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '0', num(now - HOUR))
   end)
 end
 if refusal ~= '' or ARGV[2] == 'look' then
