@@ -2,6 +2,7 @@ package redisclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -137,6 +138,9 @@ func TestClientIsQuiet(t *testing.T) {
 		{Addrs: []string{down}, MasterName: group.MasterName()},
 		{Addrs: append([]string{down}, group.SentinelAddrs()...), MasterName: group.MasterName()},
 		{Addrs: group.SentinelAddrs(), MasterName: "other"},
+		{Addr: group.Servers[0].Addr(), Credentials: noCredentials},
+		{Addrs: group.SentinelAddrs(), MasterName: group.MasterName(), SentinelCredentials: noCredentials},
+		{Addr: group.Servers[0].Addr(), TLS: &tls.Config{}, RefreshTLS: func(*tls.Config) error { return errors.New("no file") }},
 	} {
 		c := mustDial(t, cfg)
 		sub := c.Subscribe(t.Context(), "x")
@@ -146,6 +150,10 @@ func TestClientIsQuiet(t *testing.T) {
 		_ = sub.Close()
 		_ = c.Close()
 	}
+}
+
+func noCredentials(context.Context) (username, password string, err error) {
+	return "", "", errors.New("no credentials")
 }
 
 func TestCheckUsable(t *testing.T) {
