@@ -56,8 +56,7 @@ func (c *checker) checkTwoSlots(ctx context.Context) Finding {
 	case redis.HasErrorPrefix(err, "CROSSSLOT") && redisclient.IsCluster(c.client):
 		f.Detail = "refused, as on every Cluster"
 	case redis.HasErrorPrefix(err, "CROSSSLOT"):
-		f.Result, f.Detail = Limited, "refused: "+err.Error()
-		f.Remedy = "use redis+cluster:// if the server permits CLUSTER SLOTS"
+		f.Result, f.Detail = Limited, "refused, so one slot per script is used: "+err.Error()
 	default:
 		f.Result, f.Detail = Unknown, err.Error()
 	}
@@ -74,7 +73,7 @@ func (c *checker) checkUndeclaredKeys(ctx context.Context) Finding {
 	case rightMissing(err):
 		f.Result, f.Detail = Unknown, err.Error()
 	default:
-		f.Result, f.Detail = Limited, "refused: "+err.Error()
+		f.Result, f.Detail = Limited, "refused, so one slot per script is used, with all keys declared: "+err.Error()
 	}
 	return f
 }

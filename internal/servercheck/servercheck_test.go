@@ -139,7 +139,7 @@ func TestShardsBehindOneAddress(t *testing.T) {
 	defer client.Close()
 	report := run(t, client)
 	for _, check := range []string{"scripts over two slots", "scripts with undeclared keys"} {
-		if f := find(t, report, check); f.Result != Limited || !strings.HasPrefix(f.Detail, "refused: ") {
+		if f := find(t, report, check); f.Result != Limited || !strings.HasPrefix(f.Detail, "refused, so one slot") {
 			t.Errorf("%+v", f)
 		}
 	}
