@@ -23,6 +23,8 @@ const (
 // ends leaves first (drains, then deregisters), then calls shutdown, so that no client
 // is sent to a server that no longer answers.
 //
+// A nil argument is refused with an error that matches ErrInvalidConfig.
+//
 // If service has no Address or Port, they are those of AdvertiseAddr. While the backend
 // is unavailable the server serves and Serve keeps trying to join. Serve returns
 // nil after an orderly end, serve's error if serve returns by itself, and the
@@ -40,6 +42,9 @@ const (
 // most 10 s, so Serve returns at most 42 s after ctx ended.
 func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.Listener,
 	serve func(net.Listener) error, shutdown func(context.Context) error) error {
+	if err := checkServe(backend, l, serve, shutdown); err != nil {
+		return err
+	}
 	service, err := withAdvertised(service, l.Addr())
 	if err == nil {
 		ctx, err = AssignID(ctx, &service)
@@ -56,6 +61,24 @@ func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.List
 		return errors.Join(err, left)
 	}
 	return errors.Join(err, left, shutDown(ctx, l, served, shutdown))
+}
+
+// checkServe refuses nil arguments: a call of one would end the program. It closes the listener.
+func checkServe(backend Backend, l net.Listener, serve func(net.Listener) error, shutdown func(context.Context) error) error {
+	var err error
+	switch {
+	case l == nil:
+		return invalidConfig("Serve: l", "is nil; pass the listener of the server")
+	case backend == nil:
+		err = invalidConfig("Serve: backend", "is nil; pass the result of Open")
+	case serve == nil:
+		err = invalidConfig("Serve: serve", "is nil; pass the server's method, such as http.Server.Serve")
+	case shutdown == nil:
+		err = invalidConfig("Serve: shutdown", "is nil; pass the server's method, such as http.Server.Shutdown")
+	default:
+		return nil
+	}
+	return errors.Join(err, l.Close())
 }
 
 // withAdvertised sets Address and Port where they are unset.
