@@ -72,7 +72,24 @@ func openFailed(ctx context.Context, cfg RedisRegistryConfig, err error) error {
 	if !errors.Is(err, ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return fmt.Errorf("open registry on %s: %w; check that Redis runs there, and that the user has rights to it and to the keys of the namespace", cfg.server(), err)
+	return fmt.Errorf("open registry on %s: %w; %s", cfg.server(), err, openRemedy(err.Error()))
+}
+
+// openRemedy says what to do about an error of the first call to the server.
+// It looks at the text, because an error of a Sentinel is part of another's.
+func openRemedy(text string) string {
+	for _, r := range [][2]string{
+		{"WRONGPASS", "check the user and the password"},
+		{"NOAUTH", "the server requires a password: set one"},
+		{"NOPERM", "give the user the rights that docs/operating.md lists"},
+		{"DB index is out of range", "choose a database that the server has, such as 0"},
+		{"cluster support disabled", "use the address of a Redis Cluster, or a redis:// URL for one server"},
+	} {
+		if strings.Contains(text, r[0]) {
+			return r[1]
+		}
+	}
+	return "check that Redis runs there, and that the user has rights to it and to the keys of the namespace"
 }
 
 // server describes the server of a configuration.
