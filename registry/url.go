@@ -18,6 +18,9 @@ import (
 // Like NewRedisRegistry it contacts the server once, within ctx or 5 s, and fails
 // with an error that matches ErrUnavailable if it cannot. No error shows a password.
 func Open(ctx context.Context, url string) (Backend, error) {
+	if ctx == nil {
+		return nil, invalidConfig("ctx", "is nil; use context.Background()")
+	}
 	if strings.EqualFold(url, "local:") {
 		if err := ctx.Err(); err != nil {
 			return nil, opError("open", "local:", err)
@@ -136,7 +139,7 @@ func splitURL(rawURL string) (*url.URL, error) {
 	case "":
 		return nil, invalidURL("scheme", "is missing; write redis://host:6379, or local: for Open")
 	default:
-		return nil, invalidURL("scheme", "is not one of "+schemes+" (and, for Open, local:)")
+		return nil, invalidURL("scheme", "is not one of "+schemes+" (and, for Open, local:); an address alone is written redis://host:6379")
 	}
 	_, rest, found := strings.Cut(rawURL, "://")
 	if !found || u.Opaque != "" {
@@ -358,6 +361,9 @@ func (q *urlParams) tlsConfig(files *urlFiles) *tls.Config {
 // parameterName matches the names that an error may quote.
 var parameterName = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
+// parameters lists those that ParseURL accepts.
+const parameters = "ttl, heartbeat, namespace, db, addr, password_file, sentinel_username, sentinel_password_file, ca_file, cert_file, key_file, server_name"
+
 // finish refuses the parameters that were not consumed.
 func (q *urlParams) finish() error {
 	for name := range q.values {
@@ -372,7 +378,7 @@ func (q *urlParams) finish() error {
 			if !parameterName.MatchString(name) {
 				name = "one"
 			}
-			q.fail("parameters", name+" is unknown")
+			q.fail("parameters", name+" is unknown; there are "+parameters)
 		}
 	}
 	return q.err
