@@ -56,6 +56,7 @@ func newNumericScoresHook() numericScoresHook {
 		numeric := withNumericScores(s)
 		h.replacements[s.text], h.replacements[s.sha] = numeric.text, numeric.sha
 	}
+	h.replacements[twoSlotsScript] = twoSlotsScript // it reads no score
 	return h
 }
 
