@@ -15,7 +15,7 @@ import (
 // appRights are what a user of the library needs.
 const appRights = "~rollcall:* &rollcall:* -@all +evalsha +eval +hget +time +subscribe +unsubscribe +ping " +
 	"+hset +hdel +hmget +hgetall +hlen +del +zadd +zrem +zscore +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore " +
-	"+pexpireat +publish"
+	"+pexpireat +publish +zcount"
 
 // The user loses a right and gets it back, within the TTL and after it.
 //

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -109,6 +110,9 @@ func throughout(t testing.TB, until time.Time, what string, check func() error) 
 // figure logs a measurement. scripts/figures collects the worst of several runs.
 func figure(t testing.TB, what string, d time.Duration) {
 	t.Helper()
+	if strings.HasPrefix(t.Name(), "TestRunsBehindAShardProxy/") {
+		what = "sharded: " + what
+	}
 	t.Logf("figure: %s %d ms", what, round(d).Milliseconds())
 }
 

@@ -43,7 +43,11 @@ func (c *churn) change(n int) {
 // within one heartbeat + 1 s; calls succeed, as they are retried.
 func TestAllConnectionsCutAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testAllConnectionsCutAgainAndAgain(t)
+}
+
+func testAllConnectionsCutAgainAndAgain(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	line := faultnet.New(t, server.Addr())
 	owner, reader, writer := openShort(t, server, throughAddr(line.Addr())), openShort(t, server, throughAddr(line.Addr())), openShort(t, server)
 	register(t, owner, "web", "a1", "a2")
@@ -81,7 +85,11 @@ func TestAllConnectionsCutAgainAndAgain(t *testing.T) {
 // Promise 8: a watch never dies silently.
 func TestServerCutsConnections(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testServerCutsConnections(t)
+}
+
+func testServerCutsConnections(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	owner, reader, writer := openShort(t, server), openShort(t, server), openShort(t, server)
 	register(t, owner, "web", "a1")
 	seen := watch(t, reader, "web")

@@ -188,7 +188,11 @@ func TestOperatorDrainsBeforeAMemoryLoss(t *testing.T) {
 // Status: a drain that waits sets the status again.
 func TestMemoryLossWhileADrainWaits(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testMemoryLossWhileADrainWaits(t)
+}
+
+func testMemoryLossWhileADrainWaits(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "leaver"}))
 	operator, slow := openShort(t, server), openShort(t, server)
 	release := blockWatch(t, slow, "web")
@@ -336,7 +340,11 @@ func TestUndrain(t *testing.T) {
 // Drain waits until the loop has acknowledged the state.
 func TestRestartEmptyWhileADrainWaits(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testRestartEmptyWhileADrainWaits(t)
+}
+
+func testRestartEmptyWhileADrainWaits(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	startOwner(t, ownerConfig(config(t, server, shortTTL, shortHeartbeat), [2]string{"web", "leaver"}))
 	operator, slow := openShort(t, server), openShort(t, server)
 	register(t, operator, "web", "stayer")

@@ -13,7 +13,11 @@ import (
 // Promise 3, comes back; promise 7, no false empty.
 func TestNoFalseEmptyAfterFlushAll(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testNoFalseEmptyAfterFlushAll(t)
+}
+
+func testNoFalseEmptyAfterFlushAll(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	a, b, reader := openShort(t, server), openShort(t, server), openShort(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")

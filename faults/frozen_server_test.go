@@ -16,7 +16,11 @@ import (
 // freeze goes in time.
 func TestRedisFrozenPastTheTTL(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testRedisFrozenPastTheTTL(t)
+}
+
+func testRedisFrozenPastTheTTL(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	a, b, reader := openShort(t, server), openShort(t, server), openShort(t, server)
 	register(t, a, "web", "a1", "a2")
 	register(t, b, "web", "b1")

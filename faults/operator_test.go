@@ -17,7 +17,11 @@ import (
 // Promise 4, final: from the owner's next heartbeat, through a loss of memory after it.
 func TestOperatorDeregistersByID(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testOperatorDeregistersByID(t)
+}
+
+func testOperatorDeregistersByID(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	said := &logs{}
 	a := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
 	operator := openShort(t, server)

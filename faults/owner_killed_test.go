@@ -16,8 +16,12 @@ import (
 // every watch; and in the end nothing of them is left in Redis.
 func TestGoneAfterACrashWithoutWrites(t *testing.T) {
 	t.Parallel()
+	testGoneAfterACrashWithoutWrites(t)
+}
+
+func testGoneAfterACrashWithoutWrites(t *testing.T, opts ...redistest.Option) {
 	const longTTL = 4 * time.Second
-	server := redistest.Start(t, redistest.WithFakeTime())
+	server := redistest.Start(t, append(opts, redistest.WithFakeTime())...)
 	keys := server.Client(t)
 	cfg := config(t, server, shortTTL, shortHeartbeat)
 	long := cfg

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -107,8 +108,8 @@ func TestRefusedWritesEmptyNothing(t *testing.T) {
 	}
 }
 
-func testRefused(t *testing.T, r refusal) {
-	server, admin, app := withUser(t, redistest.WithArgs("--enable-protected-configs", "yes"))
+func testRefused(t *testing.T, r refusal, opts ...redistest.Option) {
+	server, admin, app := withUser(t, append(opts, redistest.WithArgs("--enable-protected-configs", "yes"))...)
 	log := new(logs)
 	owner := openShort(t, server, app, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = log.logger() })
 	reader := openShort(t, server, app)
@@ -155,7 +156,7 @@ func testRefused(t *testing.T, r refusal) {
 	figure(t, "writes refused ("+r.name+"): watch current", seen.await(t, ended, backBy, "a current state", is(want)))
 	within(t, ended, backBy+slack, "the list of services is current", func() error {
 		if c := names.latest(); c.Stale != nil || !slices.Equal(c.Names, []string{"web"}) {
-			return errors.New("it is not")
+			return fmt.Errorf("it is %q, stale: %w", c.Names, c.Stale)
 		}
 		return nil
 	})

@@ -15,10 +15,14 @@ import (
 // 2: an instance whose owner died meanwhile goes in time.
 func TestRedisRestartedFromItsAppendOnlyFile(t *testing.T) {
 	t.Parallel()
+	testRedisRestartedFromItsAppendOnlyFile(t)
+}
+
+func testRedisRestartedFromItsAppendOnlyFile(t *testing.T, opts ...redistest.Option) {
 	for name, away := range map[string]time.Duration{"soon": 300 * time.Millisecond, "after the TTL": shortTTL + 500*time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := redistest.Start(t, redistest.WithAppendOnly())
+			server := redistest.Start(t, append(opts, redistest.WithAppendOnly())...)
 			a, b, doomed, reader := openShort(t, server), openShort(t, server), openShort(t, server), openShort(t, server)
 			register(t, a, "web", "a1", "left")
 			register(t, b, "web", "b1")

@@ -19,7 +19,11 @@ import (
 // Promise 2, gone after a crash: an instance whose owner died meanwhile goes in time.
 func TestComesBackAfterRedisRestartedEmpty(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testComesBackAfterRedisRestartedEmpty(t)
+}
+
+func testComesBackAfterRedisRestartedEmpty(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	a, b, doomed, reader := openShort(t, server), openShort(t, server), openShort(t, server), openShort(t, server)
 	cache := registry.NewCachedRegistry(openShort(t, server))
 	t.Cleanup(func() { cache.Close() })

@@ -12,7 +12,11 @@ import (
 // Promise 1, kept alive; promise 7: watches notice nothing.
 func TestScriptFlush(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testScriptFlush(t)
+}
+
+func testScriptFlush(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	a, reader := openShort(t, server), openShort(t, server)
 	admin := server.Client(t)
 	register(t, a, "web", "a1", "a2")

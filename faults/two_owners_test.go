@@ -18,7 +18,11 @@ import (
 // it back, even after the later one died.
 func TestNewestOwnerWins(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	testNewestOwnerWins(t)
+}
+
+func testNewestOwnerWins(t *testing.T, opts ...redistest.Option) {
+	server := redistest.Start(t, opts...)
 	said := &logs{}
 	a := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
 	reader := openShort(t, server)

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 
 	"github.com/redis/go-redis/v9"
 
@@ -28,6 +29,18 @@ func (s *Store) execWaiting(ctx context.Context, pipe redis.Pipeliner) error {
 		return cmds, nil
 	})
 	return err
+}
+
+// retryLook looks before a call writes anything. Like the call it is retried until its
+// deadline, if the server did not answer.
+func retryLook[T any](ctx context.Context, s *Store, look func() (T, error)) (T, error) {
+	tryUntil := deadlineOf(ctx)
+	for try := 0; ; try++ {
+		found, err := look()
+		if err == nil || !errors.Is(err, store.ErrUnavailable) || !retryable(err) || !s.pauseBeforeRetry(ctx, tryUntil, try) {
+			return found, err
+		}
+	}
 }
 
 // runUntilDone runs f and returns when f or ctx ends. Close waits for f.

@@ -17,15 +17,15 @@ const maxLookups = 4
 func (s *Store) callByID(ctx context.Context, id string, call func(service string) (existed bool, err error)) error {
 	before := ""
 	for look := 0; ; look++ {
-		service, live, err := s.findServiceOnCluster(ctx, id)
-		if err != nil || service == "" || service == before && !live {
+		found, err := retryLook(ctx, s, func() (searchResult, error) { return s.findServiceOnCluster(ctx, id) })
+		if err != nil || found.service == "" || found.service == before && !found.live {
 			return err
 		}
-		existed, err := call(service)
+		existed, err := call(found.service)
 		if err != nil || existed || look == maxLookups {
 			return err
 		}
-		before = service
+		before = found.service
 	}
 }
 
@@ -42,27 +42,26 @@ func (s *Store) removeByIDOnCluster(ctx context.Context, r store.Removal) (remov
 
 // findServiceOnCluster returns the service in which an ID is live, or else one in which
 // it expired or was deregistered; "" if there is none.
-func (s *Store) findServiceOnCluster(ctx context.Context, id string) (service string, live bool, err error) {
+func (s *Store) findServiceOnCluster(ctx context.Context, id string) (searchResult, error) {
 	if !store.IsGeneratedID(id) {
 		pipe := s.client.Pipeline()
 		entry := pipe.HGet(ctx, s.keys.idIndex(id), id)
 		if err := s.execWaiting(ctx, pipe); err != nil {
-			return "", false, err
+			return searchResult{}, err
 		}
 		if service, ok := parseIndexEntry(entry.Val()); ok {
 			pipe := s.client.Pipeline()
 			score, value := pipe.ZScore(ctx, s.keys.leases(service), id), pipe.HGet(ctx, s.keys.records(service), "-"+id)
 			if err := s.execWaiting(ctx, pipe); err != nil {
-				return "", false, err
+				return searchResult{}, err
 			}
 			tomb, ok := parseTombstone(id, value.Val())
 			if score.Val() > 0 || ok && tomb.Reason != store.ReasonMoved {
-				return service, score.Val() > 0, nil
+				return searchResult{service: service, live: score.Val() > 0}, nil
 			}
 		}
 	}
-	found, err := s.searchServices(ctx, id, "")
-	return found.service, found.live, err
+	return s.searchServices(ctx, id, "")
 }
 
 // searchServices searches every service of the catalog but one for where an ID is live,

@@ -42,7 +42,12 @@ func (s *Store) fencingVerdict(call store.Call, registeredAt int64, at location)
 // putOnCluster finds where the IDs of puts stand under other names, writes them, and
 // then ends them where they stood.
 func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutResult {
-	elsewhere, err := s.findElsewhere(ctx, puts)
+	look := func() (map[int]location, error) { return s.findElsewhere(ctx, puts) }
+	if len(puts) > 0 && !puts[0].Reregister {
+		once := look
+		look = func() (map[int]location, error) { return retryLook(ctx, s, once) }
+	}
+	elsewhere, err := look()
 	results := make([]store.PutResult, len(puts))
 	if err != nil {
 		for i := range results {

@@ -9,9 +9,7 @@ local all = with_score_texts(redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'))
 local refusal, accepted = '', now
 if #dead > 0 and ARGV[2] == 'collect' then
   refusal = refusal_of(function()
-    -- It keeps its time to live: the command is one that renewals use.
-    local left = redis.call('PTTL', KEYS[1])
-    if left > 0 then redis.call('PEXPIREAT', KEYS[1], num(math.floor(now / 1000) + left + 1)) end
+    redis.call('PEXPIREAT', KEYS[1], num(math.ceil((now + 25 * HOUR) / 1000))) -- as each write of the catalog does
     redis.call('ZREMRANGEBYSCORE', KEYS[1], '0', num(now - HOUR))
   end)
 end
