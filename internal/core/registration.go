@@ -56,17 +56,18 @@ func (e *Engine) Register(ctx context.Context, r RegisterRequest) error {
 	if err := e.checkOpen(ctx); err != nil {
 		return err
 	}
-	if err := e.awaitRollback(ctx, r.ID); err != nil {
-		return err
-	}
 	put := store.Put{Service: r.Service, ID: r.ID, Hints: store.PutHints{NewID: r.NewID}, TTL: e.cfg.TTL, HeartbeatInterval: e.cfg.HeartbeatInterval,
 		Payload: r.Payload, Decoded: r.Decoded, ResetOverlay: r.ResetOverlay}
-	e.mu.Lock()
-	if own := e.owned[r.ID]; own != nil && own.service != r.Service {
-		put.Hints.PreviousService = own.service
+	// Pending in the same step, or a rollback that begins in between could end this registration.
+	err := e.afterRollback(ctx, r.ID, func() {
+		if own := e.owned[r.ID]; own != nil && own.service != r.Service {
+			put.Hints.PreviousService = own.service
+		}
+		e.pending[r.ID]++
+	})
+	if err != nil {
+		return err
 	}
-	e.pending[r.ID]++
-	e.mu.Unlock()
 	result := e.store.Put(ctx, []store.Put{put})[0]
 	own := &registration{service: r.Service, id: r.ID, payload: r.Payload, decoded: r.Decoded,
 		overlay: result.Overlay, seq: result.Seq, registeredAt: result.RegisteredAt, writtenAt: time.Now()}

@@ -17,7 +17,7 @@ const rollbackTimeout = time.Second
 //
 // The removal names this owner only, and has a later number than the call. So it
 // does not end another owner's registration, and the call cannot take effect
-// after it. A Register of the same ID waits for it (see awaitRollback), because
+// after it. A Register of the same ID waits for it (see afterRollback), because
 // the removal could end that newer registration. The caller holds e.mu.
 func (e *Engine) rollBack(service, id string) {
 	if e.owned[id] != nil || e.pending[id] > 0 || e.rollbacks[id] != nil {
@@ -39,27 +39,30 @@ func (e *Engine) rollBack(service, id string) {
 	}
 }
 
-// awaitRollback returns when no rollback of that ID is under way. It returns ctx's
-// error if that ends first.
-func (e *Engine) awaitRollback(ctx context.Context, id string) error {
-	e.mu.Lock()
-	done := e.rollbacks[id]
-	e.mu.Unlock()
-	if done == nil {
-		return nil
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// afterRollback calls f, with e.mu held, when no rollback of that ID is under way. It
+// returns ctx's error, without the call, if that ends first.
+func (e *Engine) afterRollback(ctx context.Context, id string, f func()) error {
+	for {
+		e.mu.Lock()
+		done := e.rollbacks[id]
+		if done == nil {
+			f()
+			e.mu.Unlock()
+			return nil
+		}
+		e.mu.Unlock()
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
 // AwaitRollback waits until a registration of that ID whose caller gave up is
 // removed from the backend, or the removal has failed, or ctx ends.
 func (e *Engine) AwaitRollback(ctx context.Context, id string) {
-	_ = e.awaitRollback(ctx, id)
+	_ = e.afterRollback(ctx, id, func() {})
 }
 
 // awaitRollbacks waits up to rollbackTimeout for all rollbacks, before Close ends them.
