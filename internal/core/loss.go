@@ -34,7 +34,10 @@ func (e *Engine) OnLoss(id string, notify func(Loss)) (stop func()) {
 	e.mu.Lock()
 	if e.owned[id] == nil {
 		loss := LossDeregisteredByOther
-		if e.former[id] != nil {
+		switch f := e.former[id]; {
+		case f != nil && f.deregisterFailed:
+			loss = LossDeregistered
+		case f != nil:
 			loss = LossSuperseded
 		}
 		e.mu.Unlock()

@@ -30,6 +30,10 @@ func TestDeregisterDuringAnOutageStopsTheHeartbeat(t *testing.T) {
 		if !slices.Equal(losses, []Loss{LossDeregistered}) {
 			t.Errorf("the losses are %v", losses)
 		}
+		e.OnLoss("gone", func(l Loss) { losses = append(losses, l) })
+		if !slices.Equal(losses, []Loss{LossDeregistered, LossDeregistered}) {
+			t.Errorf("with a listener that comes later the losses are %v", losses)
+		}
 		advance(30 * time.Second)
 		f.loseAll()
 		f.thaw()
