@@ -114,7 +114,7 @@ func TestRoundTripsBehindAShardProxy(t *testing.T) {
 	trips("Register with a chosen ID", 5, func() error { return r.Register(t.Context(), service("web", "own")) })
 	trips("Discover after a change", 1, discover)
 	trips("Register again, the same", 5, func() error { return r.Register(t.Context(), service("web", "own")) })
-	trips("Register under another name", 8, func() error { return r.Register(t.Context(), service("db", "own")) })
+	trips("Register under another name", 6, func() error { return r.Register(t.Context(), service("db", "own")) })
 	trips("Deregister own", 1, func() error { return r.Deregister(t.Context(), "own") })
 	register(t, writer, "web", "foreign")
 	trips("Deregister by ID alone", 3, func() error { return r.Deregister(t.Context(), "foreign") })

@@ -41,7 +41,8 @@ type indexWrite struct {
 
 // resolveIDConflicts finds other registrations of IDs that were written under a name,
 // by ID, and ends the older of each two. entries are the calls that set their entries.
-func (s *Store) resolveIDConflicts(ctx context.Context, written map[string]string, entries []*indexWrite) error {
+// What ending ends, while the entries are read, needs no second look.
+func (s *Store) resolveIDConflicts(ctx context.Context, written map[string]string, entries []*indexWrite, ending *oldRecords) error {
 	if len(written) == 0 {
 		return nil
 	}
@@ -74,7 +75,7 @@ func (s *Store) resolveIDConflicts(ctx context.Context, written map[string]strin
 			open[id] = service
 		}
 		for _, other := range []string{prev, indexedService(now[id])} {
-			if other == "" || other == service {
+			if other == "" || other == service || ending.wasEnded(id, other) {
 				continue
 			}
 			if err := s.resolveIDConflict(ctx, id, service, other); err != nil {
@@ -174,7 +175,7 @@ func (s *Store) resolveKeptIDConflicts() {
 	s.runInBackground(func() {
 		entries := s.writeIDIndex(ids)
 		s.awaitIDIndex(s.ctx, entries)
-		_ = s.resolveIDConflicts(s.ctx, ids, entries) // what fails is kept for the next heartbeat
+		_ = s.resolveIDConflicts(s.ctx, ids, entries, new(oldRecords)) // what fails is kept for the next heartbeat
 	})
 }
 

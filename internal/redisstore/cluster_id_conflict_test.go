@@ -67,7 +67,7 @@ func TestClusterResolvesIDConflictsInEveryOrder(t *testing.T) {
 								t.Fatalf("write: %+v", results[i])
 							}
 						case "resolve":
-							if err := s.resolveIDConflicts(t.Context(), map[string]string{"x": names[i]}, entries[i]); err != nil {
+							if err := s.resolveIDConflicts(t.Context(), map[string]string{"x": names[i]}, entries[i], new(oldRecords)); err != nil {
 								t.Fatalf("resolve: %v", err)
 							}
 						}

@@ -54,6 +54,7 @@ func (r *moveHarness) names(id string) (in []string) {
 func (r *moveHarness) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutResult) {
 	var at map[int]location
 	var entries []*indexWrite
+	var ending oldRecords
 	answer := new(store.PutResult)
 	return []func(){
 		func() { // look
@@ -79,11 +80,11 @@ func (r *moveHarness) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutRes
 				return
 			}
 			if found, ok := at[0]; ok {
-				if err := s.endOldRecord(r.Context(), p.ID, *answer, found); err != nil {
+				if err := ending.end(r.Context(), s, p.ID, *answer, found); err != nil {
 					r.Fatal(err)
 				}
 			}
-			if err := s.resolveIDConflicts(r.Context(), map[string]string{p.ID: p.Service}, entries); err != nil {
+			if err := s.resolveIDConflicts(r.Context(), map[string]string{p.ID: p.Service}, entries, &ending); err != nil {
 				r.Fatal(err)
 			}
 		},

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -79,30 +80,58 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 	written := s.put(ctx, todo, true)
 	s.awaitIndexWrites(ctx, indexed)
 	chosen := make(map[string]string)
+	var ending oldRecords
 	for j, r := range written {
 		i := index[j]
 		results[i] = r
 		at, ok := elsewhere[i]
 		if ok && r.Err == nil && r.Outcome == store.Done {
-			results[i].Err = s.endOldRecord(ctx, puts[i].ID, r, at)
+			ending.Go(func() { results[i].Err = ending.end(ctx, s, puts[i].ID, r, at) })
 		}
 		if r.Err == nil && r.Outcome == store.Done && !store.IsGeneratedID(puts[i].ID) {
 			chosen[puts[i].ID] = puts[i].Service
 		}
 	}
 	// Its error is not one of the registrations: the next heartbeat resolves conflicts.
-	_ = s.resolveIDConflicts(ctx, chosen, entries)
+	_ = s.resolveIDConflicts(ctx, chosen, entries, &ending)
+	ending.Wait()
 	return results
+}
+
+// oldRecords ends IDs where they stood before, all at once. Wait waits for all of them.
+type oldRecords struct {
+	sync.WaitGroup
+	mu    sync.Mutex
+	ended map[string]string // by ID, the service in which it was ended after it was written elsewhere
+}
+
+func (o *oldRecords) end(ctx context.Context, s *Store, id string, r store.PutResult, at location) error {
+	existed, err := s.endOldRecord(ctx, id, r, at)
+	if existed {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.ended == nil {
+			o.ended = make(map[string]string)
+		}
+		o.ended[id] = at.service
+	}
+	return err
+}
+
+// wasEnded reports whether the ID was ended in a service. It waits for all.
+func (o *oldRecords) wasEnded(id, service string) bool {
+	o.Wait()
+	return o.ended[id] == service
 }
 
 // endOldRecord ends an ID where it stood before a put. It does so as the call of that
 // put: what the same owner or a newer one registered there since stays.
-func (s *Store) endOldRecord(ctx context.Context, id string, r store.PutResult, at location) error {
+func (s *Store) endOldRecord(ctx context.Context, id string, r store.PutResult, at location) (existed bool, err error) {
 	if store.FencingVerdict(store.CallMove, store.SituationOf(s.cfg.Owner, r.Seq, r.RegisteredAt, at.record, at.tombstone)) != store.DoEnd {
-		return nil
+		return false, nil
 	}
-	_, err := s.removeAs(ctx, s.cfg.Owner, r.Seq, at.service, id, "moved", r.RegisteredAt)
-	return err
+	removed, err := s.removeAs(ctx, s.cfg.Owner, r.Seq, at.service, id, "moved", r.RegisteredAt)
+	return removed.Existed, err
 }
 
 // findElsewhere finds the puts whose ID stands under another name.
