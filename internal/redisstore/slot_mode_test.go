@@ -3,7 +3,11 @@ package redisstore
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/redistest"
@@ -122,5 +126,79 @@ func TestACallFindsThatScriptsMustUseOneSlotNow(t *testing.T) {
 				t.Error("the catalog is empty")
 			}
 		})
+	}
+}
+
+// A caller's own client is used like the library's.
+func TestOpenFindsAShardProxyThroughACallersClient(t *testing.T) {
+	server := redistest.Start(t, redistest.WithShardProxy())
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(),
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}})
+	defer client.Close()
+	s, err := Open(t.Context(), Config{Client: client, Namespace: "test", Owner: "alpha", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeTest(t, s)
+	if result := s.Put(t.Context(), []store.Put{putOf("web", "a", "1")})[0]; result.Err != nil || result.Outcome != store.Done {
+		t.Errorf("%+v", result)
+	}
+	if reading := readTest(t, s, "web"); !s.oneSlot() || len(reading.Records) != 1 {
+		t.Errorf("one slot: %v, records: %d", s.oneSlot(), len(reading.Records))
+	}
+}
+
+func TestAServerThatMovedIsAskedForItsSlots(t *testing.T) {
+	r := newHarness(t, redistest.WithShardProxy())
+	r.server.ShardProxy().SetLenient(true)
+	s := r.open("beta")
+	s.checkSlotMode(t.Context())
+	if s.oneSlot() {
+		t.Error("a server without shards has one slot per script")
+	}
+	r.server.ShardProxy().SetLenient(false)
+	s.checkSlotMode(t.Context())
+	if !s.oneSlot() {
+		t.Error("a server with shards has several slots per script")
+	}
+}
+
+// One process reaches the server itself, and another through the proxy: each sees, moves
+// and ends what the other registered.
+func TestBothWaysUseTheSameKeysAndRecords(t *testing.T) {
+	r := newHarness(t, redistest.WithShardProxy())
+	through := r.store
+	direct := openTest(t, redisclient.Config{Addr: r.admin.Options().Addr}, "test", "beta")
+	defer closeTest(t, direct)
+	if !through.oneSlot() || direct.oneSlot() {
+		t.Fatalf("one slot through the proxy: %v, directly: %v", through.oneSlot(), direct.oneSlot())
+	}
+	ways := []*Store{direct, through}
+	for i, s := range ways {
+		other, id := ways[1-i], fmt.Sprint("id", i)
+		first := r.put(s, putOf("web", id, "1"))[0]
+		r.put(other, putOf("db", id, "2"))
+		for _, reader := range ways {
+			if n := len(readTest(t, reader, "web").Records); n != 0 {
+				t.Errorf("way %d: web has %d instances after the ID moved", i, n)
+			}
+			if n := len(readTest(t, reader, "db").Records); n != 1 {
+				t.Errorf("way %d: db has %d instances after the ID moved there", i, n)
+			}
+			names := readTest(t, reader, store.Catalog).Records
+			if len(names) != 1 || names[0].ID != "db" {
+				t.Errorf("way %d: the catalog has %v", i, names)
+			}
+		}
+		leases := []store.ServiceLeases{{Service: "web", TTL: testTTL, Leases: []store.Lease{{ID: id, RegisteredAt: first.RegisteredAt}}}}
+		if got := s.Renew(r.Context(), leases)[0]; got.Err != nil || got.Outcomes[id] != store.Superseded {
+			t.Errorf("way %d: the earlier owner's renewal: %+v", i, got)
+		}
+		if removed, err := s.Remove(r.Context(), store.Removal{ID: id}); err != nil || !removed.Existed {
+			t.Errorf("way %d: deregistered by ID: %+v, %v", i, removed, err)
+		}
+		if n := len(readTest(t, other, "db").Records); n != 0 {
+			t.Errorf("way %d: db has %d instances after all were deregistered", i, n)
+		}
 	}
 }
