@@ -36,7 +36,7 @@ func TestDrainWaitsForEveryWatcher(t *testing.T) {
 			}
 		}()
 		waittest.Receive(t, started, "the first state of the watch")
-		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		short, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		err := owner.Drain(short, "a")
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 watching process has") {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/rollcall-sd/rollcall/internal/freeport"
@@ -69,19 +68,9 @@ func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listener != nil {
-		stopListening(p.listener)
+		freeport.StopListening(p.listener)
 		p.listener = nil
 	}
-}
-
-// stopListening closes l so that the kernel refuses the next connection. Close alone
-// does not: a process that is being started holds a copy of the descriptor, and with
-// it the listening socket, until the kernel has closed the copy in its exec.
-func stopListening(l *net.TCPListener) {
-	if raw, err := l.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
-	}
-	l.Close()
 }
 
 // Retarget forwards new connections to another server. Open ones stay.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"syscall"
 )
 
 // Ports lie below the range from which the kernel takes the local ports of
@@ -44,5 +45,17 @@ func free(port int) bool {
 	if err != nil {
 		return false
 	}
-	return l.Close() == nil
+	StopListening(l.(*net.TCPListener))
+	return true
+}
+
+// StopListening closes l so that the kernel refuses the next connection, and so that
+// its port can be listened on again. Close alone does not: a process that is being
+// started holds a copy of the descriptor, and with it the listening socket, until the
+// kernel has closed the copy in its exec.
+func StopListening(l *net.TCPListener) {
+	if raw, err := l.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
+	}
+	l.Close()
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/rollcall-sd/rollcall/internal/freeport"
 	"github.com/rollcall-sd/rollcall/internal/stall"
 )
 
@@ -17,7 +18,7 @@ func freeAddr(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	freeport.StopListening(l.(*net.TCPListener))
 	return l.Addr().String()
 }
 
