@@ -1,7 +1,8 @@
 // Package backoff spaces out retries: pauses that double from one try to the
-// next, with jitter, and a sleep that a context ends. Each retry declares its pauses
-// beside it: calls in internal/redisstore, reads, heartbeats and drains in
-// internal/core, Join in registry.
+// next, with jitter, and a sleep that a context ends. Each retry declares its Pauses
+// beside it: calls and subscriptions in internal/redisstore (retry.go,
+// subscription.go), reads, heartbeats with reregistrations, and drains in
+// internal/core (read.go, connectivity.go, drain.go), Join in registry (join.go).
 package backoff
 
 import (

@@ -4,8 +4,8 @@ import "github.com/rollcall-sd/rollcall/internal/store"
 
 // situation is what a watch knows of one instance that it shows.
 type situation struct {
-	// listed: the backend lists the ID, perhaps as a newer registration. It also
-	// lists an instance whose lease has ended while it refuses writes.
+	// listed: the backend lists this registration, or a newer one of the same ID. It
+	// also lists an instance whose lease has ended while it refuses writes.
 	listed bool
 	// tombstone is why the backend says that this registration ended; "" if it
 	// says nothing. It says Expired only if it accepted a write after the end of
@@ -39,8 +39,10 @@ const (
 	keepRetained                    // show it until its grace period is over
 )
 
-// decide is the rule that a watch drops an instance only on evidence. The first
-// row that matches applies; "-" matches everything:
+// decide is the rule that a watch drops an instance only on evidence: a tombstone, or
+// the absence of the instance after its owner had the time, and the backend accepted
+// writes, to register it again (graceOver). The first row that matches applies; "-"
+// matches everything:
 //
 //	listed  tombstone            disconnected  grace    decision
 //	yes     -                    -             -        showListed

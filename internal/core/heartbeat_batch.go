@@ -11,8 +11,8 @@ import (
 )
 
 // heartbeatBatch is what a heartbeat renews: all registrations of the engine, or
-// those of some services, in one round trip. Heartbeats share it for as long as
-// nothing of it changes. Read only.
+// those of some services. heartbeat.go passes it to the store's Renew, which sends it
+// in one round trip. Heartbeats share it until a registration changes. Read only.
 type heartbeatBatch struct {
 	count    int                   // registrations
 	leases   []store.ServiceLeases // one per service

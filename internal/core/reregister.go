@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// minReregisterBytes and maxReregisterBytes are between what a batch of
-	// registrations that are written again is bounded, in about its bytes.
+	// A batch of registrations that are written again has at most about so many bytes:
+	// minReregisterBytes at first, and up to maxReregisterBytes on a quick connection.
 	minReregisterBytes = 256 << 10
 	maxReregisterBytes = 4 << 20
 	// quickReregister is in what time a batch is answered on a line that takes a
@@ -25,9 +25,9 @@ const (
 	recordOverheadBytes = 200
 )
 
-// reregisterQueue writes registrations again, concurrently with the heartbeat, that
-// a heartbeat found lost or due to be written in full. It has a goroutine only
-// while there are some. Engine.mu guards it.
+// reregisterQueue writes registrations again that a heartbeat found missing, or due to
+// be written in full. It works concurrently with the heartbeat, and has a goroutine
+// only while registrations wait. Engine.mu guards it.
 type reregisterQueue struct {
 	waiting []*registration
 	running bool
@@ -262,8 +262,8 @@ func (e *Engine) reregisterPut(r *registration) store.Put {
 		}}
 }
 
-// reregistered takes an answer other than a failure that a retry may end. It
-// reports whether a lost registration is back.
+// reregistered handles an answer that ends the tries: the registration was written, or
+// is lost, or the engine is closed. It reports whether a missing registration is back.
 func (e *Engine) reregistered(r *registration, result store.PutResult) (back bool) {
 	e.mu.Lock()
 	r.reregistering = false
@@ -283,7 +283,8 @@ func (e *Engine) reregistered(r *registration, result store.PutResult) (back boo
 	switch {
 	case back:
 		e.cfg.Hooks.Reregistered(r.service, r.id)
-	case written || result.Err != nil: // the engine is closed
+	case written: // it was due to be written in full
+	case result.Err != nil: // the engine is closed
 	case result.Outcome == store.Superseded:
 		e.loseRegistration(r, LossSuperseded)
 	default:

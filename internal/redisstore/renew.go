@@ -9,7 +9,8 @@ import (
 )
 
 // Renew implements store.Store with one script call per service, all in one round
-// trip. It is tried once: the next heartbeat repeats it.
+// trip. After a failure it is not retried: the next heartbeat repeats it. It is sent
+// again only if the server refused scripts over two slots.
 func (s *Store) Renew(ctx context.Context, leases []store.ServiceLeases) []store.Renewal {
 	before := s.oneSlot()
 	answers := s.renew(ctx, leases)

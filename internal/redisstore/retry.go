@@ -11,8 +11,9 @@ import (
 )
 
 // A call is retried until its deadline, as the same call with the same number, so
-// that it takes effect once. Heartbeats, reregistrations and reads are sent once:
-// their callers repeat them.
+// that it takes effect once. Heartbeats, reregistrations and reads are not
+// retried here, other than on a new connection when theirs ended: their callers repeat
+// them.
 
 // defaultCallTimeout bounds a call whose context has no earlier deadline.
 const defaultCallTimeout = 3 * time.Second

@@ -62,7 +62,8 @@ func TestImportsFollowTheRules(t *testing.T) {
 	}
 }
 
-// allowed is exact: leave to import store is none to import storetest.
+// allowed is exact: a folder that may import internal/store may not import what is
+// below it, such as internal/store/storetest.
 func allowed(folder string, may []string) bool {
 	return slices.Contains(may, folder)
 }

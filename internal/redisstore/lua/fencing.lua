@@ -1,5 +1,6 @@
 -- Fencing: which of two writes of one ID stands, by the table of DESIGN.md. Here are
--- its rows and the column move. The other columns are in the scripts of their calls.
+-- its rows and the column move. The other columns are in the scripts of their calls:
+-- REGISTER and REREGISTER in put.lua, RENEW in renew.lua, DEREGISTER in remove.lua.
 -- TestFencingTable compares all of it with DESIGN.md.
 
 -- Of two owners' registrations of one ID the one with the greater registration
