@@ -105,13 +105,13 @@ func (b *Balancer) watch(ctx context.Context, watcher registry.Watcher) {
 	b.publish(last)
 }
 
-// handOverTime bounds how long a change is held.
+// handOverTime bounds how long the acknowledgement of a change is held back.
 const handOverTime = 200 * time.Millisecond
 
-// handOver holds a change until requests that were on their way to instances
-// that left have been answered, or at least had the time to arrive: to one that
-// drains, a change is acknowledged as soon as the watch goes on, and it may then
-// stop and reset connections with an unread request in them.
+// handOver holds back the acknowledgement of a change, which picks already follow,
+// until requests to instances that left have been answered, or at least had the time
+// to arrive. Once the change is acknowledged, an instance that drains may stop, and
+// reset connections that hold a request which it has not read.
 func (b *Balancer) handOver(ctx context.Context, left []*upstream) {
 	busy := func() bool {
 		for _, n := range left {

@@ -11,10 +11,9 @@ import (
 // whose instances all fail does not get a multiple of its load at that moment.
 // Each service has its own. The zero value is the default.
 //
-// Connections that could not be made are not counted, as nothing was sent: they
-// cost no instance more than a refusal. TLS handshakes that failed are. Nor is
-// counted what an HTTP/1 connection causes that the server closed while it was
-// idle.
+// Dials that failed are not counted, as nothing was sent: they cost no instance
+// more than a refusal. Retries after an HTTP/1 connection that the server closed
+// while it was idle are not counted either. TLS handshakes that failed are.
 type RetryBudget struct {
 	// Fraction is how many requests may be repeated, for each one begun in the
 	// last 10 s, or still under way if those are more. Default: 0.2; under 0: as

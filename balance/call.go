@@ -10,8 +10,7 @@ import (
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// maxDials bounds how many instances in a row may refuse a connection before a
-// request fails.
+// maxDials bounds how many tries of one request may end without a connection.
 const maxDials = 10
 
 // call is one request of a Transport, with its tries.
@@ -25,7 +24,7 @@ type call struct {
 	sent      int    // tries of which the instance may have seen something
 	reused    bool   // the last try went over a connection used before
 	taken     source // of the retry budget, for the next try
-	withheld  bool   // it had nothing for one
+	withheld  bool   // the retry budget permitted no further try
 }
 
 func (c *call) run() (*http.Response, error) {

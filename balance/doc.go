@@ -88,10 +88,10 @@
 //
 // # What is repeated
 //
-// A connection that could not be made, the TLS handshake included, is made to
-// another instance at once, whatever the method: nothing was sent. This
-// continues until every instance was tried, at most ten. A body without
-// GetBody does not prevent it until it was read from.
+// If no connection to an instance can be made, another instance is tried at once,
+// whatever the method: nothing was sent. After a TLS handshake that failed, this
+// needs the retry budget. It continues until every instance was tried, at most
+// ten. A body without GetBody does not prevent it until it was read from.
 //
 // Once something may have been sent, a request is repeated only if it may be:
 // GET, HEAD, OPTIONS, TRACE, PUT, DELETE, or any with an Idempotency-Key or

@@ -10,8 +10,8 @@ import (
 //
 // After that time one request, the probe request, goes to the instance. If it
 // succeeds, the instance is readmitted. If it fails, the instance is ejected
-// again, for twice as long. An instance that stays admitted for as long as its
-// last ejection was begins again with First. Times vary at random by a fifth, so
+// again, for twice as long. Once it has been readmitted for as long as its
+// last ejection lasted, its next ejection lasts First again. Times vary at random by a fifth, so
 // that many callers do not probe an instance at the same time.
 //
 // At most half of the instances, rounded up, are ejected at a time, and never
@@ -128,7 +128,7 @@ func (n *upstream) failed(err error, probe, dial bool) {
 		"for", n.lastEjection.Round(time.Millisecond), "failures", failures, "error", err)
 }
 
-// mayEject reports whether enough others are admitted to eject n.
+// mayEject reports whether the limit that Ejection documents permits to eject n.
 func (b *Balancer) mayEject(n *upstream, now int64) bool {
 	s := b.current.Load()
 	others := 0

@@ -20,7 +20,7 @@ type upstream struct {
 	failures     atomic.Int64 // in a row
 	ejectedUntil atomic.Int64 // nanoseconds; 0 if it is not ejected
 	ejections    atomic.Int64 // how often it was ejected
-	resetAt      atomic.Int64 // when recentEjections becomes 0; 0 if it is
+	resetAt      atomic.Int64 // when recentEjections is to be reset; 0 if no reset is due
 	gone         atomic.Bool  // set after candidates without it were published, unset before some with it
 
 	owner      *Balancer

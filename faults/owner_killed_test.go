@@ -64,7 +64,7 @@ func testGoneAfterACrashWithoutWrites(t *testing.T, opts ...redistest.Option) {
 			second.await(t, last, limit, gonner.id+" leaves another watch", lacking(gonner.id)))
 		figure(t, "promise 2: killed owner gone from every watch after the last heartbeat, beyond its TTL", took-gonner.ttl)
 	}
-	// The watch of the short one's end kept the other until its own.
+	// A watch that dropped the short one kept the long one until its own lease ended.
 	for _, w := range []*watchLog{first, second} {
 		for _, seen := range w.since(killed) {
 			if seen.At.Before(end["long"]) && lacking("long")(seen.State) {
@@ -76,7 +76,7 @@ func testGoneAfterACrashWithoutWrites(t *testing.T, opts ...redistest.Option) {
 		t.Errorf("services are %q, %v", names, err)
 	}
 
-	// Who still watches has a lease of that.
+	// A process that watches has a watcher lease in Redis, which ends with Close.
 	for _, reg := range []*registry.RedisRegistry{one, other} {
 		if err := reg.Close(); err != nil {
 			t.Error(err)

@@ -32,8 +32,8 @@ type check struct {
 	// Touched by one probe at a time.
 	status   registry.Status // the verdict
 	note     string
-	unstated bool // the verdict has still to be written
-	failed   bool // writing it has, which was logged
+	unstated bool // the verdict is still to be written
+	failed   bool // writing it failed, and that was logged
 	critical int  // results in a row
 	fine     int  // results in a row
 }

@@ -64,8 +64,8 @@ func New(backend registry.Backend, options ...Option) (*Checker, error) {
 // Register registers an instance with the backend and, if it has a
 // HealthEndpoint, probes it from then on, at once for the first time.
 // Registering an ID again replaces its probe; a Register that fails leaves the
-// earlier one running. Calls for one ID follow one another, each waiting until
-// its context ends. An endpoint for which there is no probe is refused with
+// earlier one running. Calls for one ID run one after the other; each waits
+// for its turn until its context ends. An endpoint for which there is no probe is refused with
 // an error that matches registry.ErrInvalidService.
 func (c *Checker) Register(ctx context.Context, service registry.ServiceInfo) error {
 	if c.isClosed() {
@@ -134,8 +134,8 @@ func (c *Checker) isClosed() bool {
 	return c.closed
 }
 
-// replace puts next, or nothing if it is nil, in the place of the check of an
-// ID, whose last verdict is written or given up when replace returns.
+// replace ends the check of an ID and puts next in its place, unless it is nil. When
+// it returns, the earlier check writes no more verdicts.
 func (c *Checker) replace(id string, next *check) {
 	c.mu.Lock()
 	old := c.checks[id]

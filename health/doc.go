@@ -19,8 +19,9 @@
 //	service := registry.ServiceInfo{Name: "api", HealthEndpoint: "/health/ready"}
 //	return registry.Serve(ctx, checked, service, listener, server.Serve, server.Shutdown)
 //
-// The result becomes the instance's status, with a note that says why. A
-// critical instance leaves Discover and every watch. It stays registered and
+// The results of the probes add up to a verdict (see [WithRise] and [WithFall]),
+// which becomes the instance's status, with a note that says why. A critical
+// instance leaves Discover and every watch. It stays registered and
 // is probed further, and returns when its probes pass. Without a Checker, a
 // registration causes traffic with the backend only.
 //
@@ -55,13 +56,13 @@
 // The process that registered an instance probes it while it owns the
 // registration. When a newer owner registers the ID, or another process
 // deregisters it, the earlier owner stops: it learns of that with its
-// heartbeat. Before it writes a result, it checks that the backend still has
+// heartbeat. Before it writes a verdict, it checks that the backend still has
 // the instance that was probed. While the backend is unavailable, probing
-// continues, and a result that could not be written is written after the next
-// probe. A result survives the loss of the backend's memory: the owner
+// continues, and a verdict that could not be written is written after the next
+// probe. A verdict survives the loss of the backend's memory: the owner
 // registers the instance again together with its status.
 //
-// A result is written when it differs from the last, so a status that is set
+// A verdict is written when it differs from the last, so a status that is set
 // by hand stays until then. Draining is separate from health: no probe starts
 // or ends a drain.
 package health

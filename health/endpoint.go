@@ -60,8 +60,9 @@ func pathURL(service registry.ServiceInfo, scheme, path string) (string, error) 
 }
 
 // httpURL reads what follows "http:" or "https:": a path on the instance itself,
-// or "//" and the rest of a URL. In a URL the host may be left out, which means
-// the instance's address, and with it the port. own says that the host is the instance.
+// or "//" and the rest of a URL. In a URL the host before a colon may be left
+// out: //:8443/path is that port of the instance's address, and //:/path its own port.
+// own says that the host is the instance.
 func httpURL(service registry.ServiceInfo, scheme, rest string) (address string, own bool, err error) {
 	if !strings.HasPrefix(rest, "//") {
 		address, err = pathURL(service, scheme, rest)

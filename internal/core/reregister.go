@@ -15,8 +15,8 @@ const (
 	// minReregisterBytes at first, and up to maxReregisterBytes on a quick connection.
 	minReregisterBytes = 256 << 10
 	maxReregisterBytes = 4 << 20
-	// quickReregister is in what time a batch is answered on a line that takes a
-	// larger one, and slowReregister in what time it holds up others for too long.
+	// A batch that is answered within quickReregister raises the bound. One that takes
+	// longer than slowReregister holds up other requests, and resets it.
 	quickReregister = 300 * time.Millisecond
 	slowReregister  = time.Second
 	// smallRecordBytes is up to how many bytes a registration counts as small.

@@ -9,8 +9,9 @@ import (
 )
 
 // Renew implements store.Store with one script call per service, all in one round
-// trip. After a failure it is not retried: the next heartbeat repeats it. It is sent
-// again only if the server refused scripts over two slots.
+// trip. A call that failed is not retried here: the heartbeat repeats it after a pause.
+// It is sent again at once only if the connection ended or the server did not know the
+// script (see sendCalls), or if the server refused scripts over two slots.
 func (s *Store) Renew(ctx context.Context, leases []store.ServiceLeases) []store.Renewal {
 	before := s.oneSlot()
 	answers := s.renew(ctx, leases)

@@ -10,8 +10,8 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/backoff"
 )
 
-// A call is retried until its deadline, as the same call with the same number, so
-// that it takes effect once. Heartbeats, reregistrations and reads are not
+// Put, Remove and PatchOverlay are retried until the deadline of their caller, as the
+// same call with the same number, so that they take effect once. Heartbeats, reregistrations and reads are not
 // retried here, other than on a new connection when theirs ended: their callers repeat
 // them.
 

@@ -95,8 +95,8 @@ type verdicts [6]Verdict
 
 var calls = [6]Call{CallRegister, CallReregister, CallDeregister, CallDeregisterAny, CallMove, CallRenew}
 
-// table is the fencing table, which DESIGN.md of redisstore explains. The backend on
-// Redis has a copy of it in Lua; tests compare all three.
+// fencingTable is explained in DESIGN.md of redisstore, whose scripts have a copy of it.
+// Tests compare the table, the document and the scripts. "Left" means deregistered.
 var fencingTable = map[Situation]verdicts{
 	"nothing":                       {DoWrite, DoWrite, DoEnd, DoNothing, DoNothing, IsLost},
 	"own record, later call":        {IsOvertaken, IsOvertaken, DoNothing, DoNothing, DoNothing, DoNothing},

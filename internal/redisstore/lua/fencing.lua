@@ -9,9 +9,9 @@ local function newer(stamp, owner, than_stamp, than_owner)
   return stamp > than_stamp or (stamp == than_stamp and owner > than_owner)
 end
 
--- What call number seq of owner finds, for its registration of the time stamp, which is
--- 0 where the call has none: then other owners' registrations are newer. rec and tomb
--- are the parsed record and tombstone, of which at most one exists.
+-- Returns the row for a call with number seq of owner. stamp is the time of the call's
+-- registration, 0 if it has none: then other owners' registrations count as newer. rec
+-- and tomb are the parsed record and tombstone, of which at most one exists.
 local function situation_of(owner, seq, stamp, rec, tomb)
   if rec then
     if rec.owner ~= owner then
@@ -42,9 +42,9 @@ local MOVE = {
   ["other's older expired"] = 'end',
 }
 
--- Ends what stands of an ID as moved to a registration of the time stamp. That may be
--- the older one, which an owner keeps after a move that failed: the tombstone is
--- evidence for what it ends all the same.
+-- Ends the record of an ID here, because the ID is registered in another service since
+-- stamp. That may be earlier than the time of this record, after a move that failed: the
+-- tombstone has the later of both, so that it is evidence for what it ends.
 local function end_as_moved(s, id, before, stamp, owner, seq, nonce)
   local flag = (before.owner ~= owner or before.flag == '1') and '1' or '0'
   put_tombstone(s, id, 'moved', math.max(stamp, before.stamp), owner, seq, flag, nonce)
