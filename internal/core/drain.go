@@ -36,12 +36,14 @@ func (e *Engine) PatchAndWait(ctx context.Context, id string, set map[string]str
 		return patched, e.waitAcknowledged(ctx, patched.Service, id, set)
 	}
 	w := drainWait{engine: e, service: patched.Service, id: id, set: set, rev: patched.Rev, verifiedAt: time.Now()}
+	lagging := 0 // as of the last answer
 	for try := 1; ; try++ {
 		watchers, err := backend.LaggingWatchers(ctx, w.service, id, w.rev)
 		if err != nil && !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 			return patched, err
 		}
 		if err == nil {
+			lagging = watchers.Lagging
 			if done, err := w.handleAnswer(ctx, watchers); done || err != nil {
 				return patched, err
 			}
@@ -50,7 +52,10 @@ func (e *Engine) PatchAndWait(ctx context.Context, id string, set map[string]str
 		case errors.Is(ended, store.ErrClosed):
 			return patched, ended
 		case ended != nil:
-			return patched, waitError(ended, watchers.Lagging, err)
+			if w.answered && errors.Is(err, ended) {
+				err = nil // ctx ended during the question: the last answer counts
+			}
+			return patched, waitError(ended, lagging, err)
 		}
 	}
 }

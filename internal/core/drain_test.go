@@ -212,3 +212,28 @@ func (h *drainHistory) finish() (broken []error) {
 	}
 	return broken
 }
+
+// A drain whose context ends during a question says what the last answer was.
+func TestADrainThatEndsDuringAQuestionSaysWhoLags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		backend := &leasingFake{fake: &fake{latency: time.Millisecond}, leases: map[string]leaseEntry{}}
+		drainer := startOn(t, &watchingProcess{fakeStore: backend.open("drainer"), backend: backend})
+		watcher := startOn(t, &watchingProcess{fakeStore: backend.open("watcher"), backend: backend})
+		register(t, drainer, "g", "x", "x")
+		loop := &holdingLoop{release: make(chan struct{}), done: make(chan struct{})}
+		watching, stop := context.WithCancel(t.Context())
+		go loop.run(watching, watcher)
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		time.AfterFunc(500*time.Millisecond, func() { backend.set(func() { backend.latency = time.Minute }) })
+		_, err := drainer.PatchAndWait(ctx, "x", map[string]string{"drain": "true"})
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 watching process has") {
+			t.Errorf("the drain returned %v", err)
+		}
+		backend.set(func() { backend.latency = time.Millisecond })
+		loop.letGo()
+		stop()
+		waittest.Receive(t, loop.done, "the loop to end")
+	})
+}
