@@ -10,9 +10,9 @@ import (
 //
 // After that time one request, the probe request, goes to the instance. If it
 // succeeds, the instance is readmitted. If it fails, the instance is ejected
-// again, for twice as long. Once it has been readmitted for as long as its
-// last ejection lasted, its next ejection lasts First again. Times vary at random by a fifth, so
-// that many callers do not probe an instance at the same time.
+// again, for twice as long. Once it has been readmitted for as long as its last
+// ejection lasted, its next ejection lasts First again. Times vary at random by a
+// fifth, so that many callers do not probe an instance at the same time.
 //
 // At most half of the instances, rounded up, are ejected at a time, and never
 // all: when everything fails, the fault is likely elsewhere.

@@ -9,9 +9,9 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// With one slot per script, a script reaches the keys of one service. What concerns others (the
-// catalog, the ID index, an ID that moves) needs calls of its own, in an order in
-// which no reader misses an instance.
+// With one slot per script, a script reaches the keys of one service. What concerns
+// others (the catalog, the ID index, an ID that moves) needs calls of its own, in an
+// order in which no reader misses an instance.
 
 // location is a service in which an ID has a record or a tombstone. Both are nil before
 // they were fetched.

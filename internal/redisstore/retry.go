@@ -11,9 +11,9 @@ import (
 )
 
 // Put, Remove and PatchOverlay are retried until the deadline of their caller, as the
-// same call with the same number, so that they take effect once. Heartbeats, reregistrations and reads are not
-// retried here, other than on a new connection when theirs ended: their callers repeat
-// them.
+// same call with the same number, so that they take effect once. Heartbeats,
+// reregistrations and reads are not retried here, other than on a new connection when
+// theirs ended: their callers repeat them.
 
 // defaultCallTimeout bounds a call whose context has no earlier deadline.
 const defaultCallTimeout = 3 * time.Second
