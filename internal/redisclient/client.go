@@ -50,18 +50,20 @@ type Config struct {
 	// RefreshTLS, when set, is called for each new connection with a clone of TLS,
 	// which it may change. Calls may be concurrent.
 	RefreshTLS func(*tls.Config) error
-	// opTimeout stands in for the default in tests.
-	opTimeout time.Duration
+	// timeouts stand in for the defaults in tests.
+	timeouts timeouts
 }
 
-// opTimeout bounds a single write and a single wait for a reply, on top of the
-// context of the call.
-const opTimeout = time.Second
+// timeouts bound what a client waits for, on top of the context of the call.
+type timeouts struct {
+	dial time.Duration // a connection to one server, handshakes included
+	op   time.Duration // a single write, and a single wait for a reply
+}
 
-const (
-	dialTimeout = time.Second // to one server, handshakes included
-	poolSize    = 10          // connections to one server; callers share them
-)
+var defaultTimeouts = timeouts{dial: time.Second, op: time.Second}
+
+// poolSize is the number of connections to one server. Callers share them.
+const poolSize = 10
 
 // Client is a go-redis client on connections of the library's own. It reads
 // from primaries only and does not retry by itself, but for a Cluster's
@@ -92,10 +94,10 @@ func Dial(cfg Config) (*Client, error) {
 	if cfg.MasterName != "" && len(cfg.Addrs) == 0 {
 		return nil, errors.New("no address of a Sentinel given")
 	}
-	if cfg.opTimeout <= 0 {
-		cfg.opTimeout = opTimeout
+	if cfg.timeouts == (timeouts{}) {
+		cfg.timeouts = defaultTimeouts
 	}
-	c := &Client{dialer: newDialer(cfg.TLS)}
+	c := &Client{dialer: newDialer(cfg.TLS, cfg.timeouts.dial)}
 	c.dialer.refreshTLS = cfg.RefreshTLS
 	cfg.Credentials = c.dialer.credentials(cfg.Credentials)
 	cfg.SentinelCredentials = c.dialer.credentials(cfg.SentinelCredentials)
@@ -103,7 +105,7 @@ func Dial(cfg Config) (*Client, error) {
 	case cfg.MasterName != "":
 		c.sentinels = startSentinels(cfg, c.dialer)
 		options := nodeOptions(cfg, c.sentinels.dialPrimary)
-		options.DialTimeout = 2 * dialTimeout // to a Sentinel, then to the primary
+		options.DialTimeout *= 2 // to a Sentinel, then to the primary
 		c.UniversalClient = redis.NewClient(options)
 	case len(cfg.Addrs) > 0:
 		c.UniversalClient = redis.NewClusterClient(clusterOptions(cfg, c.dialer.dial))
@@ -160,10 +162,10 @@ func nodeOptions(cfg Config, dial dialFunc) *redis.Options {
 		DB:                         cfg.DB,
 		Protocol:                   2, // the same replies on every server; no push messages between them
 		MaxRetries:                 -1,
-		DialTimeout:                dialTimeout,
+		DialTimeout:                cfg.timeouts.dial,
 		DialerRetries:              1,
-		ReadTimeout:                cfg.opTimeout,
-		WriteTimeout:               cfg.opTimeout,
+		ReadTimeout:                cfg.timeouts.op,
+		WriteTimeout:               cfg.timeouts.op,
 		ContextTimeoutEnabled:      true,
 		PoolSize:                   poolSize,
 		DisableIdentity:            true, // or users need the right to CLIENT SETINFO
@@ -180,10 +182,10 @@ func clusterOptions(cfg Config, dial dialFunc) *redis.ClusterOptions {
 		CredentialsProviderContext: cfg.Credentials,
 		Protocol:                   2,
 		MaxRetries:                 -1,
-		DialTimeout:                dialTimeout,
+		DialTimeout:                cfg.timeouts.dial,
 		DialerRetries:              1,
-		ReadTimeout:                cfg.opTimeout,
-		WriteTimeout:               cfg.opTimeout,
+		ReadTimeout:                cfg.timeouts.op,
+		WriteTimeout:               cfg.timeouts.op,
 		ContextTimeoutEnabled:      true,
 		PoolSize:                   poolSize,
 		DisableIdentity:            true,

@@ -48,7 +48,7 @@ func TestClientWhileServerIsDown(t *testing.T) {
 	s := redistest.Start(t)
 	s.Kill()
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
-	c, err := Dial(Config{Addr: s.Addr()})
+	c, err := Dial(Config{Addr: s.Addr(), timeouts: patient})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestClientOfMuteServer(t *testing.T) {
 	if err := c.Ping(ctx).Err(); err == nil {
 		t.Error("a mute server answered")
 	}
-	requireWithin(t, began, opTimeout/2, "a call with a deadline of 50ms")
+	requireWithin(t, began, defaultTimeouts.op/2, "a call with a deadline of 50ms")
 
 	answered := make(chan error)
 	go func() { answered <- c.Ping(context.WithoutCancel(ctx)).Err() }()
@@ -108,7 +108,7 @@ func TestClientOfMuteServer(t *testing.T) {
 	if err := <-answered; err == nil {
 		t.Error("Close ended a call well")
 	}
-	requireWithin(t, began, opTimeout/2, "Close of a client with a call")
+	requireWithin(t, began, defaultTimeouts.op/2, "Close of a client with a call")
 }
 
 // The application's go-redis logger writes to stderr by default. It
@@ -133,7 +133,7 @@ func TestClientIsQuiet(t *testing.T) {
 	group := redistest.StartSentinels(t)
 	for _, cfg := range []Config{
 		{Addr: down},
-		{Addr: startSilentServer(t), opTimeout: 50 * time.Millisecond},
+		{Addr: startSilentServer(t), timeouts: timeouts{dial: patient.dial, op: 50 * time.Millisecond}},
 		{Addrs: []string{down}},
 		{Addrs: []string{down}, MasterName: group.MasterName()},
 		{Addrs: append([]string{down}, group.SentinelAddrs()...), MasterName: group.MasterName()},

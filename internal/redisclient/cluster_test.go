@@ -15,7 +15,7 @@ import (
 func TestClientOfCluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)
 	defer verifyNoLeaks(t, goleak.IgnoreCurrent())
-	c, err := Dial(Config{Addrs: []string{freeAddr(t), cluster.Addrs()[0]}})
+	c, err := Dial(Config{Addrs: []string{freeAddr(t), cluster.Addrs()[0]}, timeouts: patient})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,13 +13,13 @@ import (
 type CredentialsFunc = func(ctx context.Context) (username, password string, err error)
 
 // credentials returns ask in the form that go-redis calls for each new connection.
-// It ends after dialTimeout at the latest, if ask obeys its context.
+// It ends after the dialer's timeout at the latest, if ask obeys its context.
 func (d *dialer) credentials(ask CredentialsFunc) CredentialsFunc {
 	if ask == nil {
 		return nil
 	}
 	return func(ctx context.Context) (username, password string, err error) {
-		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		ctx, cancel := context.WithTimeout(ctx, d.timeout)
 		defer cancel()
 		defer context.AfterFunc(d.ctx, cancel)()
 		username, password, err = ask(ctx)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // dialFunc is how go-redis asks for a connection.
@@ -19,6 +20,7 @@ type dialer struct {
 	tls        *tls.Config
 	refreshTLS func(*tls.Config) error // nil: tls stays as it is
 	lookup     lookupFunc
+	timeout    time.Duration // of a dial
 
 	ctx    context.Context // ends with the dialer, and with it the dials in progress
 	cancel context.CancelFunc
@@ -31,8 +33,8 @@ type dialer struct {
 	primaryChanges uint64 // how often primary changed
 }
 
-func newDialer(config *tls.Config) *dialer {
-	d := &dialer{lookup: lookupHost, conns: make(map[*trackedConn]struct{})}
+func newDialer(config *tls.Config, timeout time.Duration) *dialer {
+	d := &dialer{lookup: lookupHost, timeout: timeout, conns: make(map[*trackedConn]struct{})}
 	if config != nil {
 		d.tls = config.Clone()
 	}
@@ -54,7 +56,7 @@ func (d *dialer) connect(ctx context.Context, addr string, role connRole) (net.C
 		return nil, net.ErrClosed
 	}
 	defer d.dials.Done()
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	stop := context.AfterFunc(d.ctx, cancel)
 	defer stop()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rollcall-sd/rollcall/internal/freeport"
 	"github.com/rollcall-sd/rollcall/internal/stall"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 // freeAddr returns an address on which no server listens.
@@ -52,8 +53,17 @@ func acceptAll(l net.Listener, accepted chan<- []net.Conn) {
 	}
 }
 
+// patient is for tests in which no call is to time out: a busy machine may delay
+// both ends.
+var patient = timeouts{dial: waittest.Limit, op: waittest.Limit}
+
+// mustDial makes a client for the time of the test. It is patient unless cfg says
+// otherwise.
 func mustDial(t *testing.T, cfg Config) *Client {
 	t.Helper()
+	if cfg.timeouts == (timeouts{}) {
+		cfg.timeouts = patient
+	}
 	c, err := Dial(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -91,7 +91,7 @@ func (s *sentinels) findPrimary(caller context.Context) (primary string, err err
 	}
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	ctx, cancel := context.WithTimeout(caller, dialTimeout)
+	ctx, cancel := context.WithTimeout(caller, s.dialer.timeout)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 
@@ -159,7 +159,7 @@ func (s *sentinels) client(addr string) *redis.SentinelClient {
 		Username:    s.cfg.SentinelUsername,
 		Password:    s.cfg.SentinelPassword,
 		Credentials: s.cfg.SentinelCredentials,
-		opTimeout:   s.cfg.opTimeout,
+		timeouts:    s.cfg.timeouts,
 	}, s.dialer.dial)
 	options.PoolSize = 1
 	return redis.NewSentinelClient(options)
@@ -225,7 +225,7 @@ func (s *sentinels) handleSwitch(payload string) {
 
 // discoverOthers adds the Sentinels that this one knows, in case those configured go away.
 func (s *sentinels) discoverOthers(client *redis.SentinelClient) {
-	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, s.dialer.timeout)
 	defer cancel()
 	others, err := client.Sentinels(ctx, s.cfg.MasterName).Result()
 	if err != nil {

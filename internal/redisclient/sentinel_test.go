@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 // failOver makes the Sentinels promote a replica while the old primary still
@@ -31,6 +32,7 @@ func TestSentinelFailover(t *testing.T) {
 	c, err := Dial(Config{
 		Addrs:      []string{freeAddr(t), startSilentServer(t), group.SentinelAddrs()[0]},
 		MasterName: group.MasterName(),
+		timeouts:   patient,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +42,7 @@ func TestSentinelFailover(t *testing.T) {
 	if err := c.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	requireWithin(t, began, dialTimeout, "a call past a Sentinel that is down and one that is mute")
+	requireWithin(t, began, defaultTimeouts.dial, "a call past a Sentinel that is down and one that is mute")
 	if moved, err := c.CheckPrimary(t.Context()); moved || err != nil {
 		t.Errorf("CheckPrimary = %v, %v", moved, err)
 	}
@@ -64,7 +66,7 @@ func TestSentinelFailover(t *testing.T) {
 func TestSentinelFailoverMovesSubscription(t *testing.T) {
 	group := redistest.StartSentinels(t)
 	c := mustDial(t, Config{Addrs: group.SentinelAddrs(), MasterName: group.MasterName()})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), waittest.Limit)
 	defer cancel()
 	sub := c.Subscribe(ctx, "news")
 	defer sub.Close()
@@ -93,7 +95,7 @@ func TestSentinelsNotConfiguredAreFound(t *testing.T) {
 	group := redistest.StartSentinels(t)
 	c := mustDial(t, Config{Addrs: group.SentinelAddrs()[:1], MasterName: group.MasterName()})
 	// The first tells of the others.
-	for learned := time.After(10 * time.Second); len(c.sentinels.inOrder()) < 3; {
+	for learned := time.After(waittest.Limit); len(c.sentinels.inOrder()) < 3; {
 		if err := c.Ping(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +144,7 @@ func TestSentinelErrors(t *testing.T) {
 
 // A question that was put before a switch does not undo it.
 func TestOldAnswerIsOutranked(t *testing.T) {
-	d := newDialer(nil)
+	d := newDialer(nil, defaultTimeouts.dial)
 	defer d.close()
 	asked := d.primaryVersion()
 	if addr, moved := d.setPrimary("a:1", asked); addr != "a:1" || !moved {

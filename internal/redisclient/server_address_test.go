@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 // CheckAddress closes the connections to addresses that the name no longer has.
@@ -22,7 +24,7 @@ func TestCheckAddressFollowsTheName(t *testing.T) {
 		defer l.Close()
 		servers[ip] = l
 	}
-	client, err := Dial(Config{Addr: "redis.example:6379"})
+	client, err := Dial(Config{Addr: "redis.example:6379", timeouts: patient})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +123,7 @@ func TestRequestsOnClosedConnectionsFailWithTheReason(t *testing.T) {
 		"another primary":   {func(c *Client) { c.dialer.setPrimary("10.0.0.9:6379", 0) }, "10.0.0.9:6379", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, err := Dial(Config{Addr: "redis.example:6379"})
+			client, err := Dial(Config{Addr: "redis.example:6379", timeouts: patient})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,8 +160,8 @@ func TestRequestsOnClosedConnectionsFailWithTheReason(t *testing.T) {
 			select {
 			case err := <-failed:
 				check("the read", err)
-			case <-time.After(10 * time.Second):
-				t.Fatal("the request on the closed connection did not end within 10 s")
+			case <-time.After(waittest.Limit):
+				t.Fatalf("the request on the closed connection did not end within %s", waittest.Limit)
 			}
 		})
 	}
