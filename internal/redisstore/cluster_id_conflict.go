@@ -12,7 +12,7 @@ import (
 // ID before the other had written anything, so each looks again afterwards:
 //
 //	step        what it does                                  what it learns
-//	index       sets the ID's index entry to its own name     the name in the entry before
+//	index       sets the ID's index entry to its own name     the last other name in the entry
 //	write       writes the record
 //	resolve     when both are done, reads the entry           the name in the entry now
 //	            and looks at the ID under these names
@@ -22,8 +22,11 @@ import (
 // then. So in every order at least one of the two finds both records. It ends the older:
 // between two owners the one with the earlier registration time, of one owner the one of
 // the earlier call. It does so with the newer one's owner, number and time, as if that
-// had moved the ID, so the older one's owner learns of it with its next heartbeat. Where
-// the index did not answer, it is asked again after each heartbeat until it does.
+// had moved the ID, so the older one's owner learns of it with its next heartbeat.
+//
+// What was not answered is done again after each heartbeat until it is, from the index
+// step on. The index keeps the last other name for an hour, so that a call whose own name
+// stands in the entry already learns it again.
 
 // idConflicts are IDs that may stand under two names, with the name under which this
 // owner registered them. Guarded by Store.mu.
@@ -36,7 +39,7 @@ const maxIDConflicts = 100_000
 type indexWrite struct {
 	ids    []string
 	done   <-chan struct{}
-	before []string // the names in the entries before; nil if it was not answered. Read it after done is closed.
+	before []string // the last other names in the entries; nil if it was not answered. Read it after done is closed.
 }
 
 // resolveIDConflicts finds other registrations of IDs that were written under a name,

@@ -3,7 +3,8 @@
 -- KEYS  names, or an ids bucket
 -- ARGV  catalog, deadline, then per service: name, lease's length in ms, or 0 when its last instance ended
 --       ids, deadline, then per ID: id, service
--- Answers {now, 'ok' or 'late' (nothing was done)}, and per ID the service in its entry before, or ''.
+-- Answers {now, 'ok' or 'late' (nothing was done)}, and per ID the last other service in its
+-- entry, or ''. A call whose answer was lost learns it when it is sent again.
 local now = server_time()
 if now > tonumber(ARGV[2]) then return {num(now), 'late'} end
 if ARGV[1] == 'catalog' then
@@ -17,8 +18,15 @@ if ARGV[1] == 'catalog' then
 else
   local out = {num(now), 'ok'}
   for i = 3, #ARGV, 2 do
-    out[#out + 1] = index_get(KEYS[1], ARGV[i]) or ''
-    index_set(KEYS[1], now, ARGV[i], ARGV[i + 1])
+    local id, service = ARGV[i], ARGV[i + 1]
+    local before, other = index_get(KEYS[1], id), '\n\n' .. id -- a field that is neither an ID nor a nonce
+    if before and before ~= service then
+      index_put(KEYS[1], now, other, HOUR, before)
+    else
+      before = index_get(KEYS[1], other)
+    end
+    out[#out + 1] = before or ''
+    index_set(KEYS[1], now, id, service)
   end
   return out
 end
