@@ -89,6 +89,22 @@ func TestOversleepingIsAStall(t *testing.T) {
 	}
 }
 
+// The greatest stall of a window is kept, also when the machine runs again.
+func TestGreatestStallOfAWindow(t *testing.T) {
+	at := func(ms int) time.Time { return time.UnixMilli(int64(1_000_000 + ms)) }
+	test := &measured{name: "T", from: at(0)}
+	m := &meter{tests: map[testing.TB]*measured{t: test}, due: time.Now().Add(time.Hour),
+		stalls: []overslept{{at(100), at(150)}, {at(300), at(400)}, {at(2000), at(3800)}}}
+	for _, step := range []struct {
+		now  int
+		want time.Duration
+	}{{50, 0}, {200, 50 * time.Millisecond}, {420, 150 * time.Millisecond}, {1500, 150 * time.Millisecond}, {3900, 400 * time.Millisecond}, {5000, 400 * time.Millisecond}} {
+		if m.noteWindow(test, at(step.now)); test.most != step.want {
+			t.Errorf("after %d ms the greatest stall is %s, want %s", step.now, test.most, step.want)
+		}
+	}
+}
+
 // Three processes that share one processor are kept waiting, each for the others.
 func TestProcessesThatShareAProcessorAreStalled(t *testing.T) {
 	var running []*exec.Cmd
