@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rollcall-sd/rollcall/internal/stall"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -28,6 +29,7 @@ func serve(t testing.TB, r registry.Registry, id string, handler http.HandlerFun
 	if handler == nil {
 		handler = func(w http.ResponseWriter, req *http.Request) { io.WriteString(w, id) }
 	}
+	stall.Measure(t)
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
 	register(t, r, at(id, s.Listener.Addr()))

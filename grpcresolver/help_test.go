@@ -17,6 +17,7 @@ import (
 
 	"github.com/rollcall-sd/rollcall/grpcresolver"
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/stall"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -115,6 +116,7 @@ func register(t testing.TB, b registry.Backend, services ...registry.ServiceInfo
 
 func dial(t testing.TB, target string, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
+	stall.Measure(t)
 	options = append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	conn, err := grpc.NewClient(target, options...)
 	must(t, err)

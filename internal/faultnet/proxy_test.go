@@ -14,15 +14,16 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// client is a plain client that tries once and gives up after a second.
+// client is a plain client that tries once.
 func client(t *testing.T, addr string) *redis.Client {
 	c := redis.NewClient(&redis.Options{
-		Addr: addr, MaxRetries: -1, DialTimeout: time.Second, DialerRetries: 1,
-		ReadTimeout: time.Second, ContextTimeoutEnabled: true, DisableIdentity: true, Protocol: 2,
+		Addr: addr, MaxRetries: -1, DialTimeout: waittest.Limit, DialerRetries: 1,
+		ReadTimeout: waittest.Limit, ContextTimeoutEnabled: true, DisableIdentity: true, Protocol: 2,
 	})
 	t.Cleanup(func() { c.Close() })
 	return c
