@@ -17,30 +17,68 @@ const unwantedWords = "testdata/words"
 
 // The words count in comments, names, messages and prose.
 func TestWordsArePlain(t *testing.T) {
-	unwanted := wordPattern(readLines(t, unwantedWords))
+	unwanted := newWordList(readLines(t, unwantedWords))
 	for _, name := range proseFiles(t) {
 		for i, line := range readLines(t, filepath.Join(root, name)) {
-			for _, word := range unwanted.FindAllString(apart(line), -1) {
+			for _, word := range unwanted.find(line) {
 				t.Errorf("%s:%d: %q: use plain technical English and the words of docs/glossary.md", name, i+1, word)
 			}
 		}
 	}
 }
 
-func wordPattern(words []string) *regexp.Regexp {
-	return regexp.MustCompile(`\b(?:` + strings.Join(words, "|") + `)\b`)
+// wordList finds words and phrases in lines.
+type wordList struct {
+	pattern *regexp.Regexp
+	first   map[string]bool // the first word of each: most lines have none and are not matched
 }
 
-var (
-	wordEnd    = regexp.MustCompile(`([a-z0-9])([A-Z])`)
-	acronymEnd = regexp.MustCompile(`([A-Z])([A-Z][a-z])`)
-)
+func newWordList(words []string) *wordList {
+	l := &wordList{pattern: regexp.MustCompile(`\b(?:` + strings.Join(words, "|") + `)\b`), first: make(map[string]bool)}
+	for _, w := range words {
+		first, _, _ := strings.Cut(w, " ")
+		l.first[first] = true
+	}
+	return l
+}
 
-// apart returns a line in lower case, with the words of each name set apart.
-func apart(line string) string {
-	line = wordEnd.ReplaceAllString(line, "$1 $2")
-	line = acronymEnd.ReplaceAllString(line, "$1 $2")
-	return strings.ToLower(strings.ReplaceAll(line, "_", " "))
+func (l *wordList) find(line string) []string {
+	words := apart(line)
+	if !slices.ContainsFunc(words, func(w string) bool { return l.first[w] }) {
+		return nil
+	}
+	return l.pattern.FindAllString(strings.Join(words, " "), -1)
+}
+
+// apart returns the words of a line in lower case, and what is between them. A name of
+// several words is set apart.
+func apart(line string) (words []string) {
+	isUpper := func(i int) bool { return i < len(line) && 'A' <= line[i] && line[i] <= 'Z' }
+	isLower := func(i int) bool {
+		return i < len(line) && ('a' <= line[i] && line[i] <= 'z' || '0' <= line[i] && line[i] <= '9')
+	}
+	begin := 0
+	end := func(i int) {
+		if i > begin {
+			words = append(words, strings.ToLower(line[begin:i]))
+		}
+		begin = i
+	}
+	for i := range len(line) {
+		switch {
+		case line[i] == '_' || line[i] == ' ':
+			end(i)
+			begin = i + 1
+		case !isUpper(i) && !isLower(i):
+			end(i)
+		case i > 0 && !isUpper(i-1) && !isLower(i-1):
+			end(i)
+		case isUpper(i) && i > 0 && (isLower(i-1) || isLower(i+1)):
+			end(i)
+		}
+	}
+	end(len(line))
+	return words
 }
 
 // proseFiles returns the paths, relative to the root, of all Go, Lua and
@@ -69,7 +107,7 @@ func proseFiles(t *testing.T) []string {
 }
 
 func TestUnwantedWordsAreFound(t *testing.T) {
-	unwanted := wordPattern([]string{"foo", "two words"})
+	unwanted := newWordList([]string{"foo", "two words"})
 	for line, want := range map[string]int{
 		"// Foo, and two words.":    2,
 		"func TestFooIsFound() {":   1,
@@ -78,7 +116,7 @@ func TestUnwantedWordsAreFound(t *testing.T) {
 		"func TestAFooHTTPFoo() {":  2,
 		"func TestAfoo() {":         0,
 	} {
-		if got := len(unwanted.FindAllString(apart(line), -1)); got != want {
+		if got := len(unwanted.find(line)); got != want {
 			t.Errorf("in %q %d words are found, want %d", line, got, want)
 		}
 	}
