@@ -86,8 +86,8 @@ func (s *Store) sendWrites(ops []writeOp) {
 	}
 }
 
-// writes reports whether a call writes when there is something to write.
-func (c *call) writes() bool { return c.script != laggingWatchersScript && c.script != lookupIDsScript }
+// writes reports whether a call writes in some situation.
+func (c *call) writes() bool { return c.script != laggingWatchersScript }
 
 // wrote reports whether the reply proves that the server accepted a write. A call that
 // finds nothing to write proves neither that nor the right to write.

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -88,5 +89,42 @@ func TestFirstReadThatProves(t *testing.T) {
 	}
 	if got := r.readFrom("g", store.KnownState{ProveAbsence: true}); !errors.Is(got.WritesRefused, store.ErrWritesRefused) {
 		t.Errorf("a read that is to prove an absence says refused %v, want the server's word", got.WritesRefused)
+	}
+}
+
+// A replica may not have yet what its primary has: what it does not find is no proof
+// that there is none.
+func TestAReplicaDoesNotSayThatAnIDIsUnknown(t *testing.T) {
+	generated, err := store.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, id := range map[string]string{"chosen": "chosen", "generated": generated} {
+		for name, call := range map[string]func(*Store, context.Context) error{
+			"Remove": func(s *Store, ctx context.Context) error {
+				_, err := s.Remove(ctx, store.Removal{ID: id})
+				return err
+			},
+			"PatchOverlay": func(s *Store, ctx context.Context) error {
+				_, err := s.PatchOverlay(ctx, store.OverlayPatch{ID: id, Set: map[string]string{"s": `"x"`}})
+				return err
+			},
+			"PatchOverlay in a service": func(s *Store, ctx context.Context) error {
+				_, err := s.PatchOverlay(ctx, store.OverlayPatch{Service: "none", ID: id, Set: map[string]string{"s": `"x"`}})
+				return err
+			},
+		} {
+			t.Run(name+" of a "+what+" ID", func(t *testing.T) {
+				r := newHarness(t)
+				r.put(r.store, putOf("g", "i", "1"))
+				if err := call(r.store, t.Context()); err != nil {
+					t.Fatalf("on a primary: %v", err)
+				}
+				r.do("REPLICAOF", "127.0.0.1", "1")
+				if err := call(r.store, t.Context()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "READONLY") {
+					t.Errorf("on a replica: error %v, want ErrUnavailable with READONLY", err)
+				}
+			})
+		}
 	}
 }

@@ -1,4 +1,4 @@
--- Finds IDs in all services of a standalone server. Writes nothing.
+-- Finds IDs in all services of a standalone server. Changes nothing.
 -- KEYS  names
 -- ARGV  prefix, the IDs as a MessagePack array
 -- Answers {now, per ID: the service in which it is live, or else one in which it expired, or ''}.
@@ -34,6 +34,10 @@ for _, name in ipairs(names) do
     end
   end
 end
-local out = {num(now)}
-for i, id in ipairs(wanted) do out[i + 1] = live[id] or expired[id] or '' end
+local out, missing = {num(now)}, false
+for i, id in ipairs(wanted) do
+  out[i + 1] = live[id] or expired[id] or ''
+  missing = missing or out[i + 1] == ''
+end
+if missing then refuse_replica(function() redis.call('ZREM', KEYS[1], '') end) end
 return out

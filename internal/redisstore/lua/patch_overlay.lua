@@ -19,10 +19,16 @@ if by_id then
   local done = service_of_done_call(ids, owner .. ':' .. seq)
   if done then return {num(now), '', 'ok', done, ''} end
   base, service = find_id(prefix, names, ids, id, now, true)
-  if not base then return {num(now), '', 'none', '', ''} end
+  if not base then
+    refuse_replica(function() redis.call('HDEL', ids, '') end)
+    return {num(now), '', 'none', '', ''}
+  end
 end
 local s = open_service(base, now, owner .. ':' .. seq)
-if not s.exists then return {num(now), '', 'none', service, ''} end
+if not s.exists then
+  refuse_replica(function() redis.call('HDEL', s.h, '') end)
+  return {num(now), '', 'none', service, ''}
+end
 redis.call('HSET', s.h, 'seen', s.at) -- a server out of memory refuses this
 remove_expired(s)
 local v = redis.call('HGET', s.h, '+' .. id)

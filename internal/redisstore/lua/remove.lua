@@ -41,7 +41,10 @@ if KEYS[1] == names then
   local done = service_of_done_call(ids, nonce)
   if done then return {num(now), '', 'done', done, '', ''} end
   base, service = find_id(prefix, names, ids, id, now, false)
-  if not base then return {num(now), '', 'none', '', '', ''} end
+  if not base then
+    refuse_replica(function() redis.call('HDEL', ids, '') end)
+    return {num(now), '', 'none', '', '', ''}
+  end
 end
 local s = open_service(base, now, nonce)
 renew_key(s)
