@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/rollcall-sd/rollcall/internal/bridge"
 	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/internal/redisstore"
 )
@@ -62,6 +64,16 @@ func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegis
 		return nil, openFailed(ctx, cfg, err)
 	}
 	return &RedisRegistry{coreBackend{newEngine(s, cfg.TTL, cfg.HeartbeatInterval, cfg.Logger, cfg.Observer)}}, nil
+}
+
+func init() {
+	bridge.Dial = func(config any) (io.Closer, error) {
+		cfg := config.(RedisRegistryConfig).withDefaults()
+		if err := cfg.validate(); err != nil {
+			return nil, err
+		}
+		return redisclient.Dial(cfg.clientConfig())
+	}
 }
 
 // openFailed returns the error of a failed first call to the server.

@@ -38,6 +38,7 @@ func commands() []command {
 	return []command{
 		{"demo", "start, kill and stop servers while a watch shows it (11 seconds)", demoCommand},
 		{"demo-server", "", demoServerCommand},
+		{"doctor", "check whether a Redis server permits what a registry needs", doctorCommand},
 		{"version", "print the version", versionCommand},
 	}
 }

@@ -2,6 +2,8 @@
 // keeps private, without making it public.
 package bridge
 
+import "io"
+
 // Supersede tells the membership of id, held through backend (a
 // registry.Backend or anything that embeds one), that a newer owner took over
 // its ID: its heartbeat stops, Lost is closed and Err matches ErrSuperseded,
@@ -10,3 +12,10 @@ package bridge
 //
 // Package registry sets it when it is initialized.
 var Supersede func(backend any, id string) bool
+
+// Dial returns a client (a *redisclient.Client) of the server that config (a
+// registry.RedisRegistryConfig without a Client) names, on the connections that a
+// registry would make. It connects when first used. The caller closes it.
+//
+// Package registry sets it when it is initialized.
+var Dial func(config any) (client io.Closer, err error)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -66,6 +69,31 @@ func NodeOf(ctx context.Context, c redis.UniversalClient, key string) string {
 		return ""
 	}
 	return node.Options().Addr
+}
+
+// Primaries returns a client of each primary of a Cluster, as far as the client knows
+// them, in the order of their addresses, or the client of the one server. They end with c.
+func Primaries(ctx context.Context, c redis.UniversalClient) []*redis.Client {
+	if own, ok := c.(*Client); ok {
+		c = own.UniversalClient
+	}
+	if one, ok := c.(*redis.Client); ok {
+		return []*redis.Client{one}
+	}
+	cluster, ok := clusterClient(c)
+	if !ok {
+		return nil
+	}
+	var mu sync.Mutex
+	var nodes []*redis.Client
+	_ = cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error { // without an answer none is known
+		mu.Lock()
+		defer mu.Unlock()
+		nodes = append(nodes, node)
+		return nil
+	})
+	slices.SortFunc(nodes, func(a, b *redis.Client) int { return strings.Compare(a.Options().Addr, b.Options().Addr) })
+	return nodes
 }
 
 // ContextBound returns a client on the same connections, for all but subscriptions,

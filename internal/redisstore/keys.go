@@ -27,6 +27,9 @@ func newKeyspace(namespace string) keyspace {
 	return keyspace{prefix: prefix, catalog: prefix + "names"}
 }
 
+// KeyPrefix returns what all keys and channels of a namespace begin with.
+func KeyPrefix(namespace string) string { return newKeyspace(namespace).prefix }
+
 // base is the common part of a service's keys, with its hash tag.
 func (k keyspace) base(service string) string {
 	return k.prefix + "{" + serviceEscapes.Replace(service) + "}"

@@ -1,104 +1,90 @@
-// Package servercheck finds out whether a server permits what a registry needs. Its
-// requests change nothing but keys of their own, which it removes and which expire.
+// Package servercheck finds out whether a server permits what a registry needs, and
+// says what to change. Its requests change nothing but keys of their own, which it
+// removes and which expire.
 //
-//	servercheck.go  the report, and the order of the checks
-//	checks.go       one check each
-//	commands.go     which commands the user has the right to
-//	kind.go         what the server says it is
+//	servercheck.go  the order of the checks
+//	report.go       findings, and how they are printed
+//	target.go       what is checked, by a registry's URL
+//	parts.go        the servers behind the target
+//	connection.go   connection, latency, clock
+//	certificate.go  how long certificates are valid
+//	info.go         what the server says of itself
+//	scripts.go      scripts: whether they run, over which keys
+//	writes.go       whether writes are accepted
+//	rights.go       which commands, keys and channels the user has the right to
+//	messages.go     whether published messages arrive
 package servercheck
 
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
-	"strings"
+	"errors"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 )
-
-// Result is what a check found.
-type Result string
-
-const (
-	// Passed: the server permits it.
-	Passed Result = "ok"
-	// Limited: a registry works, with a restriction that Detail names.
-	Limited Result = "limited"
-	// Failed: a registry does not work with this server or user.
-	Failed Result = "failed"
-	// Unknown: the server does not say.
-	Unknown Result = "unknown"
-)
-
-// Finding is the result of one check.
-type Finding struct {
-	Check  string // what was checked, such as "scripts"
-	Result Result
-	Detail string // what was found; may be empty when Passed
-	Remedy string // what to do about it; empty when there is nothing to do
-}
-
-// Report is what Run found.
-type Report struct {
-	Kind     string // such as "Redis" or "Valkey"; "" when the server does not say
-	Version  string // "" when the server does not say
-	Findings []Finding
-}
-
-// Failed reports whether a registry does not work with this server and user.
-func (r Report) Failed() bool {
-	for _, f := range r.Findings {
-		if f.Result == Failed {
-			return true
-		}
-	}
-	return false
-}
-
-// String has a line for each finding, and one more for a remedy.
-func (r Report) String() string {
-	var b strings.Builder
-	fmt.Fprintln(&b, strings.TrimSpace(strings.Join([]string{"server:", r.Kind, r.Version}, " ")))
-	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "%-8s %s", f.Result, f.Check)
-		if f.Detail != "" {
-			fmt.Fprint(&b, ": ", f.Detail)
-		}
-		fmt.Fprintln(&b)
-		if f.Remedy != "" {
-			fmt.Fprintf(&b, "%-8s %s\n", "", f.Remedy)
-		}
-	}
-	return b.String()
-}
 
 // checker is one run.
 type checker struct {
-	client redis.UniversalClient
-	prefix string // of all keys and channels
-	report Report
+	Target
+	cluster bool
+	own     string // the prefix of the keys and channels of this run
+	parts   []part
+	scripts bool // they run
+	report  Report
 }
 
-// Run checks the server of a client. All keys and channels begin with prefix, which
-// must be that of a namespace ("rollcall:default:"), as the user may have no right to
-// others. It returns an error when the server does not answer; what the server refuses
-// is in the report.
-func Run(ctx context.Context, client redis.UniversalClient, prefix string) (Report, error) {
-	c := &checker{client: client, prefix: prefix + "check-" + rand.Text() + ":"}
-	// A refusal is an answer.
-	if err := client.Ping(ctx).Err(); err != nil && !isReply(err) {
-		return Report{}, fmt.Errorf("check of the server: %w", err)
+// Run checks a server. What the server refuses, and that it does not answer, is in the
+// report. A check that ctx ends is in the report as unknown.
+func Run(ctx context.Context, target Target) Report {
+	c := &checker{Target: target, cluster: redisclient.IsCluster(target.Client)}
+	c.own = c.Prefix + "check-" + rand.Text() + ":"
+	if reachable := c.checkConnection(ctx); !reachable {
+		return c.report
 	}
-	for _, check := range []func(context.Context) Finding{
-		c.checkInfo, c.checkTime, c.checkScripts, c.checkTwoSlots, c.checkUndeclaredKeys, c.checkCommands, c.checkMessages, c.checkEviction,
+	c.findParts(ctx)
+	for _, check := range []struct {
+		name string
+		run  func(context.Context) Finding
+	}{
+		{"clock", c.checkClock},
+		{"certificate", c.checkCertificate},
+		{"INFO", c.checkInfo},
+		{"version", c.checkVersion},
+		{"role", c.checkRole},
+		{"slots", c.checkSlots},
+		{"scripts", c.checkScripts},
+		{"scripts over two slots", c.checkTwoSlots},
+		{"scripts with undeclared keys", c.checkUndeclaredKeys},
+		{"SCRIPT LOAD", c.checkScriptLoad},
+		{"writes", c.checkWrites},
+		{"rights", c.checkRights},
+		{"commands", c.checkCommands},
+		{"messages", c.checkMessages},
+		{"eviction", c.checkEviction},
+		{"memory", c.checkMemory},
+		{"persistence", c.checkPersistence},
+		{"replicas", c.checkReplicas},
 	} {
-		c.report.Findings = append(c.report.Findings, check(ctx))
 		if err := ctx.Err(); err != nil {
-			return c.report, fmt.Errorf("check of the server: %w", err)
+			c.add(unknown(check.name, "not checked: "+err.Error()))
+			continue
 		}
+		f := check.run(ctx)
+		f.Check = check.name
+		c.add(f)
 	}
-	return c.report, nil
+	return c.report
 }
+
+func (c *checker) add(f Finding) { c.report.Findings = append(c.report.Findings, f) }
 
 // key returns the name of a key in a slot.
-func (c *checker) key(slot, name string) string { return c.prefix + "{" + slot + "}:" + name }
+func (c *checker) key(tag, name string) string { return c.own + "{" + tag + "}:" + name }
+
+// isReply reports whether an error is the server's reply.
+func isReply(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply)
+}

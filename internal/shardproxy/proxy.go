@@ -10,6 +10,7 @@
 //	INFO server                                       another run ID each time: any shard may answer
 //
 // Requests of one pipeline may be for any slots. Everything else passes unchanged.
+// StartWith has other rules, for tests of other restrictions.
 package shardproxy
 
 import (
@@ -23,6 +24,7 @@ import (
 // for concurrent use.
 type Proxy struct {
 	target   string
+	rule     Rule // in place of those of the package, if not nil
 	listener net.Listener
 	wg       sync.WaitGroup
 
@@ -35,12 +37,23 @@ type Proxy struct {
 }
 
 // Start starts a proxy on a free port of 127.0.0.1, in front of target (host:port).
-func Start(target string) (*Proxy, error) {
+func Start(target string) (*Proxy, error) { return StartWith(target, nil) }
+
+// Rule returns what the server gets in place of a request. Calls may be concurrent.
+type Rule func(request []string) []string
+
+// Refusal is a request that the server answers with an error, if it runs scripts.
+func Refusal(message string) []string {
+	return []string{"EVAL", "return redis.error_reply(ARGV[1])", "0", message}
+}
+
+// StartWith is Start with a rule in place of those of a sharded service.
+func StartWith(target string, rule Rule) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{target: target, listener: l, conns: make(map[net.Conn]struct{}), scripts: make(map[string]string), refused: make(map[string]int)}
+	p := &Proxy{target: target, rule: rule, listener: l, conns: make(map[net.Conn]struct{}), scripts: make(map[string]string), refused: make(map[string]int)}
 	p.wg.Go(p.accept)
 	return p, nil
 }

@@ -33,6 +33,9 @@ func shaOf(text string) string {
 // apply returns what is sent to the server in place of a request. A refusal is a
 // request, too: one that the server answers with the error, in its turn.
 func (p *Proxy) apply(request []string) []string {
+	if p.rule != nil {
+		return p.rule(request)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(request) == 0 || p.lenient {
@@ -93,7 +96,7 @@ func (p *Proxy) refuse(format string, args ...any) []string {
 	message := fmt.Sprintf(format, args...)
 	word, _, _ := strings.Cut(message, " ")
 	p.refused[word]++
-	return []string{"EVAL", "return redis.error_reply(ARGV[1])", "0", message}
+	return Refusal(message)
 }
 
 // keyless are commands without keys, of those that clients and scripts of registries send.
