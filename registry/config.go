@@ -321,6 +321,14 @@ func invalidConfig(field, problem string) error {
 	return fmt.Errorf("%w: %s: %s", ErrInvalidConfig, field, problem)
 }
 
+// checkContext refuses a nil context: its first use would panic.
+func checkContext(ctx context.Context) error {
+	if ctx == nil {
+		return invalidConfig("ctx", "is nil; use context.Background()")
+	}
+	return nil
+}
+
 // LogValue returns the fields that are set, without secrets, for slog.
 func (c RedisRegistryConfig) LogValue() slog.Value {
 	return slog.GroupValue(c.attrs()...)

@@ -32,7 +32,15 @@ var joinPauses = backoff.Pauses{Min: 50 * time.Millisecond, Max: 500 * time.Mill
 // generated if service has none. It retries while the backend is unavailable. ctx
 // bounds the joining, not the membership. Join fails with ctx's error, or at once if
 // the service is not acceptable or the backend is closed.
+//
+// A nil ctx or backend is refused with an error that matches ErrInvalidConfig.
 func Join(ctx context.Context, backend Backend, service ServiceInfo) (*Membership, error) {
+	if ctx == nil {
+		return nil, invalidConfig("Join: ctx", "is nil; use context.Background()")
+	}
+	if backend == nil {
+		return nil, invalidConfig("Join: backend", "is nil; pass the result of Open")
+	}
 	ctx, err := AssignID(ctx, &service)
 	if err != nil {
 		return nil, err

@@ -36,6 +36,9 @@ var _ Backend = (*RedisRegistry)(nil)
 // matches ErrUnavailable if it cannot, or ErrInvalidConfig if cfg is not acceptable.
 // ctx bounds this call only.
 func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegistry, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err

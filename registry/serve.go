@@ -42,7 +42,7 @@ const (
 // most 10 s, so Serve returns at most 42 s after ctx ended.
 func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.Listener,
 	serve func(net.Listener) error, shutdown func(context.Context) error) error {
-	if err := checkServe(backend, l, serve, shutdown); err != nil {
+	if err := checkServe(ctx, backend, l, serve, shutdown); err != nil {
 		return err
 	}
 	service, err := withAdvertised(service, l.Addr())
@@ -64,11 +64,14 @@ func Serve(ctx context.Context, backend Backend, service ServiceInfo, l net.List
 }
 
 // checkServe refuses nil arguments: a call of one would end the program. It closes the listener.
-func checkServe(backend Backend, l net.Listener, serve func(net.Listener) error, shutdown func(context.Context) error) error {
+func checkServe(ctx context.Context, backend Backend, l net.Listener,
+	serve func(net.Listener) error, shutdown func(context.Context) error) error {
 	var err error
 	switch {
 	case l == nil:
 		return invalidConfig("Serve: l", "is nil; pass the listener of the server")
+	case ctx == nil:
+		err = invalidConfig("Serve: ctx", "is nil; pass a context that ends when the server is to stop")
 	case backend == nil:
 		err = invalidConfig("Serve: backend", "is nil; pass the result of Open")
 	case serve == nil:

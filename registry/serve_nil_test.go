@@ -18,19 +18,21 @@ func TestServeRefusesNilArguments(t *testing.T) {
 	defer backend.Close()
 	type function = func(net.Listener) error
 	for field, c := range map[string]struct {
+		ctx      context.Context
 		backend  registry.Backend
 		serve    function
 		shutdown func(context.Context) error
 	}{
-		"backend":  {nil, server.Serve, server.Shutdown},
-		"serve":    {backend, nil, server.Shutdown},
-		"shutdown": {backend, server.Serve, nil},
+		"ctx":      {nil, backend, server.Serve, server.Shutdown},
+		"backend":  {t.Context(), nil, server.Serve, server.Shutdown},
+		"serve":    {t.Context(), backend, nil, server.Shutdown},
+		"shutdown": {t.Context(), backend, server.Serve, nil},
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = registry.Serve(t.Context(), c.backend, registry.ServiceInfo{Name: "api"}, l, c.serve, c.shutdown)
+		err = registry.Serve(c.ctx, c.backend, registry.ServiceInfo{Name: "api"}, l, c.serve, c.shutdown)
 		if !errors.Is(err, registry.ErrInvalidConfig) || !strings.Contains(err.Error(), "Serve: "+field+": is nil") {
 			t.Errorf("%s is nil: %v", field, err)
 		}

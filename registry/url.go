@@ -18,8 +18,8 @@ import (
 // Like NewRedisRegistry it contacts the server once, within ctx or 5 s, and fails
 // with an error that matches ErrUnavailable if it cannot. No error shows a password.
 func Open(ctx context.Context, url string) (Backend, error) {
-	if ctx == nil {
-		return nil, invalidConfig("ctx", "is nil; use context.Background()")
+	if err := checkContext(ctx); err != nil {
+		return nil, err
 	}
 	if strings.EqualFold(url, "local:") {
 		if err := ctx.Err(); err != nil {
