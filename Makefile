@@ -54,3 +54,14 @@ bench-full: setup ## run bench RUNS (1) times, growth curves and peers; write do
 
 scale: setup ## measure costs per operation; write docs/scale.md: what one primary carries
 	@go run ./bench/scale -measure -o docs/scale.md
+
+.PHONY: tidy release release-check
+
+tidy: ## run go mod tidy in the published modules, which require each other
+	@GOWORK=off go -C scripts/tools run ./release tidy
+
+release-check: ## install the modules as users would, from a module proxy on disk
+	@scripts/release-check
+
+release: ## commit the requirements of VERSION (v1.2.3) and tag the modules, only locally
+	@GOWORK=off go -C scripts/tools run ./release prepare "$(VERSION)"

@@ -2,7 +2,7 @@ module github.com/rollcall-sd/rollcall/cmd
 
 go 1.25.0
 
-require github.com/rollcall-sd/rollcall v0.0.0
+require github.com/rollcall-sd/rollcall v0.1.0
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
@@ -10,5 +10,3 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/redis/go-redis/v9 v9.17.3 // indirect
 )
-
-replace github.com/rollcall-sd/rollcall => ../

@@ -2,14 +2,12 @@ module github.com/rollcall-sd/rollcall/bench/peers
 
 go 1.26.0
 
-replace github.com/rollcall-sd/rollcall => ../../
-
 require (
 	github.com/go-kit/kit v0.13.0
 	github.com/go-kit/log v0.2.1
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/patrickmn/go-cache v2.1.0+incompatible
-	github.com/rollcall-sd/rollcall v0.0.0-00010101000000-000000000000
+	github.com/rollcall-sd/rollcall v0.0.0
 	go.etcd.io/etcd/client/v3 v3.7.3
 	go.etcd.io/etcd/server/v3 v3.7.3
 	gonum.org/v1/plot v0.17.0
@@ -83,3 +81,6 @@ require (
 	k8s.io/utils v0.0.0-20260108192941-914a6e750570 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
+
+// It has packages that became modules of their own.
+exclude google.golang.org/genproto v0.0.0-20210917145530-b395a37504d4
