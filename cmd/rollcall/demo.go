@@ -1,56 +1,51 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
+
+	"github.com/spf13/cobra"
 
 	"github.com/rollcall-sd/rollcall/cmd/internal/demo"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// backendVariable names the environment variable that replaces --backend. A
-// password in it does not show in the process list.
-const backendVariable = "ROLLCALL_BACKEND"
+const demoHelp = `Start three HTTP servers on 127.0.0.1, register them, watch them and call those that
+the watch lists. Then kill one, stop one and start a fourth. Ends within 20 seconds.
 
-const demoUsage = `Usage: rollcall demo [--backend URL]
+Without --backend and $` + backendVariable + ` it runs in memory and needs no server. On Redis each
+server is a process, in a namespace of the demo's own. If the URL has a password, put
+it into $` + backendVariable + `: command lines show in the process list.`
 
-Starts three HTTP servers on 127.0.0.1, registers them, watches them and calls
-those that the watch lists. Then kills one, stops one and starts a fourth.
-Ends within 20 seconds.
-
-  --backend URL   where to register (default: $` + backendVariable + `, or else "local:")
-                  local:                  in memory; needs no server
-                  redis://localhost:6379  on Redis; each server is a process;
-                                          also rediss, redis+sentinel, redis+cluster.
-                                          If it has a password, set $` + backendVariable + `:
-                                          command lines show in the process list.
-`
-
-// demoCommand demonstrates registration, discovery and watching.
-func demoCommand(ctx context.Context, args []string, std streams) error {
-	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprint(flags.Output(), demoUsage) }
-	backend := flags.String("backend", "", "")
-	if err := parse(flags, args, std); err != nil {
-		return err
+// demoCommand demonstrates registration, discovery and watching. It opens its backend
+// itself: each of its servers is a process with a backend of its own.
+func demoCommand(std streams) *cobra.Command {
+	var on connectFlags
+	c := &cobra.Command{
+		Use:     "demo",
+		Short:   "Start, kill and stop servers while a watch shows it (11 seconds)",
+		Long:    demoHelp,
+		Example: "  rollcall demo\n  rollcall demo --backend redis://localhost:6379",
+		Args:    arguments(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			err := demo.Run(c.Context(), demo.Options{
+				Backend:       cmp.Or(on.backend, os.Getenv(backendVariable)),
+				Out:           std.out,
+				ServerCommand: "demo-server",
+				URLVariable:   backendVariable,
+			})
+			switch {
+			case errors.Is(err, registry.ErrInvalidConfig):
+				return usageError{fmt.Errorf("--backend or $%s: %w", backendVariable, err)}
+			case errors.Is(err, registry.ErrUnavailable):
+				return fmt.Errorf("%w (without --backend and $%s the demo runs in memory)", err, backendVariable)
+			}
+			return err
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	if *backend == "" {
-		*backend = os.Getenv(backendVariable)
-	}
-	err := demo.Run(ctx, demo.Options{
-		Backend:       *backend,
-		Out:           std.out,
-		ServerCommand: "demo-server",
-		URLVariable:   backendVariable,
-	})
-	switch {
-	case errors.Is(err, registry.ErrInvalidConfig):
-		return usageError{fmt.Errorf("--backend or $%s: %w", backendVariable, err)}
-	case errors.Is(err, registry.ErrUnavailable):
-		return fmt.Errorf("%w (without --backend and $%s the demo runs in memory)", err, backendVariable)
-	}
-	return err
+	on.add(c)
+	return c
 }

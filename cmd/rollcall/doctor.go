@@ -5,32 +5,25 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/rollcall-sd/rollcall/internal/servercheck"
 )
 
-const doctorUsage = `Usage: rollcall doctor [--json] [--timeout 30s] [URL]
+const doctorHelp = `Check whether a Redis server permits what a registry needs, and say what to change and
+why. It writes keys of its own only, which it removes. Run it as the user that the
+programs have, and on a machine where they run.
 
-Checks whether a Redis server permits what a registry needs, and says what to change
-and why. It writes keys of its own only, which it removes. Run it as the user that
-the programs have, and on a machine where they run.
+The URL is that of the registry: redis://host:6379, also rediss, redis+sentinel and
+redis+cluster (default: --backend, or else $` + backendVariable + `). If it has a password, use
+the variable or password_file=PATH in the URL: command lines show in the process list.
 
-  URL            of the registry: redis://host:6379, also rediss, redis+sentinel and
-                 redis+cluster (default: --backend, or else $` + backendVariable + `).
-                 If it has a password, use the variable or password_file=PATH in the
-                 URL: command lines show in the process list.
-  --backend URL  the same
-  --json         print JSON for scripts
-  --timeout      for all checks together
-
-Exit codes: 0 nothing must be changed, 1 something must be, 2 wrong usage.
-`
+Exit codes: 0 nothing must be changed, 1 something must be, 2 wrong usage.`
 
 // doctorTimeout bounds all checks together.
 const doctorTimeout = 30 * time.Second
@@ -43,32 +36,36 @@ type doctorOptions struct {
 }
 
 // doctorCommand checks a server.
-func doctorCommand(ctx context.Context, args []string, std streams) error {
-	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprint(flags.Output(), doctorUsage) }
+func doctorCommand(std streams) *cobra.Command {
+	var from connectFlags
 	var o doctorOptions
-	flags.StringVar(&o.url, "backend", "", "")
-	flags.BoolVar(&o.json, "json", false, "")
-	flags.DurationVar(&o.timeout, "timeout", doctorTimeout, "")
-	url, args := urlArgument(args)
-	if err := parse(flags, args, std); err != nil {
-		return err
+	c := &cobra.Command{
+		Use:     "doctor [URL]",
+		Short:   "Check whether a Redis server permits what a registry needs",
+		Long:    doctorHelp,
+		Example: "  rollcall doctor redis://localhost:6379",
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) > 1:
+				return usageError{fmt.Errorf("unexpected argument %q", args[1])}
+			case len(args) == 1 && from.backend != "":
+				return usageError{errors.New("the URL is given twice")}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			o.url = from.backend
+			if len(args) == 1 {
+				o.url = args[0]
+			}
+			return doctor(c.Context(), o, std)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	if url != "" && o.url != "" {
-		return usageError{errors.New("the URL is given twice")}
-	}
-	o.url = cmp.Or(url, o.url)
-	return doctor(ctx, o, std)
-}
-
-// urlArgument returns the argument that is a URL and no flag's value, and the others.
-func urlArgument(args []string) (url string, others []string) {
-	for i, arg := range args {
-		if strings.Contains(arg, ":") && !strings.HasPrefix(arg, "-") && (i == 0 || strings.TrimLeft(args[i-1], "-") != "backend") {
-			return arg, slices.Delete(slices.Clone(args), i, i+1)
-		}
-	}
-	return "", args
+	from.add(c)
+	addJSONFlag(c, &o.json)
+	c.Flags().DurationVar(&o.timeout, "timeout", doctorTimeout, "for all checks together")
+	return c
 }
 
 // doctor prints the findings. It returns an error if something must be changed.

@@ -22,7 +22,6 @@ func runDoctor(t *testing.T, backend string, args ...string) (stdout, stderr str
 }
 
 func TestDoctorOfAGoodServer(t *testing.T) {
-	t.Parallel()
 	url := redistest.Start(t).URL()
 	for _, args := range [][]string{{url}, {"--timeout", "50s", url}, {"--backend", url}, {"--backend=" + url}, nil} {
 		backend := ""
@@ -37,7 +36,6 @@ func TestDoctorOfAGoodServer(t *testing.T) {
 }
 
 func TestDoctorSaysWhatMustBeChanged(t *testing.T) {
-	t.Parallel()
 	url := redistest.Start(t, redistest.WithMaxMemory(64<<20, "allkeys-lru")).URL()
 	out, stray, code := runDoctor(t, "", url)
 	if code != 1 || !strings.Contains(stray, "rollcall doctor: 1 of ") ||
@@ -64,7 +62,6 @@ func TestDoctorSaysWhatMustBeChanged(t *testing.T) {
 }
 
 func TestDoctorWithoutAServer(t *testing.T) {
-	t.Parallel()
 	out, stray, code := runDoctor(t, "", "redis://app:secret@127.0.0.1:1")
 	if code != 1 || !strings.Contains(out, "failed   connection: ") || strings.Contains(out+stray, "secret") {
 		t.Errorf("exit code %d\n%s%s", code, out, stray)

@@ -1,46 +1,35 @@
-// Command rollcall demonstrates Rollcall, service discovery on Redis. Run it without
-// arguments for its subcommands.
+// Command rollcall registers, lists and watches instances of services, runs a command
+// as an instance, and demonstrates Rollcall, service discovery on Redis. Run it without
+// arguments for its subcommands; docs/command-line.md describes them.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
+
+	"github.com/rollcall-sd/rollcall/registry"
 )
 
-// Exit codes. A stop by Ctrl-C or SIGTERM is a success.
+// Exit codes. For a command that runs until a signal, the signal is a success.
+// Subcommand run returns the code of the command that it ran.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK       = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNotFound = 3
 )
-
-// A command is one subcommand; each has a file of its own.
-type command struct {
-	name    string
-	summary string // empty: not listed in the usage text
-	run     func(ctx context.Context, args []string, std streams) error
-}
 
 // streams are a command's standard streams.
 type streams struct {
-	in       io.Reader
-	out, err *os.File
-}
-
-func commands() []command {
-	return []command{
-		{"demo", "start, kill and stop servers while a watch shows it (11 seconds)", demoCommand},
-		{"demo-server", "", demoServerCommand},
-		{"doctor", "check whether a Redis server permits what a registry needs", doctorCommand},
-		{"version", "print the version", versionCommand},
-	}
+	in, out, err *os.File
 }
 
 func main() {
@@ -52,28 +41,16 @@ func main() {
 
 // run executes the subcommand that args name and returns the exit code.
 func run(ctx context.Context, args []string, std streams) int {
-	if len(args) == 0 {
-		printUsage(std.out)
-		return exitOK
-	}
-	name, args := args[0], args[1:]
-	switch name {
-	case "help", "-h", "-help", "--help":
-		if len(args) == 0 {
-			printUsage(std.out)
-			return exitOK
-		}
-		name, args = args[0], []string{"-h"}
-	case "-version", "--version":
-		name = "version"
-	}
-	for _, c := range commands() {
-		if c.name == name {
-			return exitCode(c.run(ctx, args, std), name, std.err)
-		}
-	}
-	fmt.Fprintf(std.err, "rollcall: unknown command %q; \"rollcall help\" lists them\n", name)
-	return exitUsage
+	logTo(std.err, slog.LevelError)
+	root := newRootCommand(std)
+	root.SetArgs(args)
+	executed, err := root.ExecuteContextC(ctx)
+	return exitCode(err, executed.CommandPath(), std.err)
+}
+
+// logTo writes the library's log lines of a level and above it to w.
+func logTo(w io.Writer, level slog.Level) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})))
 }
 
 // usageError is an error in the command line.
@@ -81,51 +58,41 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// notFoundError says that what the command line names does not exist.
+type notFoundError struct{ error }
+
+// exitCodeError ends the program with a code that is not its own, and without a message.
+type exitCodeError int
+
+func (e exitCodeError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// userInfo matches what a URL has between its scheme and its host.
+var userInfo = regexp.MustCompile(`(\w://)[^\s"]*@`)
+
 // exitCode prints err, if any, and returns the exit code.
-func exitCode(err error, name string, stderr io.Writer) int {
-	var usage usageError
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
+func exitCode(err error, command string, stderr io.Writer) int {
+	if err == nil {
 		return exitOK
-	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "rollcall %s: %v\n", name, err)
+	}
+	var other exitCodeError
+	if errors.As(err, &other) {
+		return int(other)
+	}
+	fmt.Fprintf(stderr, "%s: %s\n", command, oneLine(err.Error()))
+	var usage usageError
+	var notFound notFoundError
+	switch {
+	case errors.As(err, &usage), errors.Is(err, registry.ErrInvalidConfig), errors.Is(err, registry.ErrInvalidService):
 		return exitUsage
+	case errors.As(err, &notFound), errors.Is(err, registry.ErrNotFound):
+		return exitNotFound
 	default:
-		// Joined errors have a line each; one failure is one line.
-		fmt.Fprintf(stderr, "rollcall %s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
 		return exitFailed
 	}
 }
 
-// parse parses flags and refuses any argument after them. Requested help goes to
-// standard output, errors to standard error.
-func parse(flags *flag.FlagSet, args []string, std streams) error {
-	flags.SetOutput(io.Discard)
-	for _, arg := range args {
-		if arg == "-h" || arg == "-help" || arg == "--help" {
-			flags.SetOutput(std.out)
-		}
-	}
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return usageError{fmt.Errorf("%w; \"rollcall %s -h\" lists the flags", err, flags.Name())}
-	}
-	if flags.NArg() > 0 {
-		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
-	}
-	return nil
-}
-
-func printUsage(w io.Writer) {
-	fmt.Fprint(w, "Rollcall is service discovery on Redis.\n\n"+
-		"Usage:\n\n  rollcall <command> [flags]\n\nCommands:\n\n")
-	for _, c := range commands() {
-		if c.summary != "" {
-			fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
-		}
-	}
-	fmt.Fprint(w, "\n\"rollcall help <command>\" shows its flags.\n"+
-		"Exit codes: 0 done or stopped by a signal, 1 failed, 2 wrong usage.\n")
+// oneLine makes a message fit for a line of a terminal or a log. Joined errors have
+// a line each, and an argument in the wrong place may be a URL with a password.
+func oneLine(message string) string {
+	return userInfo.ReplaceAllString(printable(strings.ReplaceAll(message, "\n", "; ")), "$1…@")
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/stall"
 )
 
+// The demo has time bounds, so its tests run at the same time as no others than each
+// other: the others are not parallel.
+
 // program is a run of the binary.
 type program struct {
 	cmd    *exec.Cmd

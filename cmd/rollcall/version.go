@@ -1,32 +1,61 @@
 package main
 
 import (
-	"context"
-	"flag"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
-// versionCommand prints the version, the commit and the version of Go.
-func versionCommand(_ context.Context, args []string, std streams) error {
-	flags := flag.NewFlagSet("version", flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprintln(flags.Output(), "Usage: rollcall version") }
-	if err := parse(flags, args, std); err != nil {
-		return err
-	}
-	version, commit := "(devel)", ""
+// versionJSON says which build of the program runs.
+type versionJSON struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit"` // empty if the build does not know it
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func programVersion() versionJSON {
+	v := versionJSON{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if info.Main.Version != "" {
-			version = info.Main.Version
+			v.Version = info.Main.Version
 		}
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
-				commit = " " + s.Value
+				v.Commit = s.Value
 			}
 		}
 	}
-	_, err := fmt.Fprintf(std.out, "rollcall %s%s %s %s/%s\n",
-		version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+	return v
+}
+
+func (v versionJSON) String() string {
+	commit := ""
+	if v.Commit != "" {
+		commit = " " + v.Commit
+	}
+	return fmt.Sprintf("rollcall %s%s %s %s", v.Version, commit, v.Go, v.Platform)
+}
+
+// versionCommand prints the version, the commit and the version of Go.
+func versionCommand(std streams) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Long:  "Print the version of the program, the commit it was built from, the version of Go and the platform.",
+		Args:  arguments(),
+		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return writeJSON(std.out, programVersion())
+			}
+			_, err := fmt.Fprintln(std.out, programVersion())
+			return err
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	addJSONFlag(c, &asJSON)
+	return c
 }
