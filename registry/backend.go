@@ -238,43 +238,48 @@ func (b *coreBackend) SetStatus(ctx context.Context, serviceID string, status St
 	if problem := textProblem(note, MaxNoteBytes); problem != "" {
 		return invalidService("Note", problem)
 	}
-	var set map[string]string
+	change := store.OverlayPatch{ID: serviceID}
 	switch status {
 	case StatusDraining:
-		set = map[string]string{memberDrain: "true", memberDrainNote: jsonString(note)}
+		change.Set = map[string]string{memberDrain: "true", memberDrainNote: jsonString(note)}
+		change.Kind, change.Note = store.EventDrain, note
 	case "", StatusPassing, StatusWarning, StatusCritical:
-		set = map[string]string{memberHealth: jsonString(string(cmp.Or(status, StatusPassing))), memberNote: jsonString(note)}
+		status = cmp.Or(status, StatusPassing)
+		change.Set = map[string]string{memberHealth: jsonString(string(status)), memberNote: jsonString(note)}
+		change.Kind, change.Note = store.EventStatus, statusNote(status, note)
 	default:
 		return invalidService("Status", statusProblem(status))
 	}
-	return b.patch(ctx, op, serviceID, set, false)
+	return b.patch(ctx, op, change, false)
 }
 
 // Drain implements Backend.
 func (b *coreBackend) Drain(ctx context.Context, serviceID string) error {
-	return b.patch(ctx, "drain", serviceID, map[string]string{memberDrain: "true"}, true)
+	change := store.OverlayPatch{ID: serviceID, Set: map[string]string{memberDrain: "true"}, Kind: store.EventDrain}
+	return b.patch(ctx, "drain", change, true)
 }
 
 // Undrain implements Backend.
 func (b *coreBackend) Undrain(ctx context.Context, serviceID string) error {
-	return b.patch(ctx, "undrain", serviceID, map[string]string{memberDrain: "false", memberDrainNote: ""}, false)
+	change := store.OverlayPatch{ID: serviceID, Set: map[string]string{memberDrain: "false", memberDrainNote: ""}, Kind: store.EventUndrain}
+	return b.patch(ctx, "undrain", change, false)
 }
 
 // patch sets members of an overlay. With wait it returns once all watches have
 // acknowledged the state.
-func (b *coreBackend) patch(ctx context.Context, op, serviceID string, set map[string]string, wait bool) error {
-	if err := b.checkInstance(op, serviceID); err != nil {
+func (b *coreBackend) patch(ctx context.Context, op string, change store.OverlayPatch, wait bool) error {
+	if err := b.checkInstance(op, change.ID); err != nil {
 		return err
 	}
 	patch := b.core.PatchOverlay
 	if wait {
 		patch = b.core.PatchAndWait
 	}
-	result, err := patch(ctx, serviceID, set)
+	result, err := patch(ctx, change)
 	if err == nil && !result.Existed {
 		err = ErrNotFound
 	}
-	return opError(op, serviceID, err)
+	return opError(op, change.ID, err)
 }
 
 // NotifyLost implements Backend.

@@ -60,6 +60,11 @@ func (c *CachedRegistry) Undrain(ctx context.Context, serviceID string) error {
 	return c.backend().Undrain(ctx, serviceID)
 }
 
+// Events implements Backend. It asks the backend.
+func (c *CachedRegistry) Events(ctx context.Context, serviceName string) ([]Event, error) {
+	return c.backend().Events(ctx, serviceName)
+}
+
 // NotifyLost implements Backend.
 func (c *CachedRegistry) NotifyLost(serviceID string, lost func(reason error)) (stop func()) {
 	return c.backend().NotifyLost(serviceID, lost)

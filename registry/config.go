@@ -75,6 +75,10 @@ type RedisRegistryConfig struct {
 	// MaxNamespaceBytes bytes.
 	Namespace string
 
+	// Name is how events show this registry, in Event.By. Default: program, host and
+	// process ID, as "api@web-7 pid 3121". At most MaxNameBytes bytes.
+	Name string
+
 	// Logger receives state changes. Default: slog.Default().
 	Logger *slog.Logger
 
@@ -124,6 +128,9 @@ func (c RedisRegistryConfig) withDefaults() RedisRegistryConfig {
 	}
 	if c.Namespace == "" {
 		c.Namespace = DefaultNamespace
+	}
+	if c.Name == "" {
+		c.Name = processName()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -184,6 +191,9 @@ func (c RedisRegistryConfig) validate() error {
 	}
 	if problem := textProblem(c.Namespace, MaxNamespaceBytes); problem != "" {
 		return invalidConfig("Namespace", problem)
+	}
+	if problem := textProblem(c.Name, MaxNameBytes); problem != "" {
+		return invalidConfig("Name", problem)
 	}
 	if c.Client != nil {
 		return c.validateClient()

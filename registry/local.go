@@ -49,7 +49,7 @@ func NewLocalRegistryWith(options ...LocalOption) *LocalRegistry {
 		option(&o)
 	}
 	owner := newOwner()
-	return &LocalRegistry{coreBackend{newEngine(memstore.New(owner), 0, 0, cmp.Or(o.logger, slog.Default()), o.observer)}}
+	return &LocalRegistry{coreBackend{newEngine(memstore.New(owner, processName()), 0, 0, cmp.Or(o.logger, slog.Default()), o.observer)}}
 }
 
 // Close closes the local registry (no-op for local registry): it has no external

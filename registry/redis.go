@@ -47,7 +47,7 @@ func NewRedisRegistry(ctx context.Context, cfg RedisRegistryConfig) (*RedisRegis
 		cfg.Logger.Warn(w)
 	}
 	storeConfig := redisstore.Config{
-		Client: cfg.Client, Namespace: cfg.Namespace, Owner: newOwner(), HeartbeatInterval: cfg.HeartbeatInterval, Logger: cfg.Logger,
+		Client: cfg.Client, Namespace: cfg.Namespace, Owner: newOwner(), Name: cfg.Name, HeartbeatInterval: cfg.HeartbeatInterval, Logger: cfg.Logger,
 	}
 	if cfg.Client == nil {
 		client, err := redisclient.Dial(cfg.clientConfig())

@@ -105,6 +105,12 @@ type Backend interface {
 	// Undrain ends a drain: the instance's status is its health again.
 	Undrain(ctx context.Context, serviceID string) error
 
+	// Events returns what the backend remembers of a service's changes, oldest first: at
+	// least the last 100 and, of removals, those of the last 10 minutes, or 24 hours for
+	// removals by another than the owner. Heartbeats are no changes. A backend that lost
+	// its memory has lost its events too. An unknown service has none.
+	Events(ctx context.Context, serviceName string) ([]Event, error)
+
 	// NotifyLost calls lost once this registry no longer keeps the registration of
 	// serviceID alive, at most once, with an error that matches ErrSuperseded if a newer
 	// owner registered the ID and ErrDeregistered if it was deregistered, through this

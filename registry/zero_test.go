@@ -20,6 +20,7 @@ func calls(b registry.Backend) map[string]func(ctx context.Context) error {
 		"Snapshot":   func(ctx context.Context) error { _, err := b.Snapshot(ctx, "api"); return err },
 		"Instances":  func(ctx context.Context) error { _, err := b.Instances(ctx, "api"); return err },
 		"Services":   func(ctx context.Context) error { _, err := b.Services(ctx); return err },
+		"Events":     func(ctx context.Context) error { _, err := b.Events(ctx, "api"); return err },
 		"SetStatus":  func(ctx context.Context) error { return b.SetStatus(ctx, "a", registry.StatusWarning, "") },
 		"Drain":      func(ctx context.Context) error { return b.Drain(ctx, "a") },
 		"Undrain":    func(ctx context.Context) error { return b.Undrain(ctx, "a") },

@@ -26,19 +26,19 @@ var errOverlayChanged = errors.New("another caller has set it to another value i
 // If ctx ends first, the error says how many have not. If the backend loses its
 // memory meanwhile, the overlay is patched again, and watching processes get a
 // heartbeat interval + 1 s to take their leases again.
-func (e *Engine) PatchAndWait(ctx context.Context, id string, set map[string]string) (store.PatchResult, error) {
-	patched, err := e.PatchOverlay(ctx, id, set)
+func (e *Engine) PatchAndWait(ctx context.Context, patch store.OverlayPatch) (store.PatchResult, error) {
+	patched, err := e.PatchOverlay(ctx, patch)
 	if err != nil || !patched.Existed {
 		return patched, err
 	}
 	backend, ok := e.store.(store.WatcherLeases)
 	if !ok {
-		return patched, e.waitAcknowledged(ctx, patched.Service, id, set)
+		return patched, e.waitAcknowledged(ctx, patched.Service, patch.ID, patch.Set)
 	}
-	w := drainWait{engine: e, service: patched.Service, id: id, set: set, rev: patched.Rev, verifiedAt: time.Now()}
+	w := drainWait{engine: e, service: patched.Service, patch: patch, rev: patched.Rev, verifiedAt: time.Now()}
 	lagging := 0 // as of the last answer
 	for try := 1; ; try++ {
-		watchers, err := backend.LaggingWatchers(ctx, w.service, id, w.rev)
+		watchers, err := backend.LaggingWatchers(ctx, w.service, patch.ID, w.rev)
 		if err != nil && !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 			return patched, err
 		}
@@ -62,11 +62,11 @@ func (e *Engine) PatchAndWait(ctx context.Context, id string, set map[string]str
 
 // drainWait is a wait until all watching processes have acknowledged a patch.
 type drainWait struct {
-	engine      *Engine
-	service, id string
-	set         map[string]string
-	rev         string    // of the service, when the overlay was last patched
-	verifiedAt  time.Time // when the patch was last seen or made
+	engine     *Engine
+	service    string
+	patch      store.OverlayPatch
+	rev        string    // of the service, when the overlay was last patched
+	verifiedAt time.Time // when the patch was last seen or made
 
 	answered     bool      // an answer has come
 	memory       string    // names the backend's memory, as of the last answer
@@ -101,7 +101,7 @@ func (w *drainWait) handleAnswer(ctx context.Context, watchers store.Watchers) (
 		return false, nil
 	}
 	w.verifiedAt = now
-	switch verified, err := w.engine.ensurePatched(ctx, w.service, w.id, w.set); {
+	switch verified, err := w.engine.ensurePatched(ctx, w.service, w.patch); {
 	case errors.Is(err, errOverlayChanged):
 		return false, err
 	case err != nil:
@@ -121,23 +121,23 @@ func (w *drainWait) waitUntil(t time.Time) { w.unknownUntil = later(w.unknownUnt
 
 // ensurePatched patches an overlay again if the backend lost that. Changed in the
 // result says that it had to.
-func (e *Engine) ensurePatched(ctx context.Context, service, id string, set map[string]string) (store.PatchResult, error) {
+func (e *Engine) ensurePatched(ctx context.Context, service string, patch store.OverlayPatch) (store.PatchResult, error) {
 	view, err := e.Read(ctx, service)
 	if err != nil {
 		return store.PatchResult{}, err
 	}
 	for _, entry := range view.Entries {
-		if entry.ID != id {
+		if entry.ID != patch.ID {
 			continue
 		}
-		switch missing, other := compareOverlay(entry.Overlay, set); {
+		switch missing, other := compareOverlay(entry.Overlay, patch.Set); {
 		case other:
 			return store.PatchResult{}, errOverlayChanged
 		case !missing:
 			return store.PatchResult{Existed: true}, nil
 		}
 	}
-	return e.PatchOverlay(ctx, id, set)
+	return e.PatchOverlay(ctx, patch)
 }
 
 // compareOverlay reports whether an overlay lacks some member of a patch, and

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/store"
 	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
@@ -170,7 +171,7 @@ func (h *drainHistory) play(step string) {
 func (h *drainHistory) drain() {
 	ctx, cancel := context.WithTimeout(h.t.Context(), 10*testTTL)
 	defer cancel()
-	_, err := h.drainer.PatchAndWait(ctx, "x", map[string]string{"drain": "true"})
+	_, err := h.drainer.PatchAndWait(ctx, store.OverlayPatch{ID: "x", Set: map[string]string{"drain": "true"}})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, loop := range h.loops {
@@ -227,7 +228,7 @@ func TestADrainThatEndsDuringAQuestionSaysWhoLags(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		time.AfterFunc(500*time.Millisecond, func() { backend.set(func() { backend.latency = time.Minute }) })
-		_, err := drainer.PatchAndWait(ctx, "x", map[string]string{"drain": "true"})
+		_, err := drainer.PatchAndWait(ctx, store.OverlayPatch{ID: "x", Set: map[string]string{"drain": "true"}})
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 watching process has") {
 			t.Errorf("the drain returned %v", err)
 		}

@@ -288,6 +288,9 @@ func (s *fakeStore) PatchOverlay(ctx context.Context, p store.OverlayPatch) (sto
 	return s.patch(p), nil
 }
 
+// Events is not simulated: the engine only passes it on.
+func (s *fakeStore) Events(context.Context, string) ([]store.Event, error) { return nil, nil }
+
 func (s *fakeStore) Read(service string, known store.KnownState, done func(store.Reading, error)) {
 	s.callsMu.Lock()
 	over := s.over

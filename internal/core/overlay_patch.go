@@ -7,23 +7,24 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// PatchOverlay sets members of an instance's overlay, whatever owner the instance
-// has. An instance of this engine that the backend does not list where this engine
+// PatchOverlay sets members of an instance's overlay, in whichever service it is and
+// whatever owner it has. An instance of this engine that the backend does not list where this engine
 // registered it was moved by another owner, or was lost: then it is first
 // registered again.
-func (e *Engine) PatchOverlay(ctx context.Context, id string, set map[string]string) (store.PatchResult, error) {
+func (e *Engine) PatchOverlay(ctx context.Context, patch store.OverlayPatch) (store.PatchResult, error) {
+	id := patch.ID
 	deadline := time.Now().Add(defaultReadTimeout)
 	for {
 		if err := e.checkOpen(ctx); err != nil {
 			return store.PatchResult{}, err
 		}
 		e.mu.Lock()
-		own, service := e.owned[id], ""
-		if own != nil {
-			service = own.service
+		own := e.owned[id]
+		if patch.Service = ""; own != nil {
+			patch.Service = own.service
 		}
 		e.mu.Unlock()
-		patched, err := e.store.PatchOverlay(ctx, store.OverlayPatch{Service: service, ID: id, Set: set})
+		patched, err := e.store.PatchOverlay(ctx, patch)
 		if err == nil && patched.Existed {
 			e.mu.Lock()
 			if own := e.owned[id]; own != nil && own.service == patched.Service {
@@ -41,7 +42,8 @@ func (e *Engine) PatchOverlay(ctx context.Context, id string, set map[string]str
 		if registered {
 			continue
 		}
-		patched, err = e.store.PatchOverlay(ctx, store.OverlayPatch{ID: id, Set: set})
+		patch.Service = ""
+		patched, err = e.store.PatchOverlay(ctx, patch)
 		if err != nil || patched.Existed {
 			return patched, err
 		}

@@ -27,14 +27,16 @@ type Store struct {
 	lastRev          uint64
 	watchers         map[string]map[*watcher]struct{}
 	owner            string
+	history          history
 }
 
 type watcher struct{ notify func(store.Notice) }
 
-// New returns an empty Store that writes as owner.
-func New(owner string) *Store {
+// New returns an empty Store that writes as owner. Its events show it by name.
+func New(owner, name string) *Store {
 	return &Store{
 		serviceOf: make(map[string]string), watchers: make(map[string]map[*watcher]struct{}), owner: owner,
+		history: history{by: name, services: make(map[string]*serviceHistory)},
 	}
 }
 
@@ -97,8 +99,14 @@ func (s *Store) put(p store.Put) store.PutResult {
 	s.serviceOf[p.ID] = p.Service
 	// The new name shows it before the old one stops to.
 	s.replace(p.Service, old, r, "")
+	kind := store.EventRegistered
+	if old != nil {
+		kind = store.EventReplaced
+	}
+	s.history.add(p.Service, store.Event{ID: p.ID, Kind: kind}, eventTime)
 	if moved && store.FencingVerdict(store.CallMove, store.SituationOf(s.owner, s.seq, registeredAt, there, nil)) == store.DoEnd {
 		s.replace(from, there, nil, store.ReasonMoved)
+		s.history.add(from, store.Event{ID: p.ID, Kind: store.EventMoved, Note: p.Service}, removalTime)
 	}
 	result.RegisteredAt, result.Overlay = r.RegisteredAt, r.Overlay
 	return result
@@ -218,6 +226,11 @@ func (s *Store) Remove(ctx context.Context, r store.Removal) (store.RemoveResult
 		delete(s.serviceOf, r.ID)
 		s.replace(service, old, nil, store.ReasonDeregistered)
 		removed.Existed, removed.Service = true, service
+		kept := removalTime
+		if !r.Own {
+			kept = othersRemovalTime
+		}
+		s.history.add(service, store.Event{ID: r.ID, Kind: store.EventDeregistered}, kept)
 	}
 	return removed, nil
 }

@@ -11,8 +11,9 @@ import (
 func TestConformance(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		New: func(*testing.T) storetest.Backend {
-			return storetest.Backend{Open: func(owner string) store.Store { return memstore.New(owner) }}
+			return storetest.Backend{Open: func(owner string) store.Store { return memstore.New(owner, storetest.NameOf(owner)) }}
 		},
 		Atomic: true,
+		Events: true,
 	})
 }

@@ -32,6 +32,7 @@ func (s *Store) PatchOverlay(ctx context.Context, patch store.OverlayPatch) (sto
 			}
 		}
 		s.publish(service, s.newReading(service, records))
+		s.history.add(service, store.Event{ID: patch.ID, Kind: patch.Kind, Note: patch.Note}, eventTime)
 	}
 	result.Rev = s.load(service).Rev
 	return result, nil

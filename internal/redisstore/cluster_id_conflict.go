@@ -110,7 +110,7 @@ func (s *Store) resolveIDConflict(ctx context.Context, id, a, b string) error {
 	if standsOver(older.record, newer.record) {
 		newer, older = older, newer
 	}
-	if _, err := s.removeAs(ctx, newer.record.Owner, newer.record.Seq, older.service, id, "moved", newer.record.RegisteredAt); err != nil {
+	if _, err := s.removeAs(ctx, newer.record.Owner, newer.record.Seq, older.service, id, "moved", newer.record.RegisteredAt, newer.service); err != nil {
 		return err
 	}
 	// The index entry may have the older one's name.

@@ -34,7 +34,7 @@ func (s *Store) callByID(ctx context.Context, id string, call func(service strin
 func (s *Store) removeByIDOnCluster(ctx context.Context, r store.Removal) (removed store.RemoveResult, err error) {
 	seq := s.nextSeq()
 	err = s.callByID(ctx, r.ID, func(service string) (existed bool, err error) {
-		removed, err = s.removeAs(ctx, s.cfg.Owner, seq, service, r.ID, "any", 0)
+		removed, err = s.removeAs(ctx, s.cfg.Owner, seq, service, r.ID, "any", 0, "")
 		return removed.Existed, err
 	})
 	return removed, err

@@ -80,7 +80,7 @@ func (r *moveHarness) stepsOfPut(s *Store, p store.Put) ([]func(), *store.PutRes
 				return
 			}
 			if found, ok := at[0]; ok {
-				if err := ending.end(r.Context(), s, p.ID, *answer, found); err != nil {
+				if err := ending.end(r.Context(), s, p, *answer, found); err != nil {
 					r.Fatal(err)
 				}
 			}
@@ -231,7 +231,7 @@ func TestClusterCallsByIDFollowAMove(t *testing.T) {
 					found = result.Existed
 					return found, err
 				}
-				removed, err := r.operator.removeAs(t.Context(), "gamma", seq, service, id, "any", 0)
+				removed, err := r.operator.removeAs(t.Context(), "gamma", seq, service, id, "any", 0, "")
 				found = removed.Existed
 				return found, err
 			})
@@ -249,7 +249,7 @@ func TestClusterDeregisterSentAgainSparesAnotherName(t *testing.T) {
 	r.put(r.alpha, putOf("svc-0", "x", "0"))
 	seq := r.operator.nextSeq()
 	for try := range 2 {
-		removed, err := r.operator.removeAs(t.Context(), "gamma", seq, "svc-0", "x", "any", 0)
+		removed, err := r.operator.removeAs(t.Context(), "gamma", seq, "svc-0", "x", "any", 0, "")
 		if err != nil || !removed.Existed || removed.Service != "svc-0" {
 			t.Errorf("try %d: %+v, %v", try, removed, err)
 		}

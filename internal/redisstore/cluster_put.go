@@ -86,7 +86,7 @@ func (s *Store) putOnCluster(ctx context.Context, puts []store.Put) []store.PutR
 		results[i] = r
 		at, ok := elsewhere[i]
 		if ok && r.Err == nil && r.Outcome == store.Done {
-			ending.Go(func() { results[i].Err = ending.end(ctx, s, puts[i].ID, r, at) })
+			ending.Go(func() { results[i].Err = ending.end(ctx, s, puts[i], r, at) })
 		}
 		if r.Err == nil && r.Outcome == store.Done && !store.IsGeneratedID(puts[i].ID) {
 			chosen[puts[i].ID] = puts[i].Service
@@ -105,15 +105,15 @@ type oldRecords struct {
 	ended map[string]string // by ID, the service in which it was ended after it was written elsewhere
 }
 
-func (o *oldRecords) end(ctx context.Context, s *Store, id string, r store.PutResult, at location) error {
-	existed, err := s.endOldRecord(ctx, id, r, at)
+func (o *oldRecords) end(ctx context.Context, s *Store, p store.Put, r store.PutResult, at location) error {
+	existed, err := s.endOldRecord(ctx, p, r, at)
 	if existed {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.ended == nil {
 			o.ended = make(map[string]string)
 		}
-		o.ended[id] = at.service
+		o.ended[p.ID] = at.service
 	}
 	return err
 }
@@ -126,11 +126,11 @@ func (o *oldRecords) wasEnded(id, service string) bool {
 
 // endOldRecord ends an ID where it stood before a put. It does so as the call of that
 // put: what the same owner or a newer one registered there since stays.
-func (s *Store) endOldRecord(ctx context.Context, id string, r store.PutResult, at location) (existed bool, err error) {
+func (s *Store) endOldRecord(ctx context.Context, p store.Put, r store.PutResult, at location) (existed bool, err error) {
 	if store.FencingVerdict(store.CallMove, store.SituationOf(s.cfg.Owner, r.Seq, r.RegisteredAt, at.record, at.tombstone)) != store.DoEnd {
 		return false, nil
 	}
-	removed, err := s.removeAs(ctx, s.cfg.Owner, r.Seq, at.service, id, "moved", r.RegisteredAt)
+	removed, err := s.removeAs(ctx, s.cfg.Owner, r.Seq, at.service, p.ID, "moved", r.RegisteredAt, p.Service)
 	return removed.Existed, err
 }
 

@@ -72,7 +72,7 @@ func runConformance(t *testing.T, cfg redisclient.Config, open openFunc, atomic 
 				},
 			}
 		},
-		Leases: true, SharedBackend: true, Deltas: true, Atomic: atomic, RefusesWrites: true,
+		Leases: true, SharedBackend: true, Deltas: true, Atomic: atomic, RefusesWrites: true, Events: true,
 	})
 }
 
@@ -89,7 +89,7 @@ func openTest(t *testing.T, cfg redisclient.Config, namespace, owner string) *St
 // openOn opens a store that closes the client.
 func openOn(t *testing.T, client *redisclient.Client, namespace, owner string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Config{Client: client, CloseClient: client.Close, Namespace: namespace, Owner: owner, Logger: slog.New(slog.DiscardHandler)})
+	s, err := Open(t.Context(), Config{Client: client, CloseClient: client.Close, Namespace: namespace, Owner: owner, Name: storetest.NameOf(owner), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		_ = client.Close()
 		t.Fatal(err)

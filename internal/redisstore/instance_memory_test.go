@@ -1,7 +1,9 @@
 package redisstore
 
 import (
+	"crypto/rand"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -12,26 +14,50 @@ import (
 const maxInstanceBytes = 470
 
 func TestMemoryPerInstance(t *testing.T) {
-	const n = 1000
 	r := newHarness(t)
+	per := r.fillService("payment-service", func(int) *Store { return r.store })
+	if per > maxInstanceBytes {
+		t.Errorf("%d bytes per instance, more than %d", per, maxInstanceBytes)
+	}
+}
+
+// maxOwnerBytes is what it may take more if each instance has an owner of its own, whose
+// name is stored.
+const maxOwnerBytes = 25
+
+func TestMemoryPerOwner(t *testing.T) {
+	r := newHarness(t)
+	shared := r.fillService("payment-service", func(int) *Store { return r.store })
+	own := r.fillService("payments-service", func(i int) *Store {
+		r.store.cfg.Owner, r.store.cfg.Name = strings.ToLower(rand.Text()[:10]), fmt.Sprintf("api@web-%d pid %d", i, 3000+i)
+		return r.store
+	})
+	if own-shared > maxOwnerBytes {
+		t.Errorf("%d bytes more per instance, more than %d", own-shared, maxOwnerBytes)
+	}
+}
+
+// fillService registers 1,000 instances, each by the store that open returns, and returns
+// how many bytes each takes.
+func (r *harness) fillService(service string, open func(i int) *Store) int64 {
+	r.Helper()
+	const n = 1000
 	for i := range n {
 		payload := fmt.Sprintf(`{"version":"v1.24.3","address":"10.32.%d.%d","port":8080,"health":"/health/ready",`+
 			`"metadata":{"env":"production","region":"eu-central-1","team":"payments"}}`, i/250, i%250)
-		p := putOf("payment-service", uuid.NewString(), payload)
+		p := putOf(service, uuid.NewString(), payload)
 		p.Hints.NewID = true
-		r.put(r.store, p)
+		r.put(open(i), p)
 	}
 	total := int64(0)
 	for _, which := range []string{"h", "z"} {
-		bytes, err := r.admin.MemoryUsage(t.Context(), r.recordKey("payment-service", which), 0).Result()
+		bytes, err := r.admin.MemoryUsage(r.Context(), r.recordKey(service, which), 0).Result()
 		if err != nil {
-			t.Fatal(err)
+			r.Fatal(err)
 		}
-		t.Logf("%s: %d bytes per instance", which, bytes/n)
+		r.Logf("%s: %s: %d bytes per instance", service, which, bytes/n)
 		total += bytes
 	}
-	if total/n > maxInstanceBytes {
-		t.Errorf("%d bytes per instance, more than %d", total/n, maxInstanceBytes)
-	}
-	t.Logf("%d bytes per instance", total/n)
+	r.Logf("%s: %d bytes per instance", service, total/n)
+	return total / n
 }

@@ -77,7 +77,7 @@ func TestACallThatFoundAnExpiryHasNotRunForThat(t *testing.T) {
 	}
 
 	patch := func() []any {
-		return r.call(patchOverlayScript, keys[:4], "operator", 4, "g", prefix, "i", soon, "a", "1")
+		return r.call(patchOverlayScript, keys[:4], "operator", 4, "g", prefix, "i", soon, "s", "operator", "", "a", "1")
 	}
 	expire(t, r.admin, r.store.keys, "g", "i")
 	if reply := patch(); text(reply, 2) != "none" {

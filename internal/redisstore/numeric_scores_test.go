@@ -51,7 +51,7 @@ func newNumericScoresHook() numericScoresHook {
 	h := numericScoresHook{make(map[string]string)}
 	for _, s := range []*script{
 		putScript, renewScript, removeScript, readScript, lookupIDsScript, readCatalogScript, clusterIndexScript,
-		collectScript, patchOverlayScript, watcherLeaseScript, laggingWatchersScript, probeScript,
+		collectScript, eventsScript, patchOverlayScript, watcherLeaseScript, laggingWatchersScript, probeScript,
 	} {
 		numeric := withNumericScores(s)
 		h.replacements[s.text], h.replacements[s.sha] = numeric.text, numeric.sha

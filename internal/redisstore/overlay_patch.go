@@ -34,7 +34,8 @@ func (s *Store) patchOverlay(ctx context.Context, patch store.OverlayPatch, seq 
 	tryUntil := deadlineOf(ctx)
 	for try := 0; ; try++ {
 		c := &call{script: patchOverlayScript, keys: s.instanceKeys(patch.Service, patch.ID), deadlineArg: 5, service: patch.Service, tryUntil: tryUntil}
-		c.args = []any{s.cfg.Owner, seq, patch.Service, s.keys.prefix, patch.ID, 0}
+		c.args = []any{s.cfg.Owner, seq, patch.Service, s.keys.prefix, patch.ID, 0,
+			eventLetter(patch.Kind), storedName(s.cfg.Name, ""), patch.Note}
 		for _, name := range slices.Sorted(maps.Keys(patch.Set)) {
 			c.args = append(c.args, name, patch.Set[name])
 		}

@@ -66,6 +66,7 @@ func (o *putOp) add(b *writeBatch) {
 		b.puts[o.put.Service] = c
 		pc := c
 		b.send(c.call, func() { s.finishPuts(pc) })
+		c.args = append(c.args, storedName(s.cfg.Name, o.put.Service)) // stays the last
 	}
 	c.ops = append(c.ops, o)
 	c.ids[o.put.ID] = struct{}{}
@@ -81,8 +82,9 @@ func (o *putOp) add(b *writeBatch) {
 	if o.put.Reregister {
 		mode, registeredAt = "h", o.put.RegisteredAt
 	}
-	c.args = append(c.args, o.seq, o.put.ID, mode, registeredAt, o.put.TTL.Milliseconds(), o.put.HeartbeatInterval.Milliseconds(),
-		o.put.Payload, o.put.Overlay, strings.Join(o.put.ResetOverlay, " "), s.serverDeadline(o.put.Service, o.tryUntil), o.lookup)
+	name := c.args[len(c.args)-1]
+	c.args = append(c.args[:len(c.args)-1], o.seq, o.put.ID, mode, registeredAt, o.put.TTL.Milliseconds(), o.put.HeartbeatInterval.Milliseconds(),
+		o.put.Payload, o.put.Overlay, strings.Join(o.put.ResetOverlay, " "), s.serverDeadline(o.put.Service, o.tryUntil), o.lookup, name)
 }
 
 func (s *Store) finishPuts(c *putCall) {

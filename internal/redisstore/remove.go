@@ -43,15 +43,20 @@ func (s *Store) removeSearched(ctx context.Context, id string) (store.RemoveResu
 // remove ends a record in a service. If service is "" (only on a standalone server), it
 // does so where the ID index says; the result names no service if the ID is not there.
 func (s *Store) remove(ctx context.Context, service, id, mode string, registeredAt int64) (store.RemoveResult, error) {
-	return s.removeAs(ctx, s.cfg.Owner, s.nextSeq(), service, id, mode, registeredAt)
+	return s.removeAs(ctx, s.cfg.Owner, s.nextSeq(), service, id, mode, registeredAt, "")
 }
 
-// removeAs does it as the call of that owner and number.
-func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, service, id, mode string, registeredAt int64) (store.RemoveResult, error) {
+// removeAs does it as the call of that owner and number, in mode "moved" because the ID
+// is registered in the service to.
+func (s *Store) removeAs(ctx context.Context, owner string, seq uint64, service, id, mode string, registeredAt int64, to string) (store.RemoveResult, error) {
+	by := storedName(s.cfg.Name, "")
+	if owner != s.cfg.Owner {
+		by = "" // another process's call, which this one completes
+	}
 	tryUntil := deadlineOf(ctx)
 	for try := 0; ; try++ {
 		c := &call{script: removeScript, keys: s.instanceKeys(service, id), deadlineArg: 5, service: service, tryUntil: tryUntil}
-		c.args = []any{owner, seq, service, s.keys.prefix, id, 0, mode, registeredAt}
+		c.args = []any{owner, seq, service, s.keys.prefix, id, 0, mode, registeredAt, by, to}
 		err := s.callAndWait(ctx, c)
 		if err == nil {
 			s.noteTime(service, c.reply)

@@ -136,7 +136,9 @@ func TestACallByIDSentAgainSparesAnotherName(t *testing.T) {
 		prefix, soon := r.store.keys.prefix, micros(r.now()+time.Hour.Microseconds())
 		calls := map[string]func() []any{
 			"remove": func() []any { return r.call(removeScript, keys, "operator", 3, "", prefix, id, soon, "any", 0) },
-			"patch":  func() []any { return r.call(patchOverlayScript, keys, "operator", 4, "", prefix, id, soon, "a", "1") },
+			"patch": func() []any {
+				return r.call(patchOverlayScript, keys, "operator", 4, "", prefix, id, soon, "s", "operator", "", "a", "1")
+			},
 		}
 		for what, call := range calls {
 			r.put(r.store, putOf("one", id, "x"))

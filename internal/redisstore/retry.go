@@ -10,7 +10,7 @@ import (
 	"github.com/rollcall-sd/rollcall/internal/backoff"
 )
 
-// Put, Remove and PatchOverlay are retried until the deadline of their caller, as the
+// Put, Remove, PatchOverlay and Events are retried until the deadline of their caller, as the
 // same call with the same number, so that they take effect once. Heartbeats,
 // reregistrations and reads are not retried here, other than on a new connection when
 // theirs ended: their callers repeat them.

@@ -41,6 +41,7 @@ var (
 	lookupIDsScript       = load("common", "find_id", "lookup_ids")
 	readCatalogScript     = load("common", "find_id", "read_catalog")
 	clusterIndexScript    = load("common", "cluster_index")
+	eventsScript          = load("common", "events")
 	collectScript         = load("common", "collect")
 	patchOverlayScript    = load("common", "find_id", "patch_overlay")
 	watcherLeaseScript    = load("common", "watcher_lease")

@@ -79,7 +79,7 @@ func TestLateCallsDoNothing(t *testing.T) {
 		late("renew", r.call(renewScript, keys, "ghost", 1, "g", "", 1000, past,
 			packIDs([]store.Lease{{ID: "i"}}), packStamps([]store.Lease{{RegisteredAt: 1}})), 2)
 		late("remove", r.call(removeScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "any", 0), 2)
-		late("patch_overlay", r.call(patchOverlayScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "a", "1"), 2)
+		late("patch_overlay", r.call(patchOverlayScript, append(keys, ids), "ghost", 1, "g", prefix, "i", past, "s", "operator", "", "a", "1"), 2)
 		late("collect", r.call(collectScript, keys, "ghost", 1, "g", past), 1)
 		late("watcher_lease", r.call(watcherLeaseScript, []string{r.recordKey("g", "w")}, "ghost", 1000, 1, past), 1)
 		late("stop watching", r.call(watcherLeaseScript, []string{r.recordKey("g", "w")}, "alpha", 0, 0, past), 1)
@@ -137,10 +137,10 @@ func TestRepeatedCallsTakeEffectOnce(t *testing.T) {
 		t.Error("a repeated remove ended a newer registration")
 	}
 	set := func() []any {
-		return r.call(patchOverlayScript, keys, "operator", 4, "g", prefix, "i", soon, "a", "1")
+		return r.call(patchOverlayScript, keys, "operator", 4, "g", prefix, "i", soon, "s", "operator", "", "a", "1")
 	}
 	set()
-	r.call(patchOverlayScript, keys, "operator", 5, "g", prefix, "i", soon, "a", "2")
+	r.call(patchOverlayScript, keys, "operator", 5, "g", prefix, "i", soon, "s", "operator", "", "a", "2")
 	set()
 	if got := string(r.read("g", "").Records[0].Overlay); got != `{"a":2}` {
 		t.Errorf("a repeated patch undid a newer one: %s", got)

@@ -10,6 +10,7 @@
 //	write_batch.go          writes that travel together
 //	put.go, renew.go, remove.go, overlay_patch.go, watcher_lease.go
 //	                        one write each
+//	events.go               what is remembered of a service's changes
 //	read.go, read_*.go      reads: of what is unchanged, with plain commands, with a script
 //	catalog.go              the names of the services
 //	id_lookup.go            where an ID stands, on one server
@@ -47,6 +48,7 @@ type Config struct {
 	RefreshPrimary    func(context.Context) // called once per heartbeat interval; may be nil
 	Namespace         string
 	Owner             string        // the owner ID of this registry value: letters and digits
+	Name              string        // how events show this process; no control characters
 	HeartbeatInterval time.Duration // 0: the registry renews nothing
 	Logger            *slog.Logger
 }

@@ -86,8 +86,8 @@ func (s *Store) sendWrites(ops []writeOp) {
 	}
 }
 
-// writes reports whether a call writes in some situation.
-func (c *call) writes() bool { return c.script != laggingWatchersScript }
+// writes reports whether a call writes in some situation, and fails if that is refused.
+func (c *call) writes() bool { return c.script != laggingWatchersScript && c.script != eventsScript }
 
 // wrote reports whether the reply proves that the server accepted a write. A call that
 // finds nothing to write proves neither that nor the right to write.

@@ -8,6 +8,7 @@
 //	store.go            Store and its rules
 //	record.go           what a backend keeps: records, leases, tombstones
 //	write.go            calls that write, and their results
+//	event.go            changes as people see them
 //	read.go             readings and pushed notices
 //	optional.go         interfaces that a Store may implement as well
 //	hints.go            what a caller says to spare a backend work
@@ -71,7 +72,10 @@ const Catalog = ""
 //     PreviousRev or a Resync shows.
 //  11. The payload and the overlay are opaque: the store stores and returns them
 //     unchanged, but for the members that a PatchOverlay sets.
-//  12. Records of a Reading belong to its receiver, but for a Local store's.
+//  12. Each change of an ID in a service is an Event. The backend remembers the last 100 of a
+//     service, and of removals those of the last 10 minutes, or 24 h if another than the owner
+//     made them, until it loses its memory. A renewal is none and costs nothing more for it.
+//  13. Records of a Reading belong to its receiver, but for a Local store's.
 type Store interface {
 	// Put registers or reregisters records. It returns the results in the order of puts.
 	Put(ctx context.Context, puts []Put) []PutResult
@@ -84,6 +88,9 @@ type Store interface {
 
 	// PatchOverlay sets members of a record's overlay. The record may be another owner's.
 	PatchOverlay(ctx context.Context, patch OverlayPatch) (PatchResult, error)
+
+	// Events returns what the backend remembers of a service's changes, oldest first.
+	Events(ctx context.Context, service string) ([]Event, error)
 
 	// Read reads the state of a service. It calls done exactly once, from any
 	// goroutine, possibly before Read returns.

@@ -99,6 +99,9 @@ type OverlayPatch struct {
 	Service string // "" when the caller does not know
 	ID      string
 	Set     map[string]string // JSON by member name; "" removes the member
+	// Kind and Note make the event of this change.
+	Kind EventKind
+	Note string
 }
 
 // PatchResult answers an OverlayPatch.

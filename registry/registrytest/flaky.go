@@ -230,3 +230,11 @@ func (f *Flaky) Undrain(ctx context.Context, serviceID string) error {
 	}
 	return f.Backend.Undrain(ctx, serviceID)
 }
+
+// Events implements registry.Backend.
+func (f *Flaky) Events(ctx context.Context, serviceName string) ([]registry.Event, error) {
+	if err := f.begin(ctx); err != nil {
+		return nil, err
+	}
+	return f.Backend.Events(ctx, serviceName)
+}

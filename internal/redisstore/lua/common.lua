@@ -7,6 +7,7 @@ local HOUR = 60 * MINUTE
 local OUTLIVE = 10 * MINUTE -- by how much keys outlive their longest member, and for how long tombstones are kept
 local OTHERS_OUTLIVE = 24 * HOUR   -- for how long tombstones are kept whose owner may not know yet
 local LOG = 128 -- how many changes back the log reaches
+local EVENTS = 100 -- and of how many changes it has the events
 local MESSAGE_BYTES = 1024 * 1024
 -- No user's text has a control character, so no ID equals this member.
 local LONG = '\n----------------------------------------------------------------'
@@ -111,11 +112,12 @@ local function open_service(base, now, nonce, want)
     -- The furthest end of a lease, or 0; valid while top_moved is not set.
     top = longest >= now and longest or 0, top_moved = false,
     lived = longest >= now,
-    -- What commit writes: fields of the hash, leases, fields to delete; and publishes: six
-    -- places per change, for the ID, the nonce and up to four lines.
+    -- What commit writes: fields of the hash, leases, fields to delete; and publishes: seven
+    -- places per change, for the ID, the nonce, the event and up to four lines.
     fields = {'seen', at, 'rev', '', 'stamp', '', '', '', '', ''}, nfields = 6,
     leases = {'', ''}, nleases = 0, drop = false,
-    changes = {'', '', '', '', '', ''}, nchanges = 0, tombstones = {},
+    changes = {'', '', '', '', '', '', ''}, nchanges = 0, tombstones = {},
+    owners = false, -- lists of owners that were looked at
     expiry = 0, expiry_text = '',
   }
   if whole and s.life == 0 then extend_keys(s) end
@@ -141,16 +143,46 @@ local function renew_key(s)
   if s.exists then redis.call('PEXPIREAT', s.h, num(math.ceil((s.life > 0 and s.life or s.need) / 1000))) end
 end
 
--- Notes a change, with the lines of its message. An ID is noted once, or once more after its
--- tombstone.
-local function note_change(s, id, nonce, a, b, c, d)
-  local at = s.tombstones[id]
-  if not at then
+-- An event, for people: a letter for its kind, its time, who did it, and a note. No text that
+-- a user gives has a control character.
+local function event(kind, at, by, note) return kind .. at .. '\t' .. by .. '\t' .. note end
+
+-- Notes a change, with its event and the lines of its message. An ID is noted once, or once
+-- more after its tombstone; then the change has both events.
+local function note_change(s, id, nonce, what, a, b, c, d)
+  local at, n = s.tombstones[id], s.changes
+  if at then
+    what = n[at + 3] .. '\n' .. what
+  else
     at = s.nchanges
-    s.nchanges = at + 6
+    s.nchanges = at + 7
   end
-  local n = s.changes
-  n[at + 1], n[at + 2], n[at + 3], n[at + 4], n[at + 5], n[at + 6] = id, nonce, a, b, c or false, d or false
+  n[at + 1], n[at + 2], n[at + 3] = id, nonce, what
+  n[at + 4], n[at + 5], n[at + 6], n[at + 7] = a, b, c or false, d or false
+  return at
+end
+
+-- Counts the records of an owner in a service, and keeps its name while there are any: once,
+-- in a list that it shares with the owners whose IDs begin with the same character. There
+-- the next four characters stand for it, of 20 random bits; two owners for which these are
+-- equal have no name. Returns the name, or '' if it is not known.
+local function count_owner(s, owner, change, name)
+  local lists, field, key = s.owners or {}, '#' .. string.sub(owner, 1, 1), '\n' .. string.format('%-4s', string.sub(owner, 2, 5))
+  s.owners = lists
+  local list = lists[field] or redis.call('HGET', s.h, field) or ''
+  local from, past, n = string.find(list, key, 1, true), 0, 0
+  if from then
+    local known
+    known, n, past = string.match(list, '^([^\t\n]*)\t?(%d*)()', from + #key)
+    name = (not name or name == known) and known or ''
+    n = tonumber(n) or 1
+  elseif change < 0 or not name or name == '' then
+    return ''
+  end
+  n = n + change
+  local line = n > 1 and key .. name .. '\t' .. string.format('%d', n) or n == 1 and key .. name or ''
+  lists[field] = from and string.sub(list, 1, from - 1) .. line .. string.sub(list, past) or list .. line
+  return name
 end
 
 local function tombstone(reason, stamp, owner, seq, flag)
@@ -158,19 +190,21 @@ local function tombstone(reason, stamp, owner, seq, flag)
 end
 
 -- Ends what stands of an ID. With flag 1 the tombstone is kept for a day, since an owner may
--- not know of it yet.
-local function put_tombstone(s, id, reason, stamp, owner, seq, flag, nonce)
+-- not know of it yet, and so is the event.
+local function put_tombstone(s, id, what, reason, stamp, owner, seq, flag, nonce)
   local tomb, keep_for = tombstone(reason, stamp, owner, seq, flag), flag == '1' and OTHERS_OUTLIVE or OUTLIVE
   -- In this order a script that is refused midway, because the user lost a right, leaves
   -- nothing that a renewal does not repair.
-  redis.call('ZADD', s.z, num(-(s.now + keep_for)), id)
-  redis.call('HSET', s.h, '-' .. id, tomb)
+  local at = note_change(s, id, nonce or s.nonce, what, '-' .. id, tomb)
+  s.tombstones[id] = at
+  local ends, change = num(-(s.now + keep_for)), '\n' .. num(s.n + at / 7 + 1)
+  redis.call('ZADD', s.z, ends, id, ends, change)
+  -- A newer tombstone replaces this one, and a registration does too: the event has a field
+  -- and a member of its own, which end as those of a tombstone do.
+  redis.call('HSET', s.h, '-' .. id, tomb, '-' .. change, id .. '\n' .. s.changes[at + 3])
   redis.call('HDEL', s.h, '+' .. id, '~' .. id)
   s.need = math.max(s.need, s.now + keep_for)
   s.top_moved = true
-  local at = s.nchanges
-  note_change(s, id, nonce or s.nonce, '-' .. id, tomb)
-  s.tombstones[id] = s.tombstones[id] or at
 end
 
 -- Sets members of an overlay, a JSON object, to JSON values, or removes them
@@ -221,7 +255,9 @@ local function remove_expired(s)
       redis.call('HDEL', s.h, '-' .. id)
       redis.call('ZREM', s.z, id)
     elseif rec then
-      put_tombstone(s, id, 'expired', rec.stamp, rec.owner, rec.seq, rec.flag,
+      local ended = tonumber(s.ended[i + 1])
+      local what = event('x', num(ended), count_owner(s, rec.owner, -1), num(ended - rec.ttl * 1000))
+      put_tombstone(s, id, what, 'expired', rec.stamp, rec.owner, rec.seq, rec.flag,
         s.nonce .. '~') -- not the call's own nonce: this change does not show that the call took effect
     else
       redis.call('ZREM', s.z, id) -- not a record of this version: kept
@@ -259,20 +295,37 @@ end
 -- Writes what was set, makes the keys live longer than any member, numbers the changes and
 -- publishes them.
 local function commit(s)
-  local prev, count, notes = s.rev, s.nchanges / 6, s.changes
+  local prev, count, notes = s.rev, s.nchanges / 7, s.changes
   if count == 0 and not s.exists then return end
   local lines, n, bytes = {prev, '', s.at, '', '', '', ''}, 3, 0
   for i = 1, count do
-    local at = 6 * i - 6
+    local at = 7 * i - 7
     s.n = s.n + 1
     s.rev = num(s.n) .. '.' .. notes[at + 2]
-    if count - i < LOG then set_field(s, '@' .. string.format('%d', s.n % LOG), s.rev .. ' ' .. notes[at + 1]) end
-    for j = at + 3, at + 6 do
+    if count - i < LOG then
+      set_field(s, '@' .. string.format('%d', s.n % LOG), s.rev .. ' ' .. notes[at + 1])
+      -- Three more digits of the number show that the event is of this change, and not of one
+      -- before which a process of an older version logged without an event.
+      if count - i < EVENTS then
+        set_field(s, '=' .. string.format('%d', s.n % EVENTS), string.format('%03d', math.floor(s.n / EVENTS) % 1000) .. notes[at + 3])
+      end
+    end
+    for j = at + 4, at + 7 do
       local line = notes[j]
       if line then
         n = n + 1
         lines[n] = line
         bytes = bytes + #line
+      end
+    end
+  end
+  if s.owners then
+    for field, list in pairs(s.owners) do
+      if list ~= '' then
+        set_field(s, field, list)
+      else
+        s.drop = s.drop or {}
+        s.drop[#s.drop + 1] = field
       end
     end
   end

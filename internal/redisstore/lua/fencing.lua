@@ -45,7 +45,9 @@ local MOVE = {
 -- Ends the record of an ID here, because the ID is registered in another service since
 -- stamp. That may be earlier than the time of this record, after a move that failed: the
 -- tombstone has the later of both, so that it is evidence for what it ends.
-local function end_as_moved(s, id, before, stamp, owner, seq, nonce)
+-- by: who registered it there; to: that service.
+local function end_as_moved(s, id, before, stamp, owner, seq, by, to, nonce)
   local flag = (before.owner ~= owner or before.flag == '1') and '1' or '0'
-  put_tombstone(s, id, 'moved', math.max(stamp, before.stamp), owner, seq, flag, nonce)
+  if before.ttl then count_owner(s, before.owner, -1) end -- a record
+  put_tombstone(s, id, event('m', s.at, by, to), 'moved', math.max(stamp, before.stamp), owner, seq, flag, nonce)
 end

@@ -1,7 +1,8 @@
 -- Sets members of a record's overlay. The record may be another owner's.
 -- KEYS  base:h base:z [names ids : only on a standalone server];
 --       names instead of base:h and base:z when the service is to be looked for
--- ARGV  owner seq service prefix id deadline, then per member: name, JSON value or '' to remove it
+-- ARGV  owner seq service prefix id deadline, the event: its letter, the name of the caller and a
+--       note, for people; then per member: name, JSON value or '' to remove it
 -- Answers {now, rev, outcome, service, overlay or ''}.
 -- Outcomes: ok, same (nothing changed), none (no such instance), late (nothing was done).
 local owner, seq, service, prefix, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -9,7 +10,7 @@ local names, ids = KEYS[3], KEYS[4]
 local now = server_time()
 if now > tonumber(ARGV[6]) then return {num(now), '', 'late', service, ''} end
 local members = {}
-for i = 7, #ARGV, 2 do
+for i = 10, #ARGV, 2 do
   if ARGV[i + 1] ~= '' then cjson.decode(ARGV[i + 1]) end
   members[ARGV[i]] = ARGV[i + 1]
 end
@@ -41,7 +42,7 @@ if parse_record(v) and score then
   else
     overlay = patch_overlay(s, id, was, members) or ''
     outcome = overlay == (was or '') and 'same' or 'ok'
-    if outcome == 'ok' then note_change(s, id, s.nonce, '+' .. id, num(tonumber(score)), v, overlay) end
+    if outcome == 'ok' then note_change(s, id, s.nonce, event(ARGV[7], s.at, ARGV[8], ARGV[9]), '+' .. id, num(tonumber(score)), v, overlay) end
   end
 end
 if by_id and outcome ~= 'none' then note_done_call(ids, now, s.nonce, service) end

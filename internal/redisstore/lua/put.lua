@@ -4,7 +4,8 @@
 -- ARGV  owner service prefix count, then 11 per record:
 --       seq, id, mode n (register) or h (reregister), stamp, ttl ms, heartbeat ms, payload, overlay,
 --       members of the overlay to remove (separated by spaces), deadline, and where the ID may
---       stand now: =service in which this owner has it, - nowhere, ? where the index says, ! search all
+--       stand now: =service in which this owner has it, - nowhere, ? where the index says, ! search all;
+--       and then the name of the caller, for people
 -- Each ID comes once.
 -- Answers {now, rev, then per record: outcome, stamp, overlay}.
 -- Outcomes: ok, late (nothing was done), superseded, deregistered, overtaken (a later call of this
@@ -15,6 +16,8 @@ local count = tonumber(ARGV[4])
 local names = KEYS[3]
 local now = server_time()
 local nonce = owner .. ':' .. ARGV[5]
+local by = ARGV[11 * count + 5] or ''
+local by_elsewhere = string.gsub(by, '\2', function() return service end) -- see storedName
 
 -- The columns register and reregister of the fencing table. Where a cell has two
 -- verdicts: extend if the same stands, superseded if the call took effect before and
@@ -210,7 +213,7 @@ local function put(i)
     stamp = math.max(now, s.stamp + 1, stamp, before and before.stamp + 1 or 0, there and there.stamp + 1 or 0)
   end
   if there and MOVE[situation_of(owner, n, stamp, o_rec, o_tomb)] == 'end' then
-    end_as_moved(o, id, there, stamp, owner, seq, own_nonce)
+    end_as_moved(o, id, there, stamp, owner, seq, by_elsewhere, service, own_nonce)
   end
 
   local flag = '0'
@@ -234,7 +237,14 @@ local function put(i)
   end
   s.stamp = math.max(s.stamp, stamp)
   if ids then index_set(ids, now, id, service) end
-  note_change(s, id, own_nonce, field, expiry, v, standing or '')
+  local note = ''
+  if not cur then
+    count_owner(s, owner, 1, by)
+  elseif cur.owner ~= owner then
+    note = count_owner(s, cur.owner, -1)
+    count_owner(s, owner, 1, by)
+  end
+  note_change(s, id, own_nonce, event(cur and 'r' or 'n', s.at, by, note), field, expiry, v, standing or '')
   return 'ok', text, standing or ''
 end
 

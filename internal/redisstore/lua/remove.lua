@@ -1,7 +1,8 @@
 -- Ends one record and leaves a tombstone.
 -- KEYS  base:h base:z [names ids : only on a standalone server];
 --       names instead of base:h and base:z when the ID index says where it is
--- ARGV  owner seq service prefix id deadline mode stamp
+-- ARGV  owner seq service prefix id deadline mode stamp, the name of the caller, for people, and in
+--       mode moved the other service
 --       mode own: the caller holds it since stamp; any: of any owner;
 --       moved: the caller registered the ID elsewhere with stamp
 -- Answers {now, rev, outcome, service, end of the longest lease left or '', own}.
@@ -10,6 +11,7 @@
 -- if what stands now covers all calls of this owner before this one.
 local owner, seq, service, prefix, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local mode, stamp = ARGV[7], tonumber(ARGV[8])
+local by, to = ARGV[9] or '', ARGV[10] or ''
 local names, ids = KEYS[3], KEYS[4]
 local now = server_time()
 
@@ -61,15 +63,17 @@ if mode ~= 'own' and (act ~= 'nothing' or not names and mode == 'any' and tomb) 
 end
 local flag, covers = before.flag, act ~= 'nothing' and (mode ~= 'any' or before.owner == owner)
 if act == 'end' then
+  local whose = cur and mode ~= 'moved' and count_owner(s, cur.owner, -1) or ''
+  local what = event('d', s.at, by, before.owner ~= owner and whose or '')
   if mode == 'own' then
     if before.owner ~= owner then flag = '1' end
-    put_tombstone(s, id, 'left', math.max(stamp, before.stamp), owner, seq, flag)
+    put_tombstone(s, id, what, 'left', math.max(stamp, before.stamp), owner, seq, flag)
   elseif mode == 'any' then
     flag = '1'
-    put_tombstone(s, id, 'left', before.stamp, before.owner, before.owner == owner and seq or before.seq, flag)
+    put_tombstone(s, id, what, 'left', before.stamp, before.owner, before.owner == owner and seq or before.seq, flag)
     if ids then note_done_call(ids, now, nonce, service) end
   else
-    end_as_moved(s, id, before, stamp, owner, seq)
+    end_as_moved(s, id, before, stamp, owner, seq, by, to)
   end
 elseif act == 'renumber' then
   set_field(s, '-' .. id, tombstone('left', tomb.stamp, owner, seq, flag))

@@ -27,11 +27,13 @@ type Harness struct {
 	Atomic bool
 	// RefusesWrites: the backend may refuse writes while it answers reads.
 	RefusesWrites bool
+	// Events: the backend remembers what changed.
+	Events bool
 }
 
 // Backend is one backend of a test.
 type Backend struct {
-	// Open returns a store that writes as owner: letters and digits.
+	// Open returns a store that writes as owner, letters and digits, with the name NameOf(owner).
 	Open func(owner string) store.Store
 	// Expire makes leases of a service end at once; with Leases. In the
 	// catalog, the IDs are names.
@@ -40,6 +42,9 @@ type Backend struct {
 	// called; with RefusesWrites.
 	RefuseWrites func() (accept func())
 }
+
+// NameOf is the name by which events of a test show an owner's store.
+func NameOf(owner string) string { return "test@host-" + owner + " pid 1" }
 
 // The records of the suite expire so late that none does by itself.
 const (
@@ -65,11 +70,12 @@ const (
 	deltas
 	atomicSteps
 	refusesWrites
+	remembers
 )
 
 func (h Harness) capabilities() capability {
 	var p capability
-	for bit, has := range map[capability]bool{leases: h.Leases, owners: h.SharedBackend, deltas: h.Deltas, atomicSteps: h.Atomic, refusesWrites: h.RefusesWrites} {
+	for bit, has := range map[capability]bool{leases: h.Leases, owners: h.SharedBackend, deltas: h.Deltas, atomicSteps: h.Atomic, refusesWrites: h.RefusesWrites, remembers: h.Events} {
 		if has {
 			p |= bit
 		}
@@ -81,7 +87,7 @@ func (h Harness) capabilities() capability {
 func Run(t *testing.T, h Harness) {
 	has := h.capabilities()
 	var out []string
-	for _, part := range [][]check{putChecks, ownerChecks, renewChecks, removeChecks, historyChecks, overlayChecks, readChecks, watchChecks, catalogChecks, refusedWriteChecks, closeChecks} {
+	for _, part := range [][]check{putChecks, ownerChecks, renewChecks, removeChecks, eventChecks, historyChecks, overlayChecks, readChecks, watchChecks, catalogChecks, refusedWriteChecks, closeChecks} {
 		for _, c := range part {
 			if c.needs&^has != 0 || c.unless&has != 0 {
 				out = append(out, c.name)
