@@ -48,14 +48,18 @@ func versionCommand(std streams) *cobra.Command {
 		Long:  "Print the version of the program, the commit it was built from, the version of Go and the platform.",
 		Args:  arguments(),
 		RunE: func(*cobra.Command, []string) error {
-			if asJSON {
-				return writeJSON(std.out, programVersion())
-			}
-			_, err := fmt.Fprintln(std.out, programVersion())
-			return err
+			return writeVersion(std, asJSON)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	addJSONFlag(c, &asJSON)
 	return c
+}
+
+func writeVersion(std streams, asJSON bool) error {
+	if asJSON {
+		return writeJSON(std.out, programVersion())
+	}
+	_, err := fmt.Fprintln(std.out, programVersion())
+	return err
 }

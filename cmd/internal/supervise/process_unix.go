@@ -10,6 +10,11 @@ import (
 
 // signal sends a signal to the process and to what it has started in its group.
 func (p *process) signal(s os.Signal) {
+	select {
+	case <-p.exited: // its number may be another process's by now
+		return
+	default:
+	}
 	if number, ok := s.(syscall.Signal); ok {
 		_ = syscall.Kill(-p.cmd.Process.Pid, number) // it may have ended
 	}
