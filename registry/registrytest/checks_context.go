@@ -26,6 +26,7 @@ func everyCall(r registry.Registry, ctx context.Context) map[string]func() error
 	if b, ok := r.(registry.Backend); ok {
 		calls["Snapshot"] = func() error { _, err := b.Snapshot(ctx, "api"); return err }
 		calls["Instances"] = func() error { _, err := b.Instances(ctx, "api"); return err }
+		calls["Events"] = func() error { _, err := b.Events(ctx, "api"); return err }
 		calls["Services"] = func() error { _, err := b.Services(ctx); return err }
 	}
 	return calls

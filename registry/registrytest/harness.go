@@ -136,7 +136,7 @@ func allChecks() []check {
 	var all []check
 	for _, some := range [][]check{
 		discoverChecks, registerChecks, inputChecks, contextChecks, closeChecks, sharedChecks,
-		expiryChecks, watchChecks, catalogChecks, backendChecks, muteChecks, refuseChecks, absenceChecks, lostChecks,
+		expiryChecks, watchChecks, catalogChecks, backendChecks, eventChecks, muteChecks, refuseChecks, absenceChecks, lostChecks,
 	} {
 		all = append(all, some...)
 	}

@@ -24,7 +24,7 @@ func (m mutant) wants(failure string) bool {
 
 // TestEachCheckCatchesItsMutants runs each check against backends that break its promise.
 func TestEachCheckCatchesItsMutants(t *testing.T) {
-	mutants := slices.Concat(callMutants, watchMutants, catalogMutants, backendMutants, refuseMutants, lostMutants)
+	mutants := slices.Concat(callMutants, watchMutants, catalogMutants, backendMutants, eventMutants, refuseMutants, lostMutants)
 	for _, c := range allChecks() {
 		t.Run(c.name, func(t *testing.T) {
 			tried := 0

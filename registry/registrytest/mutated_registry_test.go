@@ -18,6 +18,7 @@ type mutated struct {
 	snapshot      func(context.Context, string) (registry.Snapshot, error)
 	instances     func(context.Context, string) ([]registry.Instance, error)
 	services      func(context.Context) ([]string, error)
+	events        func(context.Context, string) ([]registry.Event, error)
 	watch         func(context.Context, string) iter.Seq[registry.Snapshot]
 	watchServices func(context.Context) iter.Seq[registry.Catalog]
 	notifyLost    func(string, func(error)) func()
@@ -27,7 +28,7 @@ type mutated struct {
 func newMutated(r *ref, n int) *mutated {
 	return &mutated{
 		ref: r, n: n, register: r.Register, deregister: r.Deregister, discover: r.Discover, snapshot: r.Snapshot,
-		instances: r.Instances, services: r.Services, watch: r.Watch, watchServices: r.WatchServices, notifyLost: r.NotifyLost, close: r.Close,
+		instances: r.Instances, services: r.Services, events: r.Events, watch: r.Watch, watchServices: r.WatchServices, notifyLost: r.NotifyLost, close: r.Close,
 	}
 }
 
@@ -45,6 +46,9 @@ func (m *mutated) Instances(ctx context.Context, name string) ([]registry.Instan
 	return m.instances(ctx, name)
 }
 func (m *mutated) Services(ctx context.Context) ([]string, error) { return m.services(ctx) }
+func (m *mutated) Events(ctx context.Context, name string) ([]registry.Event, error) {
+	return m.events(ctx, name)
+}
 func (m *mutated) Watch(ctx context.Context, name string) iter.Seq[registry.Snapshot] {
 	return m.watch(ctx, name)
 }

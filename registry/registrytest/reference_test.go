@@ -33,6 +33,7 @@ type world struct {
 	changed          chan struct{} // closed and replaced at each change
 	muted            bool
 	refused          bool // writes
+	events           map[string][]registry.Event
 }
 
 type record struct {
@@ -40,6 +41,7 @@ type record struct {
 	registeredAt int64
 	expires      time.Time
 	rev          uint64
+	by           string
 }
 
 // ref is one registry on a world. The methods that seal a Backend come from the
@@ -47,6 +49,7 @@ type record struct {
 type ref struct {
 	registry.Backend
 	w    *world
+	by   string           // its name in events
 	mine map[string]int64 // registration times of its own; guarded by w.mu
 	idle map[string]bool  // of those, the ones without a heartbeat
 	done chan struct{}
@@ -55,11 +58,11 @@ type ref struct {
 }
 
 func newWorld(ttl, beat time.Duration, fault string) *world {
-	return &world{ttl: ttl, beat: beat, fault: fault, records: map[string]*record{}, revs: map[string]uint64{}, changed: make(chan struct{})}
+	return &world{ttl: ttl, beat: beat, fault: fault, records: map[string]*record{}, revs: map[string]uint64{}, events: map[string][]registry.Event{}, changed: make(chan struct{})}
 }
 
 func (w *world) open() *ref {
-	r := &ref{w: w, mine: map[string]int64{}, idle: map[string]bool{}, done: make(chan struct{})}
+	r := &ref{w: w, by: uuid.NewString(), mine: map[string]int64{}, idle: map[string]bool{}, done: make(chan struct{})}
 	if w.ttl > 0 {
 		r.wg.Go(r.heartbeat)
 	}
@@ -148,6 +151,7 @@ func (w *world) prune() (next time.Time) {
 		case w.ttl == 0 || w.fault == "never expires":
 		case w.refused && w.fault != "expires unproven" && time.Now().After(rec.expires):
 		case time.Now().After(rec.expires):
+			w.noteExpiry(rec)
 			w.remove(id)
 		case next.IsZero() || rec.expires.Before(next):
 			next = rec.expires
@@ -263,7 +267,8 @@ func (r *ref) Register(ctx context.Context, s registry.ServiceInfo) error {
 	}
 	w.lastRegisteredAt = max(w.lastRegisteredAt+1, time.Now().UnixMicro())
 	s.RegisteredAt = time.UnixMicro(w.lastRegisteredAt)
-	w.records[s.ID] = &record{info: s, registeredAt: w.lastRegisteredAt, expires: time.Now().Add(w.ttl), rev: uint64(w.lastRegisteredAt)}
+	w.records[s.ID] = &record{info: s, registeredAt: w.lastRegisteredAt, expires: time.Now().Add(w.ttl), rev: uint64(w.lastRegisteredAt), by: r.by}
+	r.noteRegistration(s, old)
 	r.mine[s.ID] = w.lastRegisteredAt
 	delete(r.idle, s.ID)
 	if old != nil {
@@ -289,6 +294,7 @@ func (r *ref) Deregister(ctx context.Context, id string) error {
 	defer r.w.mu.Unlock()
 	registeredAt, owned := r.mine[id]
 	if rec := r.w.records[id]; rec != nil && (!owned || registeredAt == rec.registeredAt || r.w.fault == "earlier Deregister kills") {
+		r.note(rec.info.Name, id, registry.EventDeregistered, "")
 		r.w.remove(id)
 	}
 	if r.w.fault != "heartbeat resurrects" {
