@@ -117,7 +117,7 @@ func check(t *testing.T, stream, got, want string) {
 func TestHelpOfEachCommand(t *testing.T) {
 	list := rollcall(t, "").out
 	for _, name := range []string{
-		"register", "deregister", "ls", "get", "watch", "drain", "undrain", "maint", "run", "demo", "doctor", "version", "completion", "help",
+		"register", "deregister", "ls", "get", "watch", "why", "drain", "undrain", "maint", "run", "demo", "doctor", "version", "completion", "help",
 	} {
 		if !strings.Contains(list, "\n  "+name+" ") {
 			t.Errorf("the list of commands lacks %s:\n%s", name, list)

@@ -55,7 +55,7 @@ func newRootCommand(std streams) *cobra.Command {
 		&cobra.Group{ID: groupServe, Title: "Commands that keep a registration:"},
 	)
 	root.AddCommand(
-		lsCommand(std), getCommand(std), watchCommand(std),
+		lsCommand(std), getCommand(std), watchCommand(std), whyCommand(std),
 		deregisterCommand(std), drainCommand(std), undrainCommand(std), maintCommand(std),
 		registerCommand(std), runCommand(std),
 		demoCommand(std), demoServerCommand(std), doctorCommand(std), completionCommand(std), versionCommand(std),
