@@ -94,6 +94,8 @@ type RedisRegistryConfig struct {
 	Observer *Observer
 
 	files urlFiles // set by ParseURL
+	// dialTCP makes connections for programs of this module that cut them.
+	dialTCP func(ctx context.Context, addr string) (*net.TCPConn, error)
 }
 
 // Limits and defaults of a RedisRegistryConfig.
@@ -324,6 +326,7 @@ func (c RedisRegistryConfig) clientConfig() redisclient.Config {
 		DB:                  c.DB,
 		TLS:                 c.TLSConfig,
 		RefreshTLS:          c.files.refreshTLS,
+		DialTCP:             c.dialTCP,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -76,6 +77,11 @@ func init() {
 			return nil, err
 		}
 		return redisclient.Dial(cfg.clientConfig())
+	}
+	bridge.Open = func(ctx context.Context, config any, dial func(ctx context.Context, addr string) (*net.TCPConn, error)) (any, error) {
+		cfg := config.(RedisRegistryConfig)
+		cfg.dialTCP = dial
+		return NewRedisRegistry(ctx, cfg)
 	}
 }
 

@@ -72,3 +72,21 @@ func TestDoctorWithoutAServer(t *testing.T) {
 		}
 	}
 }
+
+// The figures are those of package serverproof's tests.
+func TestDoctorProves(t *testing.T) {
+	out, stray, _ := runDoctor(t, "", "--prove", redistest.Start(t).URL())
+	for _, want := range []string{" checks passed, ", "| fault | then |", "| all connections cut repeatedly | a watch shows a change | heartbeat + 1 s | "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s%s", want, out, stray)
+		}
+	}
+}
+
+func TestDoctorProvesNothingOfABadServer(t *testing.T) {
+	url := redistest.Start(t, redistest.WithMaxMemory(64<<20, "allkeys-lru")).URL()
+	out, stray, code := runDoctor(t, "", "--prove", "--json", url)
+	if code != 1 || !strings.Contains(stray, "nothing was proved") || !strings.Contains(out, `"proof":null`) {
+		t.Errorf("exit code %d\n%s%s", code, out, stray)
+	}
+}

@@ -2,7 +2,11 @@
 // keeps private, without making it public.
 package bridge
 
-import "io"
+import (
+	"context"
+	"io"
+	"net"
+)
 
 // Supersede tells the membership of id, held through backend (a
 // registry.Backend or anything that embeds one), that a newer owner took over
@@ -19,3 +23,15 @@ var Supersede func(backend any, id string) bool
 //
 // Package registry sets it when it is initialized.
 var Dial func(config any) (client io.Closer, err error)
+
+// Open opens the registry.Backend of config, a registry.RedisRegistryConfig without a
+// Client, on connections that dial makes.
+//
+// Package registry sets it when it is initialized.
+var Open func(ctx context.Context, config any, dial func(ctx context.Context, addr string) (*net.TCPConn, error)) (backend any, err error)
+
+// Conform runs the conformance suite in a program, not under go test, and calls done
+// with the failures of each check. The harness is a registrytest.Harness.
+//
+// Package registrytest sets it when it is initialized.
+var Conform func(ctx context.Context, harness any, done func(check string, failures []string)) error

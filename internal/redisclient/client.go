@@ -50,6 +50,9 @@ type Config struct {
 	// RefreshTLS, when set, is called for each new connection with a clone of TLS,
 	// which it may change. Calls may be concurrent.
 	RefreshTLS func(*tls.Config) error
+	// DialTCP, when set, makes all connections, under TLS if that is set. It is called
+	// with host:port, and connections to a name that moves are not looked for.
+	DialTCP func(ctx context.Context, addr string) (*net.TCPConn, error)
 	// timeouts stand in for the defaults in tests.
 	timeouts timeouts
 }
@@ -99,6 +102,9 @@ func Dial(cfg Config) (*Client, error) {
 	}
 	c := &Client{dialer: newDialer(cfg.TLS, cfg.timeouts.dial)}
 	c.dialer.refreshTLS = cfg.RefreshTLS
+	if cfg.DialTCP != nil {
+		c.dialer.dialTCP = cfg.DialTCP
+	}
 	cfg.Credentials = c.dialer.credentials(cfg.Credentials)
 	cfg.SentinelCredentials = c.dialer.credentials(cfg.SentinelCredentials)
 	switch {
@@ -114,7 +120,7 @@ func Dial(cfg Config) (*Client, error) {
 		options := nodeOptions(cfg, c.dialer.dial)
 		options.OnConnect = c.identity.onConnect
 		c.UniversalClient = redis.NewClient(options)
-		if host, _, err := net.SplitHostPort(cfg.Addr); err == nil {
+		if host, _, err := net.SplitHostPort(cfg.Addr); err == nil && cfg.DialTCP == nil {
 			if _, err := netip.ParseAddr(host); err != nil {
 				c.host = host
 			}

@@ -19,6 +19,7 @@ type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 type dialer struct {
 	tls        *tls.Config
 	refreshTLS func(*tls.Config) error // nil: tls stays as it is
+	dialTCP    func(ctx context.Context, addr string) (*net.TCPConn, error)
 	lookup     lookupFunc
 	timeout    time.Duration // of a dial
 
@@ -34,12 +35,20 @@ type dialer struct {
 }
 
 func newDialer(config *tls.Config, timeout time.Duration) *dialer {
-	d := &dialer{lookup: lookupHost, timeout: timeout, conns: make(map[*trackedConn]struct{})}
+	d := &dialer{dialTCP: dialTCP, lookup: lookupHost, timeout: timeout, conns: make(map[*trackedConn]struct{})}
 	if config != nil {
 		d.tls = config.Clone()
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
+}
+
+func dialTCP(ctx context.Context, addr string) (*net.TCPConn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.TCPConn), nil
 }
 
 func (d *dialer) dial(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -83,12 +92,12 @@ func (d *dialer) handshake(ctx context.Context, addr string, role connRole) (net
 	if err != nil {
 		return nil, err
 	}
-	plain, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	plain, err := d.dialTCP(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	_ = plain.(*net.TCPConn).SetWriteBuffer(sendBufferBytes) // an error is harmless: it only matters on slow lines
-	tracked := &trackedConn{TCPConn: plain.(*net.TCPConn), dialer: d, addr: addr, role: role}
+	_ = plain.SetWriteBuffer(sendBufferBytes) // an error is harmless: it only matters on slow lines
+	tracked := &trackedConn{TCPConn: plain, dialer: d, addr: addr, role: role}
 	if err := d.track(tracked); err != nil {
 		_ = plain.Close()
 		return nil, err

@@ -30,6 +30,23 @@ func newKeyspace(namespace string) keyspace {
 // KeyPrefix returns what all keys and channels of a namespace begin with.
 func KeyPrefix(namespace string) string { return newKeyspace(namespace).prefix }
 
+// SharedKeys returns the keys of a namespace that are no service's: the list of names
+// first, then the ID index.
+func SharedKeys(namespace string) []string {
+	k := newKeyspace(namespace)
+	keys := []string{k.catalog}
+	for bucket := range idIndexBuckets {
+		keys = append(keys, k.prefix+"ids:"+strconv.Itoa(bucket))
+	}
+	return keys
+}
+
+// ServiceKeys returns the keys of a service.
+func ServiceKeys(namespace, service string) []string {
+	k := newKeyspace(namespace)
+	return append(k.ofService(service), k.watchers(service))
+}
+
 // base is the common part of a service's keys, with its hash tag.
 func (k keyspace) base(service string) string {
 	return k.prefix + "{" + serviceEscapes.Replace(service) + "}"

@@ -27,6 +27,7 @@ var importRules = []importRule{
 	{"internal/redisclient", []string{"internal/backoff"}},
 	{"internal/redisstore", []string{"internal/store", "internal/redisclient", "internal/backoff", "internal/batch"}},
 	{"internal/servercheck", []string{"registry", "internal/bridge", "internal/redisclient", "internal/redisstore"}},
+	{"internal/serverproof", []string{"registry", "registry/registrytest", "internal/bridge", "internal/redisstore"}},
 	{"internal/bridge", nil},
 	{"registry", []string{"internal/backoff", "internal/byid", "internal/cowmap", "internal/core", "internal/store", "internal/memstore", "internal/redisclient", "internal/redisstore", "internal/bridge"}},
 	{"registry/registrytest", []string{"registry", "internal/bridge", "internal/stall"}},
@@ -35,7 +36,7 @@ var importRules = []importRule{
 	{"health", []string{"registry", "internal/backoff", "internal/byid"}},
 	{"grpcresolver", []string{"registry", "health", "internal/selector"}},
 	{"otel", []string{"registry"}},
-	{"cmd", []string{"registry", "internal/servercheck", "balance", "health", "grpcresolver", "otel"}},
+	{"cmd", []string{"registry", "internal/servercheck", "internal/serverproof", "balance", "health", "grpcresolver", "otel"}},
 	{"internal/freeport", nil},
 	{"internal/stall", nil},
 	{"internal/waittest", nil},
@@ -81,7 +82,7 @@ func ruleOf(dir string) (rule importRule, ok bool) {
 // names its type in the configuration; the rest are parts of tests.
 const goRedis = "github.com/redis/go-redis"
 
-var goRedisUsers = []string{"registry", "internal/redisclient", "internal/redisstore", "internal/servercheck", "internal/redistest", "internal/faultnet", "faults", "bench"}
+var goRedisUsers = []string{"registry", "internal/redisclient", "internal/redisstore", "internal/servercheck", "internal/serverproof", "internal/redistest", "internal/faultnet", "faults", "bench"}
 
 func TestOnlyTheRedisStoreImportsGoRedis(t *testing.T) {
 	for _, f := range goFiles(t) {
@@ -96,7 +97,7 @@ func TestOnlyTheRedisStoreImportsGoRedis(t *testing.T) {
 // Parts of tests must not end up in programs.
 func TestTestPartsStayInTests(t *testing.T) {
 	parts := []string{module + "/internal/redistest", module + "/internal/faultnet", module + "/internal/shardproxy", module + "/internal/freeport", module + "/internal/deploytest", module + "/internal/stall", module + "/internal/programtest", module + "/internal/waittest", "testing"}
-	users := []string{"registry/registrytest", "internal/store/storetest", "internal/redistest", "internal/shardproxy", "internal/faultnet", "internal/deploytest", "internal/stall", "internal/programtest", "internal/waittest", "faults", "bench"}
+	users := []string{"registry/registrytest", "internal/serverproof", "internal/store/storetest", "internal/redistest", "internal/shardproxy", "internal/faultnet", "internal/deploytest", "internal/stall", "internal/programtest", "internal/waittest", "faults", "bench"}
 	for _, f := range goFiles(t) {
 		for _, imported := range f.imports {
 			if !f.test && under(imported, parts...) && !under(f.dir, users...) {

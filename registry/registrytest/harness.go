@@ -143,6 +143,9 @@ func allChecks() []check {
 	return all
 }
 
+// maxParallel is how many checks run at a time.
+const maxParallel = 8
+
 // Run tests that the registries of h keep every promise of package registry,
 // one subtest for each promise, named after it. Up to eight run at a time,
 // whatever -parallel says, because most of them wait; Run returns when all have
@@ -160,7 +163,7 @@ func Run(t *testing.T, h Harness) {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, 8)
+	slots := make(chan struct{}, maxParallel)
 	for _, c := range allChecks() {
 		if !c.applies(p) {
 			continue
