@@ -64,6 +64,7 @@ func TestBadRecords(t *testing.T) {
 	doomed.kill()
 	at := time.Now()
 	web.await(t, at, goneBy, "expiring goes on", lacking("dies"))
+	requireReason(t, reader, "web", "dies", expired(doomed.pid, shortTTL))
 	// Also past the leases of those whose header cannot be read.
 	throughout(t, at.Add(2*shortTTL), "heartbeats go on", func() error {
 		return includes(present(t, reader, "web"), "good-1", "good-2")

@@ -78,6 +78,7 @@ func TestClockStepsBack(t *testing.T) {
 		}
 		return err
 	})
+	requireReason(t, reader, "web", "d1", expired(doomed.pid, shortTTL))
 	throughout(t, time.Now().Add(shortTTL), "the living stay", discoversExactly(reader, "web", append(slices.Clone(want), newcomer)))
 
 	// And ahead, to where it was.

@@ -43,6 +43,7 @@ func TestClusterBasics(t *testing.T) {
 		for _, name := range []string{"db", "mail"} {
 			must(t, a.Deregister(t.Context(), name+"-1"))
 			must(t, b.Deregister(t.Context(), name+"-2"))
+			requireReason(t, reader, name, name+"-1", reason{kind: registry.EventDeregistered, by: pidOf(ownPID)})
 		}
 		within(t, time.Now(), backBy, "the catalog", namesAre(reader, catalog, "web"))
 		if all := present(t, reader, "unknown"); all == nil || len(all) != 0 {
@@ -96,6 +97,7 @@ func TestClusterBasics(t *testing.T) {
 			}
 			w.await(t, at, backBy, "it is gone", lacking(m.ID()))
 			lostWithin(t, m, at, backBy, registry.ErrDeregistered, "Cluster: owner reports an operator's Deregister")
+			requireReason(t, b, "web", m.ID(), reason{kind: registry.EventDeregistered, by: pidOf(ownPID), note: pidOf(ownPID)})
 			throughout(t, time.Now().Add(shortTTL), "it stays gone", isGone(b, "web", m.ID()))
 		}
 	})
@@ -112,6 +114,7 @@ func TestClusterBasics(t *testing.T) {
 			return discovers(reader, "mail", "contested")()
 		})
 		notLost(t, later)
+		requireReason(t, reader, "web", "contested", reason{kind: registry.EventMoved, by: pidOf(ownPID), note: "mail"})
 	})
 
 	t.Run("odd names", func(t *testing.T) {

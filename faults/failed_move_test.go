@@ -34,6 +34,7 @@ func TestFailedMoveLeavesTheEarlierRegistration(t *testing.T) {
 		return errors.Join(discovers(reader, "old", "x")(), discovers(reader, "new")())
 	})
 	figure(t, "1 failed move undone", took)
+	requireReason(t, reader, "new", "x", reason{kind: registry.EventMoved, by: pidOf(ownPID), note: "old"})
 	select {
 	case id := <-losses:
 		t.Errorf("the owner reported the loss of %q", id)

@@ -50,6 +50,7 @@ func testRedisFrozenPastTheTTL(t *testing.T, opts ...redistest.Option) {
 	}
 	figure(t, "freeze: true zero seen", lonely.await(t, thawed, retainedFor, "a true zero",
 		func(s registry.Snapshot) bool { return s.Stale == nil && len(s.Instances) == 0 }))
+	requireReason(t, reader, "lonely", "d2", expired(doomed.pid, shortTTL))
 	pause(t, 2*shortHeartbeat, "lets two heartbeats pass")
 	for _, w := range watches {
 		w.requireKept(t, began, "a1", "a2", "b1")

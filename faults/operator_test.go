@@ -23,8 +23,8 @@ func TestOperatorDeregistersByID(t *testing.T) {
 func testOperatorDeregistersByID(t *testing.T, opts ...redistest.Option) {
 	server := redistest.Start(t, opts...)
 	said := &logs{}
-	a := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger = said.logger() })
-	operator := openShort(t, server)
+	a := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Logger, cfg.Name = said.logger(), "the owner" })
+	operator := openShort(t, server, func(cfg *registry.RedisRegistryConfig) { cfg.Name = "the operator" })
 	web := watch(t, operator, "web")
 	for _, id := range []string{"chosen", ""} {
 		m, err := registry.Join(t.Context(), a, service("web", id))
@@ -40,6 +40,7 @@ func testOperatorDeregistersByID(t *testing.T, opts ...redistest.Option) {
 		must(t, retryStalled(t, shortHeartbeat, discovers(a, "web", "other")))
 		web.await(t, at, backBy, "it is gone from the watch", lacking(m.ID()))
 		lostWithin(t, m, at, shortHeartbeat+slack, registry.ErrDeregistered, "promise 4: owner reports an operator's Deregister")
+		requireReason(t, a, "web", m.ID(), reason{kind: registry.EventDeregistered, by: "the operator", note: "the owner"})
 		flush(t, server)
 		at = time.Now()
 		within(t, at, backBy, "the other one is back", discovers(a, "web", "other"))
@@ -54,6 +55,7 @@ func testOperatorDeregistersByID(t *testing.T, opts ...redistest.Option) {
 		if err := a.Deregister(t.Context(), m.ID()); err != nil {
 			t.Fatal(err)
 		}
+		requireReason(t, operator, "web", m.ID(), reason{kind: registry.EventDeregistered, by: "the owner"})
 	}
 	if err := operator.Deregister(t.Context(), "unknown"); err != nil {
 		t.Errorf("deregistering an unknown ID: %v", err)

@@ -44,9 +44,10 @@ func testGoneAfterACrashWithoutWrites(t *testing.T, opts ...redistest.Option) {
 	}
 	end := leaseEnds(t, one, "web")
 	for _, gonner := range []struct {
-		id  string
-		ttl time.Duration
-	}{{"short", shortTTL}, {"long", longTTL}} {
+		id    string
+		ttl   time.Duration
+		owner *owner
+	}{{"short", shortTTL, short}, {"long", longTTL, patient}} {
 		last := end[gonner.id].Add(-gonner.ttl) // heartbeat
 		limit := gonner.ttl + slack
 		took := within(t, last, limit, gonner.id+" leaves Discover", func() error {
@@ -63,6 +64,7 @@ func testGoneAfterACrashWithoutWrites(t *testing.T, opts ...redistest.Option) {
 		took = max(first.await(t, last, limit, gonner.id+" leaves a watch", lacking(gonner.id)),
 			second.await(t, last, limit, gonner.id+" leaves another watch", lacking(gonner.id)))
 		figure(t, "promise 2: killed owner gone from every watch after the last heartbeat, beyond its TTL", took-gonner.ttl)
+		requireReason(t, one, "web", gonner.id, expired(gonner.owner.pid, gonner.ttl))
 	}
 	// A watch that dropped the short one kept the long one until its own lease ended.
 	for _, w := range []*watchLog{first, second} {

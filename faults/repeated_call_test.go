@@ -21,8 +21,9 @@ func TestOperatorDeregistersTheStalled(t *testing.T) {
 	server := redistest.Start(t)
 	cfg := config(t, server, shortTTL, shortHeartbeat)
 	line := faultnet.New(t, server.Addr())
+	cfg.Name = "the operator"
 	operator := open(t, cfg)
-	cfg.RedisAddr = line.Addr()
+	cfg.RedisAddr, cfg.Name = line.Addr(), "the owner"
 	owner := open(t, cfg)
 	m, err := registry.Join(t.Context(), owner, service("web", "x"))
 	if err != nil {
@@ -31,6 +32,7 @@ func TestOperatorDeregistersTheStalled(t *testing.T) {
 	register(t, operator, "web", "other")
 	line.Hold()
 	within(t, time.Now(), shortTTL+slack, "its lease ends", discovers(operator, "web", "other"))
+	requireReason(t, operator, "web", "x", reason{kind: registry.EventExpired, by: "the owner", ttl: shortTTL})
 	if err := operator.Deregister(t.Context(), "x"); err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +40,7 @@ func TestOperatorDeregistersTheStalled(t *testing.T) {
 	line.Heal()
 	lostWithin(t, m, time.Now(), shortHeartbeat+slack, registry.ErrDeregistered, "the owner reports the Deregister of what had expired")
 	throughout(t, time.Now().Add(2*shortHeartbeat), "it stays gone", isGone(operator, "web", "x"))
+	requireReason(t, operator, "web", "x", reason{kind: registry.EventDeregistered, by: "the operator"})
 }
 
 // The earlier owner of an ID is cut off; the later one registers it, under the
@@ -137,6 +140,7 @@ func TestDeregisterSentAgainSparesAnotherName(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- operator.Deregister(context.Background(), "x") }()
 	within(t, time.Now(), time.Second, "it takes effect", discovers(reader, "web", "warm"))
+	requireReason(t, reader, "web", "x", reason{kind: registry.EventDeregistered, by: pidOf(ownPID)})
 	m, err := registry.Join(t.Context(), owner, service("web2", "x"))
 	if err != nil {
 		t.Fatal(err)

@@ -71,6 +71,7 @@ func testIDsBehindAShardProxy(t *testing.T, opts ...redistest.Option) {
 	later := join(t, b, "mail", "contested")
 	lostWithin(t, earlier, at, backBy, registry.ErrSuperseded, "an earlier owner reports its loss")
 	notLost(t, later)
+	requireReason(t, reader, "web", "contested", reason{kind: registry.EventMoved, by: pidOf(ownPID), note: "mail"})
 }
 
 // Requests of each call behind a proxy that shards, one after the other where they depend

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/registry"
 )
 
 // An owner is stopped for longer than its TTL, then continues.
@@ -29,6 +30,8 @@ func TestOwnerStalledPastItsTTL(t *testing.T) {
 		lonely.await(t, at, goneBy, "the stalled one is dropped", isZero)
 		within(t, at, goneBy, "the stalled one leaves Discover", isGone(reader, "web", "staller"))
 		within(t, at, goneBy, "the stalled one leaves Discover", isGone(reader, "lonely", "staller-too"))
+		requireReason(t, reader, "web", "staller", expired(o.pid, shortTTL))
+		requireReason(t, reader, "lonely", "staller-too", expired(o.pid, shortTTL))
 
 		o.signal(syscall.SIGCONT)
 		at = time.Now()
@@ -38,6 +41,7 @@ func TestOwnerStalledPastItsTTL(t *testing.T) {
 		took = max(web.await(t, at, backBy, "it is back in the watch", is(want)),
 			lonely.await(t, at, backBy, "it is back in the watch", is(wantLonely)))
 		figure(t, "promise 3: stalled owner back in a watch", took)
+		requireReason(t, reader, "web", "staller", reason{kind: registry.EventRegistered, by: pidOf(o.pid)})
 	}
 	web.requireKept(t, began, "other")
 }

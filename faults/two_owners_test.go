@@ -36,6 +36,7 @@ func testNewestOwnerWins(t *testing.T, opts ...redistest.Option) {
 	if lines := said.lines("superseded by a newer owner", "x"); len(lines) != 1 {
 		t.Errorf("the log has %d lines on it: %q", len(lines), lines)
 	}
+	requireReason(t, reader, "web", "x", reason{kind: registry.EventReplaced, by: pidOf(later.pid), note: pidOf(ownPID)})
 	second := registered(t, reader, "web", "x")
 	if !second.RegisteredAt.After(first.RegisteredAt) {
 		t.Errorf("the later owner's RegisteredAt is %s, the earlier's %s", second.RegisteredAt, first.RegisteredAt)
@@ -49,6 +50,7 @@ func testNewestOwnerWins(t *testing.T, opts ...redistest.Option) {
 	at := time.Now()
 	within(t, at, goneBy, "the later goes with its TTL", discovers(reader, "web"))
 	web.await(t, at, goneBy, "the later leaves the watch", isZero)
+	requireReason(t, reader, "web", "x", expired(later.pid, shortTTL))
 	at = time.Now()
 	throughout(t, at.Add(2*shortTTL), "the earlier does not flip it back", discovers(reader, "web"))
 	web.requireNever(t, at, "x")
@@ -121,6 +123,9 @@ func TestStalledOwnerWasSuperseded(t *testing.T) {
 	within(t, died, goneBy, "the later is gone", discovers(reader, "web"))
 	within(t, died, goneBy, "the later is gone", discovers(reader, "db"))
 	web.await(t, died, goneBy, "all are gone from the watch", isZero)
+	requireReason(t, reader, "web", "x", expired(ownPID, shortTTL))
+	requireReason(t, reader, "web", "y", reason{kind: registry.EventMoved, by: pidOf(ownPID), note: "db"})
+	requireReason(t, reader, "db", "y", expired(ownPID, shortTTL))
 
 	earlier.signal(syscall.SIGCONT)
 	at := time.Now()

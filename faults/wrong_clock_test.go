@@ -56,6 +56,7 @@ func TestOneClockWhateverClientsSay(t *testing.T) {
 		figure(t, "wrong clock: gone from Discover after the last heartbeat",
 			within(t, at, goneBy, id+" is gone", isGone(reader, "web", id)))
 		web.await(t, at, goneBy, id+" is gone", lacking(id))
+		requireReason(t, reader, "web", id, expired(o.pid, shortTTL))
 	}
 	if left := ends["3-right"]; left.Before(time.Now().Add(-time.Hour)) {
 		t.Fatalf("the right one's lease ends at %s", left)
