@@ -38,5 +38,8 @@ func (c *checker) checkMessages(ctx context.Context) Finding {
 	if _, err := sub.ReceiveMessage(ctx); err != nil {
 		return missing("a published message did not arrive: "+err.Error(), "use a server, or a proxy, that delivers messages that scripts publish")
 	}
+	if err := c.parts[0].client.Publish(ctx, channel, "x").Err(); err != nil {
+		return Finding{Result: Passed, Detail: "PUBLISH is refused unless a script calls it, as a registry does: " + err.Error()}
+	}
 	return Finding{Result: Passed}
 }

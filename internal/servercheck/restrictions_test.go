@@ -100,11 +100,27 @@ func TestRestrictionsOfAProxyAreRecognised(t *testing.T) {
 	}{
 		"no scripts": {refusing("ERR unknown command 'eval', with args beginning with: ", "EVAL", "EVALSHA"), []want{
 			{"scripts", Failed, "EVAL: ERR unknown command", "permit EVAL EVALSHA; some servers have to be started with scripts switched on"},
-			{"writes", Unknown, "scripts do not run", ""},
+			{"writes", Passed, "", ""},
+			{"messages", Unknown, "scripts do not run", ""},
 			{"rights", Passed, "", ""},
 		}},
 		"scripts only by their text": {refusing("ERR command is not allowed: EVALSHA", "EVALSHA"), []want{
 			{"scripts", Failed, "EVALSHA: ERR command is not allowed", "permit EVALSHA"},
+		}},
+		"scripts are forgotten": {refusing("NOSCRIPT No matching script. Please use EVAL.", "EVALSHA"), []want{
+			{"scripts", Limited, "EVALSHA does not know the script", "keep what it has sent"},
+			{"writes", Passed, "", ""},
+			{"rights", Passed, "", ""},
+		}},
+		"every script is refused, as by a full disk": {refusing("MISCONF Redis is configured to save RDB snapshots", "EVAL", "EVALSHA"), []want{
+			{"scripts", Failed, "EVAL: MISCONF", "free the disk"},
+		}},
+		"writes are refused by name": {refusing("READONLY You can't write against a read only replica.", "HSET", "DEL", "ZADD", "SET"), []want{
+			{"writes", Failed, "refused: READONLY", "the primary's address"},
+		}},
+		"no PUBLISH outside of scripts": {refusing("ERR unknown command 'publish'", "PUBLISH"), []want{
+			{"messages", Passed, "PUBLISH is refused unless a script calls it", ""},
+			{"commands", Passed, "", ""},
 		}},
 		"no SUBSCRIBE": {refusing("ERR unknown command 'subscribe'", "SUBSCRIBE"), []want{
 			{"messages", Limited, "SUBSCRIBE: ERR unknown command", "permit SUBSCRIBE"},

@@ -24,6 +24,10 @@ func (c *checker) checkScripts(ctx context.Context) Finding {
 		switch {
 		case err != nil && !isReply(err):
 			return Finding{Result: Unknown, Detail: command + ": " + err.Error()}
+		case redis.HasErrorPrefix(err, "NOSCRIPT"):
+			return Finding{Result: Limited, Detail: "EVALSHA does not know the script that was just sent: " + err.Error(),
+				Remedy: "have a proxy send a script and its hash to the same server, and keep what it has sent",
+				Why:    "every call is sent twice: by its hash, and then with the text of the script"}
 		case err != nil:
 			f := Finding{Result: Failed, Detail: command + ": " + err.Error(), Remedy: c.grantFor(err.Error(), rights...), Why: why}
 			if word, remedy, cause := refusalOf(err.Error()); word != "" {
@@ -38,7 +42,7 @@ func (c *checker) checkScripts(ctx context.Context) Finding {
 		}
 		return Finding{Result: Passed}
 	})
-	c.scripts = f.Result == Passed
+	c.scripts = f.Result == Passed || f.Result == Limited
 	return f
 }
 

@@ -171,6 +171,9 @@ func TestClusterRefusesTwoSlots(t *testing.T) {
 	if f := find(t, one, "scripts over two slots"); f.Result == Passed {
 		t.Errorf("%+v", f)
 	}
+	if f := find(t, one, "writes"); f.Result == Failed && !strings.Contains(f.Remedy, "redis+cluster://") {
+		t.Errorf("%+v", f)
+	}
 	if f := find(t, one, "role"); f.Result != Failed || !strings.Contains(f.Remedy, "redis+cluster://") {
 		t.Errorf("%+v", f)
 	}

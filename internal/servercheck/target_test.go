@@ -57,6 +57,18 @@ func TestConnectionSaysWhatToChange(t *testing.T) {
 	}
 }
 
+// Sentinels lead to the primary, whatever they say first.
+func TestPrimaryOfSentinels(t *testing.T) {
+	g := redistest.StartSentinels(t)
+	report := checkURL(t, "redis+sentinel://"+g.SentinelAddrs()[0]+"/"+g.MasterName())
+	want{"role", Passed, "primary", ""}.verify(t, report)
+	want{"writes", Passed, "", ""}.verify(t, report)
+	want{"replicas", Limited, "min-replicas-to-write is not set", "CONFIG SET"}.verify(t, report)
+	if report.Failed() {
+		t.Errorf("a sound primary:\n%s", report)
+	}
+}
+
 func TestCertificateEnds(t *testing.T) {
 	s := redistest.Start(t, redistest.WithTLS())
 	file := filepath.Join(t.TempDir(), "ca.pem")

@@ -13,6 +13,7 @@ var refusals = []struct{ word, remedy, why string }{
 	{"OOM", "raise maxmemory, or remove other data", "memory is full: heartbeats work, Register fails"},
 	{"MASTERDOWN", "use the primary's address", "the server is a replica that lost its primary"},
 	{"CLUSTERDOWN", "start the nodes that are missing, or assign their slots to others", "slots have no node"},
+	{"MOVED", "use a redis+cluster:// URL", "the server is one node of a Cluster, and other nodes have the other slots"},
 	{"LOADING", "wait until the server has read its data", "it answers nothing until then"},
 	{"BUSY", "end the script that runs for too long: SCRIPT KILL", "the server answers nothing until it ends"},
 }
@@ -38,25 +39,43 @@ redis.pcall('PEXPIREAT', KEYS[1], ARGV[1])
 redis.pcall('HDEL', KEYS[1], 'f')
 return ''`
 
-// checkWrites writes with a script.
+// checkWrites writes with a script, as a registry does, and directly: a proxy may look
+// at the names of commands only.
 func (c *checker) checkWrites(ctx context.Context) Finding {
-	if !c.scripts {
-		return noScripts
+	f := c.forEach(func(p *part) Finding { return written(c.writeDirectly(ctx, p)) })
+	if f.Result == Failed || !c.scripts {
+		return f
 	}
 	return c.forEach(func(p *part) Finding {
 		text, err := c.Client.Eval(ctx, writeScript, []string{c.key(p.tag, "w")}, soon()).Text()
 		if err != nil {
 			text = err.Error()
 		}
-		text = strings.TrimPrefix(text, "-")
-		switch word, remedy, why := refusalOf(text); {
-		case text == "":
-			return Finding{Result: Passed}
-		case word != "":
-			return Finding{Result: Failed, Detail: "refused: " + text, Remedy: remedy, Why: why}
-		case rightMissing(text) || commandMissing(text):
-			return Finding{Result: Unknown, Detail: "not checked, because the user has no right to it: " + text}
-		}
-		return Finding{Result: Failed, Detail: text, Remedy: "find out why the server refuses HSET in a script", Why: "nothing can be registered"}
+		return written(text)
 	})
+}
+
+// writeDirectly returns the error's text, or "".
+func (c *checker) writeDirectly(ctx context.Context, p *part) string {
+	key := c.key(p.tag, "w")
+	if err := p.client.HSet(ctx, key, "f", "v").Err(); err != nil {
+		return err.Error()
+	}
+	_ = p.client.Do(ctx, "PEXPIREAT", key, soon()) // checkRights reports what it is refused
+	_ = p.client.HDel(ctx, key, "f")
+	return ""
+}
+
+// written returns the finding of a write, from its error's text or "".
+func written(text string) Finding {
+	text = strings.TrimPrefix(text, "-")
+	switch word, remedy, why := refusalOf(text); {
+	case text == "":
+		return Finding{Result: Passed}
+	case word != "":
+		return Finding{Result: Failed, Detail: "refused: " + text, Remedy: remedy, Why: why}
+	case rightMissing(text) || commandMissing(text):
+		return Finding{Result: Unknown, Detail: "not checked, because the user has no right to it: " + text}
+	}
+	return Finding{Result: Failed, Detail: text, Remedy: "find out why the server refuses HSET", Why: "nothing can be registered"}
 }
