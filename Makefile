@@ -55,7 +55,7 @@ bench-full: setup ## run bench RUNS (1) times, growth curves and peers; write do
 scale: setup ## measure costs per operation; write docs/scale.md: what one primary carries
 	@go run ./bench/scale -measure -o docs/scale.md
 
-.PHONY: tidy release release-check
+.PHONY: tidy release release-check dist dist-check
 
 tidy: ## run go mod tidy in the published modules, which require each other
 	@GOWORK=off go -C scripts/tools run ./release tidy
@@ -65,3 +65,9 @@ release-check: ## install the modules as users would, from a module proxy on dis
 
 release: ## commit the requirements of VERSION (v1.2.3) and tag the modules, only locally
 	@GOWORK=off go -C scripts/tools run ./release prepare "$(VERSION)"
+
+dist: ## build the static programs of a release and SHA256SUMS in dist/ (VERSION: by Git)
+	@VERSION=$(VERSION) scripts/dist
+
+dist-check: ## build the programs twice, elsewhere and with empty caches, and compare
+	@scripts/dist-check

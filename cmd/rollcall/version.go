@@ -8,6 +8,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// version is set by the linker in released programs (scripts/dist).
+var version string
+
 // versionJSON says which build of the program runs.
 type versionJSON struct {
 	Version  string `json:"version"`
@@ -27,6 +30,9 @@ func programVersion() versionJSON {
 				v.Commit = s.Value
 			}
 		}
+	}
+	if version != "" {
+		v.Version = version
 	}
 	return v
 }
