@@ -105,6 +105,26 @@
 // returns once every process that watches the service has acknowledged the state
 // without the instance; Undrain ends the drain. Both facts survive heartbeats and losses.
 //
+// # Why did it go?
+//
+// [Backend].Events returns what the backend remembers of a service's changes, oldest
+// first: when an instance was registered, replaced, deregistered, moved to another
+// service or expired, when its status was set and when it was drained, and which
+// process did it:
+//
+//	events, err := backend.Events(ctx, "api")
+//	for _, e := range events {
+//		fmt.Println(e.Time, e.ID, e.Kind, e.By, e.Note)
+//	}
+//
+// An [Event] of an expiry says whose the instance was and when its last heartbeat was. At
+// least the last 100 changes of a service are there, and the removals of the last 10
+// minutes, or of the last day if another process than the owner did it. Heartbeats cost
+// nothing for that. Events are for people and are no evidence: after Redis lost its
+// memory there are none from before, and what a process of a version without events did
+// shows without who did it, or not at all. [RedisRegistryConfig].Name sets how a process
+// is shown.
+//
 // # Testing
 //
 // [NewLocalRegistry] has the same behavior without a server, and works in a
