@@ -77,6 +77,7 @@ func TestCommandLine(t *testing.T) {
 		"bad tag":             {[]string{"register", "--name", "a", "--port", "1", "--tag", ""}, 2, "", "Tag"},
 		"bad metadata":        {[]string{"register", "--name", "a", "--port", "1", "--meta", "x"}, 2, "", "key=value"},
 		"bad check":           {[]string{"register", "--name", "a", "--port", "1", "--check", "ftp:x"}, 2, "", "HealthEndpoint"},
+		"bad interval":        {[]string{"register", "--name", "a", "--port", "1", "--check", "/h", "--check-interval", "-1s"}, 2, "", "Interval"},
 		"check once":          {[]string{"register", "--name", "a", "--port", "1", "--check", "/h", "--once"}, 2, "", "--once"},
 		"nothing to run":      {[]string{"run", "--name", "a", "--port", "1"}, 2, "", "command to run"},
 		"run without port":    {[]string{"run", "--name", "a", "--", "true"}, 2, "", "--port"},

@@ -49,7 +49,7 @@ the first probe has passed.
 			case once && s.HealthEndpoint != "":
 				return usageError{errors.New("--check needs a process that probes: leave out --once")}
 			}
-			if err := validate(c.Context(), s); err != nil {
+			if err := describe.validate(c.Context(), s); err != nil {
 				return err
 			}
 			if s.Address == "" {
@@ -61,7 +61,7 @@ the first probe has passed.
 				return registerOnce(c.Context(), std, to, s, asJSON)
 			}
 			logTo(std.err, slog.LevelWarn)
-			return keepRegistered(c.Context(), std, to, s, asJSON)
+			return keepRegistered(c.Context(), std, to, describe.probed, s, asJSON)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -85,14 +85,15 @@ func registerOnce(ctx context.Context, std streams, to connectFlags, s registry.
 	})
 }
 
-// keepRegistered registers s until ctx ends.
-func keepRegistered(ctx context.Context, std streams, to connectFlags, s registry.ServiceInfo, asJSON bool) (err error) {
+// keepRegistered registers s through what probed makes of the backend, until ctx ends.
+func keepRegistered(ctx context.Context, std streams, to connectFlags, probed func(registry.Backend) (registry.Backend, error),
+	s registry.ServiceInfo, asJSON bool) (err error) {
 	backend, err := connect(ctx, to)
 	if err != nil {
 		return stopped(ctx, err)
 	}
 	defer func() { err = errors.Join(err, backend.Close()) }()
-	checked, err := probed(backend, s.HealthEndpoint)
+	checked, err := probed(backend)
 	if err != nil {
 		return err
 	}

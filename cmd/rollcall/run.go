@@ -56,7 +56,7 @@ func runCommand(std streams) *cobra.Command {
 			case startTimeout <= 0 || stopTimeout <= 0:
 				return usageError{errors.New("--start-timeout and --stop-timeout must be greater than 0")}
 			}
-			if err := validate(c.Context(), s); err != nil {
+			if err := describe.validate(c.Context(), s); err != nil {
 				return err
 			}
 			logTo(std.err, slog.LevelWarn)
@@ -68,7 +68,7 @@ func runCommand(std streams) *cobra.Command {
 					if err != nil {
 						return nil, err
 					}
-					return probed(backend, s.HealthEndpoint)
+					return describe.probed(backend)
 				},
 				Service:      s,
 				Command:      args,

@@ -200,15 +200,49 @@ func TestRunIsDeregistered(t *testing.T) {
 func TestRunChecksTheCommand(t *testing.T) {
 	url := redisWithPassword(t)
 	backend := open(t, url)
-	p := startRun(t, url, "server", "--port", "0", "--check", "/health")
+	p := startRun(t, url, "server", "--port", "0", "--check", "/health", "--check-interval", "50ms")
 	got := awaitState(t, backend, "api", "a passing instance", callable(1)).Instances[0]
 	if got.HealthEndpoint != "/health" {
 		t.Errorf("registered %+v", got)
 	}
+	get(t, got, "/fail")
+	awaitState(t, backend, "api", "a critical instance", func(s registry.Snapshot) bool {
+		return len(s.Instances) == 0 && len(s.Others) == 1 && s.Others[0].Status == registry.StatusCritical
+	})
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	p.exit(t, 5)
+	inOrder(t, p.output(), "child sees 0 instances")
+}
+
+// A newer owner of the ID stops the command, too.
+func TestRunIsSuperseded(t *testing.T) {
+	url := redisWithPassword(t) + "?ttl=2s&heartbeat=200ms"
+	backend := open(t, url)
+	p := startRun(t, url, "server", "--port", "0", "--id", "api-1")
+	awaitState(t, backend, "api", "the instance", callable(1))
+	registerAll(t, backend, registry.ServiceInfo{ID: "api-1", Name: "api", Address: "10.0.0.1", Port: 1})
+	p.exit(t, 1, `member of "api": .*superseded`)
+	inOrder(t, p.output(), "child received terminated", "child sees 1 instances")
+}
+
+// A backend that has become unavailable delays the end of the command, but for a
+// bounded time, and the instance expires.
+func TestRunEndsWithoutABackend(t *testing.T) {
+	for name, end := range map[string]func(*program, registry.ServiceInfo){
+		"stopped":   func(p *program, _ registry.ServiceInfo) { _ = p.cmd.Process.Signal(syscall.SIGTERM) }, // exit waits for its effect
+		"by itself": func(_ *program, s registry.ServiceInfo) { get(t, s, "/exit?code=5") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.Start(t)
+			p := startRun(t, server.URL(), "server", "--port", "0")
+			s := awaitState(t, open(t, server.URL()), "api", "the instance", callable(1)).Instances[0]
+			server.Kill()
+			end(p, s)
+			p.exit(t, 5, "the instance expires with its TTL")
+		})
+	}
 }
 
 // The command runs while the backend is unavailable, and is registered once it is there.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ type serviceFlags struct {
 	info     registry.ServiceInfo
 	zone     string
 	metadata []string
+	interval time.Duration // of probes
 }
 
 func (f *serviceFlags) add(c *cobra.Command) {
@@ -32,7 +34,8 @@ func (f *serviceFlags) add(c *cobra.Command) {
 	flags.StringArrayVar(&f.metadata, "meta", nil, "`key=value` for the metadata; may be repeated")
 	flags.IntVar(&f.info.Weight, "weight", 1, "share of requests, relative to other instances")
 	flags.StringVar(&f.info.HealthEndpoint, "check", "", "what to probe: an HTTP path such as /health, a `URL`, or tcp:")
-	for _, name := range []string{"name", "id", "address", "port", "version", "tag", "zone", "meta", "weight", "check"} {
+	flags.DurationVar(&f.interval, "check-interval", health.DefaultInterval, "how often to probe")
+	for _, name := range []string{"name", "id", "address", "port", "version", "tag", "zone", "meta", "weight", "check", "check-interval"} {
 		_ = c.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // fails only for a flag that does not exist
 	}
 }
@@ -57,14 +60,14 @@ func (f *serviceFlags) service() (registry.ServiceInfo, error) {
 	return s, nil
 }
 
-// validate refuses what a backend would refuse, without asking it. An unset address or
-// port is accepted.
-func validate(ctx context.Context, s registry.ServiceInfo) error {
+// validate refuses what a backend would refuse of s, without asking it. An unset
+// address or port is accepted.
+func (f *serviceFlags) validate(ctx context.Context, s registry.ServiceInfo) error {
 	s.Address = cmp.Or(s.Address, "127.0.0.1")
 	s.Port = cmp.Or(s.Port, 1)
 	memory := registry.NewLocalRegistry()
 	defer memory.Close()
-	checked, err := probed(dryRun{memory}, s.HealthEndpoint)
+	checked, err := f.probed(dryRun{memory})
 	if err != nil {
 		return err
 	}
@@ -85,10 +88,10 @@ func (d dryRun) Register(ctx context.Context, s registry.ServiceInfo) error {
 }
 
 // probed wraps a backend so that this process probes what it registers, if there
-// is an endpoint. The instance is critical until its first probe has passed.
-func probed(backend registry.Backend, endpoint string) (registry.Backend, error) {
-	if endpoint == "" {
+// is a --check. The instance is critical until its first probe has passed.
+func (f *serviceFlags) probed(backend registry.Backend) (registry.Backend, error) {
+	if f.info.HealthEndpoint == "" {
 		return backend, nil
 	}
-	return health.New(backend, health.WithInitialStatus(registry.StatusCritical))
+	return health.New(backend, health.WithInitialStatus(registry.StatusCritical), health.WithInterval(f.interval))
 }
