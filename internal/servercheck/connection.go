@@ -1,11 +1,17 @@
 package servercheck
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 )
 
 const (
@@ -40,19 +46,22 @@ var connectionRemedies = []struct{ text, remedy string }{
 	{"EOF", "use rediss:// if the port speaks TLS; otherwise check what closes the connection"},
 }
 
-// checkConnection measures pings. It reports whether the server answers.
+// checkConnection measures pings. It reports whether the server, or one of a Cluster's,
+// answers.
 func (c *checker) checkConnection(ctx context.Context) bool {
+	client, err := c.answering(ctx)
+	if err != nil {
+		c.add(connectionFailed(err))
+		return false
+	}
 	var times []time.Duration
-	for i := range pings + 1 {
+	for range pings {
 		began := time.Now()
-		err := c.Client.Ping(ctx).Err()
-		if err != nil && (!isReply(err) || i == 0 && refusesConnection(err)) {
+		if err := client.Ping(ctx).Err(); err != nil && !isReply(err) {
 			c.add(connectionFailed(err))
 			return false
 		}
-		if i > 0 { // the first makes the connection
-			times = append(times, time.Since(began))
-		}
+		times = append(times, time.Since(began))
 	}
 	c.add(passed("connection", ""))
 	slices.Sort(times)
@@ -60,10 +69,30 @@ func (c *checker) checkConnection(ctx context.Context) bool {
 	return true
 }
 
-// refusesConnection reports whether a reply to PING is about more than PING: what
-// authenticates the connection and chooses its database is sent ahead.
-func refusesConnection(err error) bool {
-	return !strings.Contains(strings.ToLower(err.Error()), "ping")
+// answering returns a client of a server that answers.
+func (c *checker) answering(ctx context.Context) (redis.UniversalClient, error) {
+	// On a Cluster this finds the nodes, and any of them may get it.
+	err := c.Client.Ping(ctx).Err()
+	if !c.cluster {
+		return c.Client, unlessOfPing(err)
+	}
+	for _, node := range redisclient.Primaries(ctx, c.Client) {
+		if pinged := unlessOfPing(node.Ping(ctx).Err()); pinged == nil {
+			return node, nil
+		}
+	}
+	return nil, cmp.Or(err, errNoNode)
+}
+
+var errNoNode = errors.New("no node of the Cluster answers")
+
+// unlessOfPing returns an error unless it is a reply about PING: what authenticates the
+// connection and chooses its database is sent ahead.
+func unlessOfPing(err error) error {
+	if err != nil && isReply(err) && strings.Contains(strings.ToLower(err.Error()), "ping") {
+		return nil
+	}
+	return err
 }
 
 func connectionFailed(err error) Finding {

@@ -32,7 +32,11 @@ const repaired = "owners that run write it again within a heartbeat + 1 s"
 
 func (c *checker) checkInfo(context.Context) Finding {
 	return c.forEach(func(p *part) Finding {
-		if p.infoErr != nil {
+		switch {
+		case p.infoErr != nil && !isReply(p.infoErr):
+			return Finding{Result: Failed, Detail: "no reply: " + p.infoErr.Error(), Remedy: "start the server, or repair the way to it; on a Cluster, have a replica take its slots",
+				Why: "what it holds cannot be registered or found"}
+		case p.infoErr != nil:
 			return Finding{Result: Limited, Detail: p.infoErr.Error(), Remedy: c.grant("+info"),
 				Why: "without INFO no process warns of the eviction policy or notices that an address moved, and the checks below know less"}
 		}

@@ -3,6 +3,7 @@ package servercheck
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Result is what a check found.
@@ -68,7 +69,7 @@ func (r Report) Count(result Result) int {
 // String has a line for each finding, and two more for a remedy.
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintln(&b, strings.TrimSpace(strings.Join([]string{"server:", r.Kind, r.Version}, " ")))
+	fmt.Fprintln(&b, oneLine(strings.TrimSpace(strings.Join([]string{"server:", r.Kind, r.Version}, " "))))
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "%-8s %s", f.Result, f.Check)
 		if f.Detail != "" {
@@ -76,7 +77,7 @@ func (r Report) String() string {
 		}
 		fmt.Fprintln(&b)
 		if f.Remedy != "" {
-			fmt.Fprintf(&b, "%-8s   change: %s\n", "", f.Remedy)
+			fmt.Fprintf(&b, "%-8s   change: %s\n", "", oneLine(f.Remedy))
 		}
 		if f.Why != "" {
 			fmt.Fprintf(&b, "%-8s   why: %s\n", "", f.Why)
@@ -85,10 +86,11 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// oneLine replaces what would break a line: servers write parts of the text.
+// oneLine replaces what would break a line or control a terminal: servers write parts
+// of the text.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsGraphic(r) {
 			return ' '
 		}
 		return r

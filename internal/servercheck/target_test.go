@@ -112,6 +112,21 @@ func TestSlotsWithoutANode(t *testing.T) {
 	want{"scripts", Failed, "EVAL: CLUSTERDOWN", "start the nodes"}.verify(t, report)
 }
 
+func TestNodeThatIsDown(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3, 0)
+	cluster.Nodes[2].Kill()
+	report := checkURL(t, "redis+cluster://"+cluster.Addrs()[0])
+	want{"INFO", Failed, cluster.Nodes[2].Addr() + ": no reply: ", "start the server"}.verify(t, report)
+}
+
+// What a server says must not control a terminal.
+func TestReportHasNoControlCharacters(t *testing.T) {
+	report := Report{Kind: "a\x1b[31m", Findings: []Finding{failed("x", "a\nb\u009b", "c\x07", "d")}}
+	if text := report.String(); strings.ContainsAny(text, "\x1b\u009b\x07") || strings.Count(text, "\n") != 4 {
+		t.Errorf("%q", text)
+	}
+}
+
 // The rights of each node count: ACLs are not replicated.
 func TestRightsOfEachNodeOfACluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)

@@ -53,7 +53,7 @@ func (r *rows) note(fault, then, promised string, took time.Duration, err error)
 	row := r.find(fault, then, promised)
 	row.WorstMS = max(row.WorstMS, max(0, took.Milliseconds()))
 	if err != nil && row.Failure == "" {
-		row.Failure = strings.ReplaceAll(err.Error(), "\n", "; ")
+		row.Failure = strings.NewReplacer("\n", "; ", "|", "/").Replace(err.Error())
 	}
 }
 
