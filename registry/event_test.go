@@ -69,10 +69,10 @@ func ExampleBackend_events() {
 		fmt.Println(err)
 	}
 	for _, e := range events { // e.Time and e.By say when and by which process
-		fmt.Println(e.ID, e.Kind, e.Note)
+		fmt.Printf("%s %s %q\n", e.ID, e.Kind, e.Note)
 	}
 	// Output:
-	// api-1 registered
-	// api-1 status critical: disk is full
-	// api-1 deregistered
+	// api-1 registered ""
+	// api-1 status "critical: disk is full"
+	// api-1 deregistered ""
 }
