@@ -23,16 +23,11 @@ func (p *process) signal(s os.Signal) {
 // kill ends the process and its group at once.
 func (p *process) kill() { p.signal(syscall.SIGKILL) }
 
-// Notify sends the signals that Run forwards to c. A signal that is ignored stays
-// ignored, as SIGHUP is under nohup.
+// Notify sends the signals that Run forwards to c. SIGHUP stays ignored under nohup.
 func Notify(c chan<- os.Signal) (stop func()) {
-	for _, s := range []os.Signal{
-		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
-		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
-	} {
-		if !signal.Ignored(s) {
-			signal.Notify(c, s)
-		}
+	signal.Notify(c, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(c, syscall.SIGHUP)
 	}
 	return func() { signal.Stop(c) }
 }
