@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,5 +167,30 @@ func TestEventsOfAMoveNameBothServices(t *testing.T) {
 				t.Errorf("an event of %s is %+v", service, e)
 			}
 		}
+	}
+}
+
+// Heartbeats cost nothing for events: a renewal of what did not change runs these
+// commands and no other.
+func TestARenewalRunsNoCommandForEvents(t *testing.T) {
+	r := newHarness(t)
+	at := r.put(r.store, putOf("g", "i", "x"))[0].RegisteredAt
+	for range 2 { // after the second the known revision is current
+		r.renew("g", store.Lease{ID: "i", RegisteredAt: at})
+	}
+	if err := r.admin.ConfigResetStat(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.renew("g", store.Lease{ID: "i", RegisteredAt: at})
+	got := map[string]string{}
+	for line := range strings.Lines(r.admin.Info(t.Context(), "commandstats").Val()) {
+		name, stats, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
+		if calls, _, _ := strings.Cut(stats, ","); ok && !strings.HasPrefix(name, "config") {
+			got[name] = calls
+		}
+	}
+	want := map[string]string{"evalsha": "1", "time": "1", "zrange": "1", "zrangebyscore": "1", "hmget": "1", "pexpireat": "2", "zadd": "2", "hset": "1"}
+	if !maps.Equal(got, want) {
+		t.Errorf("a renewal runs %v, want %v", got, want)
 	}
 }
