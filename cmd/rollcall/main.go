@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/rollcall-sd/rollcall/internal/redisclient"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -42,6 +43,7 @@ func main() {
 // run executes the subcommand that args name and returns the exit code.
 func run(ctx context.Context, args []string, std streams) int {
 	logTo(std.err, slog.LevelError)
+	redisclient.DisableClientLog() // standard error is for messages of this program
 	root := newRootCommand(std)
 	root.SetArgs(args)
 	executed, err := root.ExecuteContextC(ctx)

@@ -36,7 +36,7 @@ var importRules = []importRule{
 	{"health", []string{"registry", "internal/backoff", "internal/byid"}},
 	{"grpcresolver", []string{"registry", "health", "internal/selector"}},
 	{"otel", []string{"registry"}},
-	{"cmd", []string{"registry", "internal/servercheck", "internal/serverproof", "balance", "health", "grpcresolver", "otel"}},
+	{"cmd", []string{"registry", "internal/servercheck", "internal/serverproof", "balance", "health", "grpcresolver", "otel", "internal/redisclient"}},
 	{"internal/freeport", nil},
 	{"internal/stall", nil},
 	{"internal/waittest", nil},
