@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/byid"
+	"github.com/rollcall-sd/rollcall/internal/probing"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -22,8 +23,7 @@ type check struct {
 	lost       atomic.Bool // the registration was superseded or deregistered
 	stopNotify func()      // ends the notification of that
 
-	due   time.Time // guarded by c.mu
-	place int       // in c.due, or -1; guarded by c.mu
+	task *probing.Task // nil until the check is scheduled; guarded by c.mu
 
 	// writing is locked while a verdict is written. With gone set none is written.
 	writing sync.Mutex
@@ -39,7 +39,7 @@ type check struct {
 }
 
 func newCheck(c *Checker, probe Probe, target Target) *check {
-	k := &check{c: c, probe: probe, target: target, place: -1}
+	k := &check{c: c, probe: probe, target: target}
 	k.ctx, k.cancel = context.WithCancel(c.ctx)
 	k.stopNotify = c.Backend.NotifyLost(target.Instance.ID, func(error) { k.lost.Store(true) })
 	switch k.status = target.Instance.Status; k.status {

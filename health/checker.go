@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"sync"
-	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/probing"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -21,16 +21,12 @@ type Checker struct {
 
 	ctx    context.Context // ends with the Checker
 	cancel context.CancelFunc
-	loops  sync.WaitGroup // the scheduler and its probes
-	wake   chan struct{}  // tells the scheduler to look again; has room for one
+	runs   *probing.Scheduler
 
-	mu      sync.Mutex
-	closed  bool
-	started bool // the scheduler
-	checks  map[string]*check
-	due     queue            // those of checks that are not being probed right now
-	running int              // probes
-	turns   map[string]*turn // of the Register calls that are under way, by ID
+	mu     sync.Mutex
+	closed bool
+	checks map[string]*check
+	turns  map[string]*turn // of the Register calls that are under way, by ID
 }
 
 var _ registry.Backend = (*Checker)(nil)
@@ -51,7 +47,7 @@ func New(backend registry.Backend, options ...Option) (*Checker, error) {
 		Backend: backend,
 		config:  config,
 		http:    newHTTPProber(config.client),
-		wake:    make(chan struct{}, 1),
+		runs:    probing.New(config.concurrency),
 		checks:  make(map[string]*check),
 		turns:   make(map[string]*turn),
 	}
@@ -123,7 +119,7 @@ func (c *Checker) Close() error {
 		return nil
 	}
 	c.cancel()
-	c.loops.Wait()
+	c.runs.Close()
 	c.http.close()
 	return c.Backend.Close()
 }
@@ -144,9 +140,9 @@ func (c *Checker) replace(id string, next *check) {
 	} else {
 		delete(c.checks, id)
 	}
-	c.due.remove(old)
 	c.mu.Unlock()
 	if old != nil {
+		c.runs.Remove(old.task)
 		old.stop()
 	}
 	if next == nil {
@@ -156,6 +152,20 @@ func (c *Checker) replace(id string, next *check) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.checks[id] == next {
-		c.schedule(next, time.Now())
+		next.task = c.runs.Add(c.config.interval, func() bool { return c.probe(next) })
 	}
+}
+
+// probe runs a check once. It reports false when that was the last time.
+func (c *Checker) probe(k *check) (again bool) {
+	if k.run() {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.checks[k.target.Instance.ID] == k {
+		delete(c.checks, k.target.Instance.ID)
+	}
+	k.cancel()
+	return false
 }
