@@ -57,7 +57,7 @@ func newRootCommand(std streams) *cobra.Command {
 	root.AddCommand(
 		lsCommand(std), getCommand(std), watchCommand(std), whyCommand(std),
 		deregisterCommand(std), drainCommand(std), undrainCommand(std), maintCommand(std),
-		registerCommand(std), runCommand(std),
+		registerCommand(std), runCommand(std), serveCommand(std),
 		demoCommand(std), demoServerCommand(std), doctorCommand(std), completionCommand(std), versionCommand(std),
 	)
 	root.SetHelpCommand(helpCommand(root))

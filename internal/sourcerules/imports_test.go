@@ -37,7 +37,7 @@ var importRules = []importRule{
 	{"health", []string{"registry", "internal/probing", "internal/byid"}},
 	{"grpcresolver", []string{"registry", "health", "internal/selector"}},
 	{"otel", []string{"registry"}},
-	{"cmd", []string{"registry", "internal/servercheck", "internal/serverproof", "balance", "health", "grpcresolver", "otel", "internal/redisclient"}},
+	{"cmd", []string{"registry", "internal/servercheck", "internal/serverproof", "balance", "health", "grpcresolver", "otel", "internal/redisclient", "internal/probing", "internal/backoff"}},
 	{"internal/freeport", nil},
 	{"internal/stall", nil},
 	{"internal/waittest", nil},

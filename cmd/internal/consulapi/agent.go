@@ -1,0 +1,593 @@
+package consulapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/internal/backoff"
+	"github.com/rollcall-sd/rollcall/internal/probing"
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// agent keeps registrations alive and runs their checks.
+//
+// Writes to the backend that concern one service run one after the other (turn).
+// Between them, agent.mu guards everything.
+type agent struct {
+	api    *API
+	runs   *probing.Scheduler
+	prober *prober
+	loops  sync.WaitGroup // the retries and what timers start
+	retry  chan struct{}  // something is to be published again; has room for one
+
+	mu       sync.Mutex
+	closed   bool
+	services map[string]*service // by the ID on this node
+	checks   map[string]*check   // by ID, those of the node included
+	turns    map[string]*turn    // of the writes that are under way, by service ID
+	failed   map[string]bool     // services whose status could not be published
+	changed  chan struct{}       // closed when a service changes
+}
+
+// service is a registration that this daemon keeps alive.
+type service struct {
+	id          string // on this node
+	info        registry.ServiceInfo
+	record      record
+	checks      []string              // IDs, in the order of the registration
+	maintenance *string               // the reason, while it is in maintenance
+	static      map[string]checkState // the states of checks that do not run; nil if this daemon runs them
+	published   published
+	stopNotify  func()
+}
+
+// published is what the backend has of a service's checks.
+type published struct {
+	status   registry.Status
+	statuses string // of each check
+	note     string
+}
+
+// turn is held by the one write of a service that is under way.
+type turn struct {
+	holder chan struct{} // semaphore of size 1
+	users  int
+}
+
+func newAgent(a *API, runs *probing.Scheduler) *agent {
+	g := &agent{
+		api: a, runs: runs, prober: newProber(guard{a.config.CheckAllow}), retry: make(chan struct{}, 1),
+		services: make(map[string]*service), checks: make(map[string]*check), turns: make(map[string]*turn), failed: make(map[string]bool), changed: make(chan struct{}),
+	}
+	g.loops.Go(g.retryLoop)
+	return g
+}
+
+// takeTurn waits until no other write of a service is under way, or until ctx ends.
+func (g *agent) takeTurn(ctx context.Context, id string) (done func(), err error) {
+	g.mu.Lock()
+	t := g.turns[id]
+	if t == nil {
+		t = &turn{holder: make(chan struct{}, 1)}
+		g.turns[id] = t
+	}
+	t.users++
+	g.mu.Unlock()
+	leave := func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(g.turns, id)
+		}
+	}
+	select {
+	case t.holder <- struct{}{}:
+		return func() { <-t.holder; leave() }, nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-g.api.ctx.Done():
+		err = registry.ErrClosed
+	}
+	leave()
+	return nil, fmt.Errorf("service %q: waiting for an earlier write: %w", id, err)
+}
+
+// spawn runs f until the agent closes. It does nothing once the agent is closed.
+func (g *agent) spawn(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.loops.Go(f)
+	}
+}
+
+// callContext bounds a call of the backend that no request waits for.
+func (g *agent) callContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(g.api.ctx, g.api.config.CallTimeout)
+}
+
+// own is the identity of this daemon's node.
+func (g *agent) own() nodeIdentity {
+	c := &g.api.config
+	meta := map[string]string{"consul-network-segment": "", "consul-version": c.Version}
+	maps.Copy(meta, c.NodeMeta)
+	return nodeIdentity{Name: c.Node, ID: c.NodeID, Address: c.Address, Meta: meta}
+}
+
+// register registers a service, or replaces the one with its ID. An identical
+// registration writes nothing.
+func (g *agent) register(ctx context.Context, d *serviceDefinition, replaceChecks bool) error {
+	definitions, err := d.checkList()
+	if err != nil {
+		return err
+	}
+	done, err := g.takeTurn(ctx, d.ID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	g.mu.Lock()
+	old := g.services[d.ID]
+	for _, c := range definitions {
+		if other := g.checks[c.CheckID]; other != nil && other.serviceID != d.ID {
+			g.mu.Unlock()
+			return badRequest("Invalid check: the ID %q is that of another service's check", c.CheckID)
+		}
+	}
+	next := &service{id: d.ID}
+	states := make(map[string]checkState)
+	initial := make(map[string]string)
+	var records []checkRecord
+	for _, c := range definitions {
+		records = append(records, c.record())
+		initial[c.CheckID] = c.Status
+	}
+	if old != nil {
+		next.maintenance = old.maintenance
+		if !replaceChecks {
+			for _, r := range old.record.Checks {
+				if !slices.ContainsFunc(records, func(c checkRecord) bool { return c.ID == r.ID }) {
+					records = append(records, r)
+				}
+			}
+		}
+	}
+	for _, r := range records {
+		next.checks = append(next.checks, r.ID)
+		switch existing := g.checks[r.ID]; {
+		case existing != nil:
+			states[r.ID] = existing.state
+		case initial[r.ID] != "":
+			states[r.ID] = checkState{Status: initial[r.ID]}
+		default:
+			states[r.ID] = checkState{Status: "critical"}
+		}
+	}
+	g.mu.Unlock()
+
+	next.record = d.record(g.own(), records)
+	if err := next.makeInfo(d); err != nil {
+		return err
+	}
+	if old != nil {
+		next.info.ID = old.info.ID
+		if old.sameAs(next) {
+			return nil
+		}
+	} else if next.info.ID, err = g.freeID(ctx, next.info.Name, d.ID); err != nil {
+		return err
+	}
+	return g.write(ctx, next, old, states)
+}
+
+// record is what the backend is to hold of a registration beside ServiceInfo.
+func (s *serviceDefinition) record(node nodeIdentity, checks []checkRecord) record {
+	r := record{
+		Node: node, ID: s.ID, Address: s.Address, Port: s.Port, TaggedAddresses: s.TaggedAddresses,
+		Weights: weightsJSON{Passing: 1, Warning: 1}, EnableTagOverride: s.EnableTagOverride, Locality: s.Locality, Kind: s.Kind, Proxy: s.Proxy, Checks: checks,
+	}
+	if s.Weights != nil {
+		r.Weights = *s.Weights
+	}
+	return r
+}
+
+// makeInfo sets the service's ServiceInfo, without its ID.
+func (s *service) makeInfo(d *serviceDefinition) error {
+	text, err := s.record.encode()
+	if err != nil {
+		return err
+	}
+	s.info = registry.ServiceInfo{
+		Name: d.Name, Address: d.Address, Port: d.Port, Metadata: d.Meta, Tags: d.Tags, Weight: s.record.Weights.Passing,
+		Extensions: map[string]string{extension: text},
+	}
+	if s.info.Address == "" {
+		s.info.Address = s.record.Node.Address
+	}
+	if s.info.Port == 0 {
+		s.info.Port = noPort
+	}
+	return nil
+}
+
+// sameAs reports whether two registrations of a service say the same.
+func (s *service) sameAs(t *service) bool {
+	a, b := s.info, t.info
+	a.Status, b.Status = "", ""
+	return len(a.Tags) == len(b.Tags) && len(a.Metadata) == len(b.Metadata) && (a.Metadata == nil) == (b.Metadata == nil) &&
+		slices.Equal(a.Tags, b.Tags) && maps.Equal(a.Metadata, b.Metadata) && a.Extensions[extension] == b.Extensions[extension] &&
+		a.Name == b.Name && a.Address == b.Address && a.Port == b.Port && a.Weight == b.Weight && reflect.DeepEqual(s.checks, t.checks)
+}
+
+// freeID returns the ID in the backend of a service: its own, unless an instance that
+// is not of this node has it.
+func (g *agent) freeID(ctx context.Context, name, id string) (string, error) {
+	list, err := g.api.config.Backend.Instances(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	for _, i := range list {
+		if r, ok := recordOf(i.ServiceInfo); i.ID == id && (!ok || r.Node.Name != g.api.config.Node) {
+			return g.scopedID(id), nil
+		}
+	}
+	return id, nil
+}
+
+func (g *agent) scopedID(id string) string { return id + "@" + g.api.config.Node }
+
+// write registers a service with the backend and puts it in the place of old. The
+// caller holds the service's turn.
+func (g *agent) write(ctx context.Context, next, old *service, states map[string]checkState) error {
+	p := next.verdict(states)
+	next.info.Status = p.status
+	// What was published stays with a registration that names no status.
+	kept := old != nil && old.published == p && old.info.ID == next.info.ID && old.info.Name == next.info.Name
+	if kept {
+		next.info.Status = ""
+	}
+	if old != nil && old.stopNotify != nil {
+		old.stopNotify()
+	}
+	backend := g.api.config.Backend
+	err := backend.Register(ctx, next.info)
+	if err == nil && p.note != "" && !kept {
+		err = backend.SetStatus(ctx, next.info.ID, p.status, p.note)
+	}
+	if err != nil {
+		if old != nil { // a failed replacement leaves the earlier one
+			old.stopNotify = backend.NotifyLost(old.info.ID, func(why error) { g.spawn(func() { g.lost(old, why) }) })
+		} else {
+			_ = backend.Deregister(context.WithoutCancel(ctx), next.info.ID) // what may have been written expires
+		}
+		return err
+	}
+	next.published = p
+	next.stopNotify = backend.NotifyLost(next.info.ID, func(why error) { g.spawn(func() { g.lost(next, why) }) })
+	g.install(next, old, states)
+	g.noteChange()
+	g.awaitShown(ctx, next)
+	return nil
+}
+
+// awaitShown waits until reads show what was written of a service.
+func (g *agent) awaitShown(ctx context.Context, s *service) {
+	g.api.hub.awaitWrite(ctx, s.info.Name, func(v *serviceView) bool {
+		return slices.ContainsFunc(v.entries, func(e *entry) bool {
+			return e.info.ID == s.info.ID && e.info.Extensions[extension] == s.info.Extensions[extension] &&
+				(e.info.Status == s.published.status && e.note == s.published.note || e.info.Status == registry.StatusDraining)
+		})
+	})
+}
+
+// install puts a service and its checks in the place of old.
+func (g *agent) install(next, old *service, states map[string]checkState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	g.services[next.id] = next
+	delete(g.failed, next.id)
+	if old != nil {
+		for _, r := range old.record.Checks {
+			if !slices.Contains(next.checks, r.ID) {
+				g.endCheck(r.ID)
+			}
+		}
+	}
+	if next.static != nil {
+		return
+	}
+	for _, r := range next.record.Checks {
+		existing := g.checks[r.ID]
+		if existing != nil && reflect.DeepEqual(existing.record, r) {
+			continue
+		}
+		state := states[r.ID]
+		if existing != nil {
+			state = existing.state
+		}
+		g.endCheck(r.ID)
+		c, err := newCheck(r, next.id, state)
+		if err != nil {
+			continue // its texts were made by this package
+		}
+		g.startCheck(c)
+	}
+}
+
+// changes returns a channel that is closed when a service changes.
+func (g *agent) changes() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.changed
+}
+
+func (g *agent) noteChange() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// find returns a service by its ID on this node.
+func (g *agent) find(id string) *service {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.services[id]
+}
+
+// deregister ends a service. It reports false for an unknown ID.
+func (g *agent) deregister(ctx context.Context, id string) (found bool, err error) {
+	done, err := g.takeTurn(ctx, id)
+	if err != nil {
+		return true, err
+	}
+	defer done()
+	s := g.find(id)
+	if s == nil {
+		return false, nil
+	}
+	if s.stopNotify != nil {
+		s.stopNotify()
+	}
+	g.forget(s)
+	g.noteChange()
+	if err := g.api.config.Backend.Deregister(ctx, s.info.ID); err != nil {
+		return true, err
+	}
+	g.api.hub.awaitWrite(ctx, s.info.Name, func(v *serviceView) bool {
+		return !slices.ContainsFunc(v.entries, func(e *entry) bool { return e.info.ID == s.info.ID })
+	})
+	return true, nil
+}
+
+// forget ends the checks of a service and no longer knows it.
+func (g *agent) forget(s *service) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.services[s.id] != s {
+		return
+	}
+	delete(g.services, s.id)
+	delete(g.failed, s.id)
+	for _, id := range s.checks {
+		g.endCheck(id)
+	}
+}
+
+// lost is called when another process took over a service's ID in the backend, or
+// deregistered it.
+func (g *agent) lost(s *service, why error) {
+	if errors.Is(why, registry.ErrClosed) {
+		return
+	}
+	for try := 0; ; try++ {
+		err := g.recover(s, why)
+		if err == nil || g.api.ctx.Err() != nil {
+			return
+		}
+		if backoff.Sleep(g.api.ctx, backoff.Jitter(time.Second, 0.5)) != nil {
+			return
+		}
+	}
+}
+
+// recover registers a service under an ID of its own if an instance of another node
+// took its ID. Otherwise it is no longer this daemon's.
+func (g *agent) recover(s *service, why error) error {
+	ctx, cancel := g.callContext()
+	defer cancel()
+	done, err := g.takeTurn(ctx, s.id)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if g.find(s.id) != s {
+		return nil
+	}
+	logger := g.api.config.Logger.With("service", s.info.Name, "id", s.id)
+	if errors.Is(why, registry.ErrSuperseded) && !strings.HasSuffix(s.info.ID, "@"+g.api.config.Node) {
+		byNode, err := g.holder(ctx, s.info.ID)
+		if err != nil {
+			return err
+		}
+		if byNode != g.api.config.Node {
+			logger.Info("another node has an instance with this ID; registering under an ID with the node's name", "node", byNode)
+			next := *s
+			next.info.ID, next.stopNotify = g.scopedID(s.id), nil
+			return g.write(ctx, &next, nil, g.statesOf(s))
+		}
+	}
+	logger.Warn("a service was taken over or deregistered by another process and is no longer kept alive here", "error", why)
+	g.forget(s)
+	return nil
+}
+
+// holder returns the node of the instance that has an ID in the backend, "" for none or
+// one without a daemon.
+func (g *agent) holder(ctx context.Context, id string) (node string, err error) {
+	names, err := g.api.config.Backend.Services(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		list, err := g.api.config.Backend.Instances(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		for _, i := range list {
+			if i.ID == id {
+				r, _ := recordOf(i.ServiceInfo)
+				return r.Node.Name, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// statesOf returns the states of a service's checks.
+func (g *agent) statesOf(s *service) map[string]checkState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.statesLocked(s)
+}
+
+func (g *agent) statesLocked(s *service) map[string]checkState {
+	if s.static != nil {
+		return maps.Clone(s.static)
+	}
+	states := make(map[string]checkState)
+	for _, id := range s.checks {
+		if c := g.checks[id]; c != nil {
+			states[id] = c.state
+		}
+	}
+	return states
+}
+
+// start registers the node and adopts what an earlier daemon of this node left.
+func (g *agent) start(ctx context.Context) error {
+	for {
+		err := g.tryStart(ctx)
+		if err == nil || !errors.Is(err, registry.ErrUnavailable) {
+			return err
+		}
+		if err := backoff.Sleep(ctx, backoff.Jitter(time.Second, 0.5)); err != nil {
+			return err
+		}
+	}
+}
+
+func (g *agent) tryStart(ctx context.Context) error {
+	names, err := g.api.config.Backend.Services(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		list, err := g.api.config.Backend.Instances(ctx, name)
+		if err != nil {
+			return err
+		}
+		for _, i := range list {
+			r, ok := recordOf(i.ServiceInfo)
+			if ok && r.Node.Name == g.api.config.Node && r.ID != nodeService && !r.FromCatalog {
+				if err := g.adopt(ctx, i, r); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	own := &serviceDefinition{ID: nodeService, Name: nodeService, Port: g.api.config.Port}
+	s := &service{id: nodeService, record: own.record(g.own(), nil)}
+	if err := s.makeInfo(own); err != nil {
+		return err
+	}
+	s.info.ID, s.info.Version = g.scopedID(nodeService), g.api.config.Version
+	done, err := g.takeTurn(ctx, nodeService)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if g.find(nodeService) != nil {
+		return nil
+	}
+	return g.write(ctx, s, nil, nil)
+}
+
+// adopt registers an instance of this node again, with what the backend has of it, so
+// that this daemon keeps it alive.
+func (g *agent) adopt(ctx context.Context, i registry.Instance, r record) error {
+	done, err := g.takeTurn(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if g.find(r.ID) != nil {
+		return nil
+	}
+	s := &service{id: r.ID, info: i.ServiceInfo, record: r}
+	states := decodeNote(i.Note, func(id string) bool {
+		return slices.ContainsFunc(r.Checks, func(c checkRecord) bool { return c.ID == id })
+	})
+	for _, c := range r.Checks {
+		s.checks = append(s.checks, c.ID)
+		if _, ok := states[c.ID]; !ok {
+			states[c.ID] = checkState{Status: "critical"}
+		}
+	}
+	if m, ok := states[maintenanceCheck(r.ID, "").ID]; ok {
+		s.maintenance = &m.Output
+	}
+	if err := g.write(ctx, s, nil, states); err != nil {
+		return err
+	}
+	g.api.config.Logger.Info("adopted a service of this node", "service", s.info.Name, "id", s.id)
+	return nil
+}
+
+// leave deregisters everything.
+func (g *agent) leave(ctx context.Context) error {
+	g.mu.Lock()
+	ids := slices.Collect(maps.Keys(g.services))
+	g.mu.Unlock()
+	failures := make([]error, len(ids))
+	var leaving sync.WaitGroup
+	room := make(chan struct{}, 64)
+	for n, id := range ids {
+		room <- struct{}{}
+		leaving.Go(func() {
+			defer func() { <-room }()
+			_, failures[n] = g.deregister(ctx, id)
+		})
+	}
+	leaving.Wait()
+	return errors.Join(failures...)
+}
+
+// close ends checks, timers and retries, and waits for them.
+func (g *agent) close() {
+	g.mu.Lock()
+	g.closed = true
+	for id := range g.checks {
+		g.endCheck(id)
+	}
+	for _, s := range g.services {
+		if s.stopNotify != nil {
+			s.stopNotify()
+		}
+	}
+	g.mu.Unlock()
+	g.api.cancel()
+	g.runs.Close()
+	g.loops.Wait()
+}

@@ -1,0 +1,456 @@
+package consulapi
+
+import (
+	"cmp"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+const (
+	serfHealth  = "serfHealth"
+	drainPrefix = "_rollcall_drain:"
+)
+
+// newEntry makes the entry of an instance. note is that of its status.
+func (a *API) newEntry(info registry.ServiceInfo, note string) *entry {
+	e := &entry{info: info, note: note}
+	r, ok := recordOf(info)
+	if !ok {
+		e.fromLibrary = true
+		e.record = record{
+			Node: nodeIdentity{Name: info.Address, Address: info.Address},
+			ID:   info.ID, Address: info.Address, Port: info.Port,
+			Weights: weightsJSON{Passing: info.Weight, Warning: 1},
+		}
+		e.checks = []checkJSON{e.check(checkRecord{ID: "service:" + info.ID, Name: serviceCheckName(info.Name)}, checkState{statusText(info.Status), note})}
+		return e
+	}
+	e.record = r
+	states := decodeNote(note, func(id string) bool {
+		return slices.ContainsFunc(r.Checks, func(c checkRecord) bool { return c.ID == id })
+	})
+	shown := registry.StatusPassing // what the checks amount to
+	add := func(c checkRecord, s checkState) {
+		e.checks = append(e.checks, e.check(c, s))
+		shown = worse(shown, registry.Status(s.Status))
+	}
+	for _, c := range r.Checks {
+		s, ok := states[c.ID]
+		if !ok {
+			s = checkState{Status: "passing"}
+			if len(states) == 0 && info.Status != registry.StatusDraining {
+				s = checkState{string(info.Status), note}
+			}
+		}
+		add(c, s)
+	}
+	for id, s := range states {
+		if isMaintenance(id) {
+			add(maintenanceCheck(r.ID, s.Output), checkState{Status: s.Status})
+		}
+	}
+	switch {
+	case info.Status == registry.StatusDraining:
+		add(checkRecord{ID: drainPrefix + r.ID, Name: "Draining"}, checkState{"critical", "the instance is draining"})
+	case worse(shown, info.Status) != shown: // set by hand, by its ID
+		add(checkRecord{ID: "_rollcall_status:" + r.ID, Name: "Status set by an operator"}, checkState{string(info.Status), note})
+	}
+	return e
+}
+
+// worse returns the worse of two statuses.
+func worse(a, b registry.Status) registry.Status {
+	rank := func(s registry.Status) int {
+		return slices.Index([]registry.Status{registry.StatusPassing, registry.StatusWarning, registry.StatusCritical}, s)
+	}
+	if rank(b) > rank(a) {
+		return b
+	}
+	return a
+}
+
+// statusText is a status as Consul has it: an instance that drains is not to be called.
+func statusText(s registry.Status) string {
+	if s == registry.StatusDraining {
+		return "critical"
+	}
+	return string(s)
+}
+
+func (e *entry) check(c checkRecord, s checkState) checkJSON {
+	tags := e.info.Tags
+	if tags == nil {
+		tags = []string{}
+	}
+	j := checkJSON{
+		Node: e.record.Node.Name, CheckID: c.ID, Name: c.Name, Status: s.Status, Notes: c.Notes, Output: s.Output,
+		ServiceID: e.record.ID, ServiceName: e.info.Name, ServiceTags: tags, Type: c.Type,
+		Interval: c.Definition.Interval, Timeout: c.Definition.Timeout, Definition: c.Definition,
+	}
+	if e.isNode() { // its checks are the node's
+		j.ServiceID, j.ServiceName, j.ServiceTags = "", "", []string{}
+	}
+	return j
+}
+
+// withIndexes returns the checks with the entry's indexes.
+func (e *entry) withIndexes(checks []checkJSON) []checkJSON {
+	out := slices.Clone(checks)
+	for i := range out {
+		out[i].CreateIndex, out[i].ModifyIndex = e.createIndex, e.modifyIndex
+	}
+	return out
+}
+
+// nodeChecks are those of the node that an entry is on.
+func (e *entry) nodeChecks() []checkJSON {
+	if e.fromLibrary || e.record.FromCatalog {
+		return nil
+	}
+	return []checkJSON{{
+		Node: e.record.Node.Name, CheckID: serfHealth, Name: "Serf Health Status", Status: "passing",
+		Output: "Agent alive and reachable", ServiceTags: []string{}, CreateIndex: e.createIndex, ModifyIndex: e.createIndex,
+	}}
+}
+
+func (e *entry) allChecks() []checkJSON {
+	return append(e.nodeChecks(), e.withIndexes(e.checks)...)
+}
+
+// nodes returns what is known of nodes, by name, and sees to it that it is known.
+func (a *API) nodes() map[string]*nodeState {
+	for _, name := range []string{nodeService, bareNodeService} {
+		_, _ = a.hub.service(name) // with too many services nodes are as their services say
+	}
+	return a.hub.nodeStates()
+}
+
+// identity is what the node itself says, or else what the instance says of its node.
+func (e *entry) identity(nodes map[string]*nodeState) nodeIdentity {
+	if n := nodes[e.record.Node.Name]; n != nil {
+		return n.identity
+	}
+	return e.record.Node
+}
+
+func (e *entry) node(nodes map[string]*nodeState, datacenter string) nodeJSON {
+	n := e.identity(nodes)
+	return nodeJSON{
+		ID: n.ID, Node: n.Name, Address: n.Address, Datacenter: datacenter, TaggedAddresses: nodeAddresses(n), Meta: orEmpty(n.Meta),
+		CreateIndex: e.createIndex, ModifyIndex: e.createIndex,
+	}
+}
+
+func nodeAddresses(n nodeIdentity) map[string]string {
+	addresses := map[string]string{"lan": n.Address, "wan": n.Address}
+	if ip, err := netip.ParseAddr(n.Address); err == nil {
+		family := "_ipv6"
+		if ip.Is4() {
+			family = "_ipv4"
+		}
+		addresses["lan"+family], addresses["wan"+family] = n.Address, n.Address
+	}
+	return addresses
+}
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
+
+func tagsOf(info registry.ServiceInfo) []string {
+	if info.Tags == nil {
+		return []string{}
+	}
+	return info.Tags
+}
+
+func (e *entry) service() serviceJSON {
+	return serviceJSON{
+		ID: e.record.ID, Service: e.info.Name, Tags: tagsOf(e.info), Address: e.record.Address, TaggedAddresses: e.record.TaggedAddresses,
+		Meta: e.info.Metadata, Port: e.record.Port, Weights: e.record.Weights, EnableTagOverride: e.record.EnableTagOverride,
+		Locality:    e.record.Locality,
+		CreateIndex: e.createIndex, ModifyIndex: e.modifyIndex,
+	}
+}
+
+func (e *entry) catalogService(nodes map[string]*nodeState, datacenter string) catalogServiceJSON {
+	n := e.identity(nodes)
+	return catalogServiceJSON{
+		ID: n.ID, Node: n.Name, Address: n.Address, Datacenter: datacenter, TaggedAddresses: nodeAddresses(n), NodeMeta: orEmpty(n.Meta),
+		ServiceID: e.record.ID, ServiceName: e.info.Name, ServiceTags: tagsOf(e.info), ServiceAddress: e.record.Address,
+		ServiceTaggedAddresses: e.record.TaggedAddresses, ServiceWeights: e.record.Weights, ServiceMeta: orEmpty(e.info.Metadata),
+		ServicePort: e.record.Port, ServiceEnableTagOverride: e.record.EnableTagOverride, ServiceLocality: e.record.Locality, ServiceProxy: e.record.Proxy,
+		CreateIndex: e.createIndex, ModifyIndex: e.modifyIndex,
+	}
+}
+
+// isNode reports whether an entry stands for a node rather than for a service on it.
+func (e *entry) isNode() bool {
+	return e.info.Name == nodeService && e.record.ID == nodeService && !e.fromLibrary || e.info.Name == bareNodeService
+}
+
+// hasTags reports whether an instance has every tag.
+func (e *entry) hasTags(tags []string) bool {
+	for _, tag := range tags {
+		if tag != "" && !slices.ContainsFunc(e.info.Tags, func(t string) bool { return strings.EqualFold(t, tag) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// selected returns the entries that the parameters of a read select.
+func (q *query) selected(nodes map[string]*nodeState, entries []*entry) []*entry {
+	var out []*entry
+	for _, e := range entries {
+		if e.hasTags(q.values["tag"]) && q.hasMeta(e.identity(nodes).Meta) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (a *API) healthService(r *http.Request, q *query, name string) (any, *serviceMeta, error) {
+	if name == "" {
+		return nil, nil, badRequest("Missing service name")
+	}
+	passing, err := q.isOn("passing")
+	if err != nil {
+		return nil, nil, err
+	}
+	view, meta, err := a.readService(r, q, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := []healthEntry{}
+	nodes := a.nodes()
+	for _, e := range q.selected(nodes, view.entries) {
+		h := healthEntry{Node: e.node(nodes, a.config.Datacenter), Service: e.service(), Checks: e.allChecks()}
+		if n := nodes[e.record.Node.Name]; n != nil && !e.isNode() {
+			h.Checks = append(h.Checks, n.checks...)
+		}
+		if !passing || !slices.ContainsFunc(h.Checks, func(c checkJSON) bool { return c.Status != "passing" }) {
+			list = append(list, h)
+		}
+	}
+	out, err := filtered(q, list)
+	return out, meta, err
+}
+
+func (a *API) healthChecks(r *http.Request, q *query, name string) (any, *serviceMeta, error) {
+	if name == "" {
+		return nil, nil, badRequest("Missing service name")
+	}
+	view, meta, err := a.readService(r, q, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := []checkJSON{}
+	for _, e := range q.selected(a.nodes(), view.entries) {
+		list = append(list, e.withIndexes(e.checks)...)
+	}
+	out, err := filtered(q, list)
+	return out, meta, err
+}
+
+func (a *API) catalogService(r *http.Request, q *query, name string) (any, *serviceMeta, error) {
+	if name == "" {
+		return nil, nil, badRequest("Missing service name")
+	}
+	view, meta, err := a.readService(r, q, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := []catalogServiceJSON{}
+	nodes := a.nodes()
+	for _, e := range q.selected(nodes, view.entries) {
+		list = append(list, e.catalogService(nodes, a.config.Datacenter))
+	}
+	out, err := filtered(q, list)
+	return out, meta, err
+}
+
+func (a *API) catalogServices(r *http.Request, q *query, _ string) (any, *serviceMeta, error) {
+	view, meta, err := a.readCatalog(r, q, a.hub.names)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := make(map[string][]string)
+	nodes := a.nodes()
+	for name, entries := range view.services {
+		if name == bareNodeService {
+			continue
+		}
+		var kept []*entry
+		for _, e := range q.selected(nodes, entries) {
+			ok, err := q.matches(serviceNameJSON{name, tagsOf(e.info), e.info.Metadata, e.record.Node.Name, e.identity(nodes).Meta})
+			if err != nil {
+				return nil, nil, err
+			}
+			if ok {
+				kept = append(kept, e)
+			}
+		}
+		if len(kept) > 0 {
+			out[name] = tagUnion(kept)
+		}
+	}
+	return out, meta, nil
+}
+
+// nodesOf returns an entry for each node, in the order of the nodes' names.
+func nodesOf(view *catalogView) []*entry {
+	first := make(map[string]*entry)
+	for _, entries := range view.services {
+		for _, e := range entries {
+			old := first[e.record.Node.Name]
+			if old == nil || preferred(e, old) {
+				first[e.record.Node.Name] = e
+			}
+		}
+	}
+	var nodes []*entry
+	for _, e := range first {
+		nodes = append(nodes, e)
+	}
+	slices.SortFunc(nodes, func(a, b *entry) int { return cmp.Compare(a.record.Node.Name, b.record.Node.Name) })
+	return nodes
+}
+
+// preferred reports whether a says better than b what their node is: a daemon itself,
+// else the oldest.
+func preferred(a, b *entry) bool {
+	if own := a.info.Name == nodeService; own != (b.info.Name == nodeService) {
+		return own
+	}
+	return a.info.RegisteredAt.Before(b.info.RegisteredAt)
+}
+
+func (a *API) catalogNodes(r *http.Request, q *query, _ string) (any, *serviceMeta, error) {
+	view, meta, err := a.readCatalog(r, q, a.hub.nodes)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := []nodeJSON{}
+	nodes := a.nodes()
+	for _, e := range nodesOf(view) {
+		if q.hasMeta(e.identity(nodes).Meta) {
+			list = append(list, e.node(nodes, a.config.Datacenter))
+		}
+	}
+	out, err := filtered(q, list)
+	return out, meta, err
+}
+
+// onNode returns the instances on a node, by ID.
+func onNode(view *catalogView, node string) []*entry {
+	var out []*entry
+	for _, entries := range view.services {
+		for _, e := range entries {
+			if e.record.Node.Name == node {
+				out = append(out, e)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *entry) int { return cmp.Compare(a.record.ID, b.record.ID) })
+	return out
+}
+
+func (a *API) catalogNode(r *http.Request, q *query, name string) (any, *serviceMeta, error) {
+	if name == "" {
+		return nil, nil, badRequest("Missing node name")
+	}
+	view, meta, err := a.readCatalog(r, q, a.hub.all)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries := onNode(view, name)
+	if len(entries) == 0 {
+		return nil, meta, nil
+	}
+	best := slices.MinFunc(entries, func(x, y *entry) int {
+		if preferred(x, y) {
+			return -1
+		}
+		return 1
+	})
+	services := make(map[string]agentServiceJSON)
+	for _, e := range entries {
+		if e.info.Name == bareNodeService {
+			continue
+		}
+		s := e.agentService(a.config.Datacenter)
+		ok, err := q.matches(s)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			services[e.record.ID] = s
+		}
+	}
+	return struct {
+		Node     nodeJSON
+		Services map[string]agentServiceJSON
+	}{best.node(a.nodes(), a.config.Datacenter), services}, meta, nil
+}
+
+func (a *API) healthNode(r *http.Request, q *query, name string) (any, *serviceMeta, error) {
+	if name == "" {
+		return nil, nil, badRequest("Missing node name")
+	}
+	view, meta, err := a.readCatalog(r, q, a.hub.all)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := []checkJSON{}
+	for i, e := range onNode(view, name) {
+		if i == 0 {
+			list = append(list, e.nodeChecks()...)
+		}
+		list = append(list, e.withIndexes(e.checks)...)
+	}
+	out, err := filtered(q, list)
+	return out, meta, err
+}
+
+func (a *API) healthState(r *http.Request, q *query, state string) (any, *serviceMeta, error) {
+	switch {
+	case state == "":
+		return nil, nil, badRequest("Missing check state")
+	case state != "any" && !isStatus(state):
+		return nil, nil, badRequest("Invalid check state: '%s'", state)
+	}
+	view, meta, err := a.readCatalog(r, q, a.hub.all)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := []checkJSON{}
+	nodes := a.nodes()
+	for _, node := range nodesOf(view) {
+		if !q.hasMeta(node.identity(nodes).Meta) {
+			continue
+		}
+		list = append(list, node.nodeChecks()...)
+		for _, e := range onNode(view, node.record.Node.Name) {
+			list = append(list, e.withIndexes(e.checks)...)
+		}
+	}
+	list = slices.DeleteFunc(list, func(c checkJSON) bool { return state != "any" && c.Status != state })
+	out, err := filtered(q, list)
+	return out, meta, err
+}
+
+func (e *entry) agentService(datacenter string) agentServiceJSON {
+	return agentServiceJSON{
+		ID: e.record.ID, Service: e.info.Name, Tags: tagsOf(e.info), Meta: orEmpty(e.info.Metadata), Port: e.record.Port,
+		Address: e.record.Address, TaggedAddresses: e.record.TaggedAddresses, Weights: e.record.Weights,
+		EnableTagOverride: e.record.EnableTagOverride, Locality: e.record.Locality, Kind: e.record.Kind, Proxy: e.record.Proxy, Datacenter: datacenter,
+	}
+}

@@ -1,0 +1,68 @@
+package consulapi
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// clock gives indexes: each is greater than those before. The zero value is ready.
+type clock struct {
+	mu   sync.Mutex
+	last uint64
+}
+
+func (c *clock) next() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = max(c.last+1, uint64(time.Now().UnixMicro()))
+	return c.last
+}
+
+// cell is a state with an index, for which blocking queries wait. It is safe for
+// concurrent use.
+type cell[T any] struct {
+	mu      sync.Mutex
+	value   T
+	index   uint64        // 0 until the first state is known
+	changed chan struct{} // closed when index changes
+}
+
+func newCell[T any]() *cell[T] { return &cell[T]{changed: make(chan struct{})} }
+
+// set replaces the state. Queries wake if the index is another one.
+func (c *cell[T]) set(value T, index uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.value = value
+	if index == c.index {
+		return
+	}
+	c.index = index
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *cell[T]) get() (value T, index uint64, changed <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.value, c.index, c.changed
+}
+
+// await returns the state once its index is greater than after, or what it is when ctx
+// ends or stop is closed.
+func (c *cell[T]) await(ctx context.Context, stop <-chan struct{}, after uint64) (T, uint64) {
+	for {
+		value, index, changed := c.get()
+		if index > after {
+			return value, index
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return value, index
+		case <-stop:
+			return value, index
+		}
+	}
+}

@@ -1,0 +1,339 @@
+package consulapi
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rollcall-sd/rollcall/registry"
+)
+
+// entry is one instance as answers show it. It is not changed once it is made.
+type entry struct {
+	info         registry.ServiceInfo
+	record       record
+	checks       []checkJSON // of the instance, without those of its node
+	note         string      // of the status
+	revision     uint64      // the backend's
+	createIndex  uint64
+	modifyIndex  uint64
+	fromLibrary  bool // registered without a daemon
+	nodeIsDaemon bool // an instance of nodeService
+}
+
+// serviceView is the state of one service. It is not changed once it is made.
+type serviceView struct {
+	name    string
+	entries []*entry // oldest first
+	stale   error
+	asOf    time.Time // when the backend last confirmed it, if it is stale
+}
+
+// catalogView is the state of all services.
+type catalogView struct {
+	services map[string][]*entry
+	stale    error
+	asOf     time.Time
+}
+
+// hub watches services in the backend, each from when it is first asked for. A name
+// that has not been asked for during idleTime is no longer watched, unless the catalog
+// has it.
+type hub struct {
+	api *API
+
+	mu       sync.Mutex
+	services map[string]*watched
+	// catalogs are the states of all services: names wakes with the set of names and
+	// their tags, nodes with the nodes, all with everything.
+	names, nodes, all *cell[*catalogView]
+	catalogStarted    bool
+	listed            []string              // the names in the catalog
+	complete          bool                  // each of them had a first state
+	byNode            map[string]*nodeState // what the services that stand for nodes say
+	catalogStale      error
+	catalogAsOf       time.Time
+}
+
+// watched is one service that the hub watches.
+type watched struct {
+	cell   *cell[*serviceView]
+	cancel context.CancelFunc
+	used   time.Time
+}
+
+const (
+	idleTime = 15 * time.Minute // more than maxWait and its jitter
+	// maxWatched bounds the names that are watched though the catalog lacks them.
+	maxWatched = 20_000
+)
+
+func newHub(a *API) *hub {
+	return &hub{api: a, services: make(map[string]*watched),
+		names: newCell[*catalogView](), nodes: newCell[*catalogView](), all: newCell[*catalogView]()}
+}
+
+// service returns the state of a service, which is watched from then on.
+func (h *hub) service(name string) (*cell[*serviceView], error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.watch(name)
+}
+
+// watch is service with h.mu held.
+func (h *hub) watch(name string) (*cell[*serviceView], error) {
+	now := time.Now()
+	w := h.services[name]
+	if w == nil {
+		if len(h.services) >= maxWatched {
+			h.dropIdle(now)
+		}
+		if len(h.services) >= maxWatched {
+			return nil, &httpError{500, "too many services are watched"}
+		}
+		ctx, cancel := context.WithCancel(h.api.ctx)
+		w = &watched{cell: newCell[*serviceView](), cancel: cancel}
+		h.services[name] = w
+		h.api.loops.Go(func() { h.watchService(ctx, name, w.cell) })
+	}
+	w.used = now
+	return w.cell, nil
+}
+
+func (h *hub) dropIdle(now time.Time) {
+	for name, w := range h.services {
+		if _, listed := slices.BinarySearch(h.listed, name); !listed && now.Sub(w.used) > idleTime {
+			w.cancel()
+			delete(h.services, name)
+		}
+	}
+}
+
+// watchService keeps the state of a service until ctx ends.
+func (h *hub) watchService(ctx context.Context, name string, c *cell[*serviceView]) {
+	for snapshot := range h.api.config.Backend.Watch(ctx, name) {
+		if snapshot.Stale != nil && snapshot.AsOf.IsZero() {
+			continue // nothing is known yet
+		}
+		old, index, _ := c.get()
+		view := &serviceView{name: name, stale: snapshot.Stale, asOf: snapshot.AsOf}
+		view.entries = h.entries(ctx, snapshot, old)
+		if old == nil || !sameEntries(old.entries, view.entries) {
+			index = h.api.clock.next()
+			for _, e := range view.entries {
+				if e.modifyIndex == 0 {
+					e.modifyIndex = index
+				}
+				if e.createIndex == 0 {
+					e.createIndex = index
+				}
+			}
+		}
+		if name == nodeService || name == bareNodeService {
+			h.noteNodes(name, view)
+		}
+		c.set(view, index)
+		h.noteChange()
+	}
+}
+
+// nodeState is what a node's own instance says of it.
+type nodeState struct {
+	identity nodeIdentity
+	checks   []checkJSON
+	from     string // nodeService or bareNodeService
+}
+
+func (h *hub) noteNodes(from string, view *serviceView) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := make(map[string]*nodeState)
+	for name, n := range h.byNode {
+		if n.from != from {
+			next[name] = n
+		}
+	}
+	for _, e := range view.entries {
+		if !e.isNode() {
+			continue
+		}
+		name := e.record.Node.Name
+		if old := next[name]; old == nil || from == nodeService {
+			next[name] = &nodeState{e.record.Node, e.withIndexes(e.checks), from}
+		}
+	}
+	h.byNode = next
+}
+
+// nodes returns what is known of nodes, by name. It is read only.
+func (h *hub) nodeStates() map[string]*nodeState {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.byNode
+}
+
+// writeWait is how long an answer to a write waits until reads show the write.
+const writeWait = time.Second
+
+// awaitWrite waits until the state of a service shows a write of this daemon, so that
+// the next read of the same client does.
+func (h *hub) awaitWrite(ctx context.Context, name string, shown func(*serviceView) bool) {
+	c, err := h.service(name)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeWait)
+	defer cancel()
+	for after := uint64(0); ; {
+		view, index := c.await(ctx, h.api.drain, after)
+		if index <= after || index > 0 && (shown(view) || view.stale != nil) {
+			return
+		}
+		after = index
+	}
+}
+
+// entries makes the entries of a snapshot. Those of instances that have not changed
+// since the last view are the same.
+func (h *hub) entries(ctx context.Context, s registry.Snapshot, old *serviceView) []*entry {
+	byID := make(map[string]*entry)
+	if old != nil {
+		for _, e := range old.entries {
+			byID[e.info.ID] = e
+		}
+	}
+	var details map[string]registry.Instance // notes are not in a snapshot
+	if s.Stale == nil && len(s.Instances)+len(s.Others) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, h.api.config.CallTimeout)
+		list, err := h.api.config.Backend.Instances(ctx, s.Service)
+		cancel()
+		if err == nil {
+			details = make(map[string]registry.Instance, len(list))
+			for _, i := range list {
+				details[i.ID] = i
+			}
+		}
+	}
+	out := make([]*entry, 0, len(s.Instances)+len(s.Others))
+	for _, list := range [][]registry.ServiceInfo{s.Instances, s.Others} {
+		for _, info := range list {
+			before := byID[info.ID]
+			detail, known := details[info.ID]
+			switch {
+			case before != nil && before.info.RegisteredAt.Equal(info.RegisteredAt) && before.info.Status == info.Status &&
+				(!known || detail.Revision == before.revision):
+				out = append(out, before)
+			default:
+				e := h.api.newEntry(info, detail.Note)
+				e.revision = detail.Revision
+				if before != nil && before.info.RegisteredAt.Equal(info.RegisteredAt) {
+					e.createIndex = before.createIndex
+				}
+				out = append(out, e)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *entry) int { return a.info.RegisteredAt.Compare(b.info.RegisteredAt) })
+	return out
+}
+
+func sameEntries(a, b []*entry) bool { return slices.Equal(a, b) }
+
+// catalog starts to watch all services, if that has not begun.
+func (h *hub) catalog() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.catalogStarted {
+		h.catalogStarted = true
+		h.api.loops.Go(h.watchNames)
+	}
+}
+
+// watchNames watches every service that has an instance.
+func (h *hub) watchNames() {
+	for c := range h.api.config.Backend.WatchServices(h.api.ctx) {
+		if c.Stale != nil && c.AsOf.IsZero() {
+			continue
+		}
+		h.mu.Lock()
+		h.catalogStale, h.catalogAsOf = c.Stale, c.AsOf
+		h.listed = c.Names
+		for _, name := range c.Names {
+			_, _ = h.watch(name) // one that is too many is left out
+		}
+		h.publishCatalog()
+		h.mu.Unlock()
+	}
+}
+
+// noteChange is called when the state of a service changed.
+func (h *hub) noteChange() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.catalogStarted && !h.catalogAsOf.IsZero() {
+		h.publishCatalog()
+	}
+}
+
+// publishCatalog makes the states of all services. h.mu is held.
+func (h *hub) publishCatalog() {
+	view := &catalogView{services: make(map[string][]*entry, len(h.listed)), stale: h.catalogStale, asOf: h.catalogAsOf}
+	// A service that has an instance is in the catalog, though the names may not say so yet.
+	for name, w := range h.services {
+		state, index, _ := w.cell.get()
+		if index == 0 {
+			if _, listed := slices.BinarySearch(h.listed, name); listed && !h.complete {
+				return // not all are known yet
+			}
+			continue
+		}
+		if state.stale != nil && view.stale == nil {
+			view.stale, view.asOf = state.stale, state.asOf
+		}
+		if len(state.entries) > 0 {
+			view.services[name] = state.entries
+		}
+	}
+	h.complete = true
+	old, index, _ := h.all.get()
+	changed := old == nil || !maps.EqualFunc(old.services, view.services, sameEntries)
+	next := index
+	if changed {
+		next = h.api.clock.next()
+	}
+	h.all.set(view, next)
+	h.set(h.names, view, changed && (old == nil || !maps.EqualFunc(old.services, view.services, sameTags)), next)
+	h.set(h.nodes, view, changed && (old == nil || !maps.Equal(nodeNames(old), nodeNames(view))), next)
+}
+
+func (h *hub) set(c *cell[*catalogView], view *catalogView, changed bool, next uint64) {
+	_, index, _ := c.get()
+	if changed {
+		index = next
+	}
+	c.set(view, index)
+}
+
+func sameTags(a, b []*entry) bool { return slices.Equal(tagUnion(a), tagUnion(b)) }
+
+// tagUnion returns the tags of a service's instances, sorted.
+func tagUnion(entries []*entry) []string {
+	tags := []string{}
+	for _, e := range entries {
+		tags = append(tags, e.info.Tags...)
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
+
+func nodeNames(v *catalogView) map[string]string {
+	names := make(map[string]string)
+	for _, entries := range v.services {
+		for _, e := range entries {
+			names[e.record.Node.Name] = e.record.Node.Address
+		}
+	}
+	return names
+}
