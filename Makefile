@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test compat test-series fuzz soak demo fmt cover
+.PHONY: help setup run test compat test-series fuzz soak demo fmt cover
 
 DURATION ?= 10m
 FUZZTIME ?= 30s
@@ -27,6 +27,9 @@ fuzz: setup ## run each fuzz target for FUZZTIME (30s)
 soak: setup ## run random faults on real servers for DURATION (10m), then 200 rounds of deploys
 	ROLLCALL_SOAK=$(DURATION) go test -race -count=1 -timeout 0 -v -run '^TestNemesis$$' ./faults/nemesis
 	ROLLCALL_SOAK=$(DURATION) go test -race -count=1 -timeout 0 -v -run '^TestDeploys' ./faults ./grpcresolver
+
+run: ## build rollcall and serve Consul's HTTP API on 127.0.0.1:8500, on memory
+	@go build -o bin/rollcall ./cmd/rollcall && exec bin/rollcall serve
 
 demo: ## start, kill and stop servers while a watch shows it
 	@go run ./cmd/rollcall demo

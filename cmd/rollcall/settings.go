@@ -85,7 +85,7 @@ func printEffective(flags *pflag.FlagSet, out io.Writer) error {
 	flags.VisitAll(func(f *pflag.Flag) {
 		switch v := f.Value.(type) {
 		case pflag.SliceValue:
-			values[f.Name] = v.GetSlice()
+			values[f.Name] = append([]string{}, v.GetSlice()...)
 		default:
 			values[f.Name] = f.Value.String()
 			if f.Value.Type() == "bool" {
@@ -97,12 +97,10 @@ func printEffective(flags *pflag.FlagSet, out io.Writer) error {
 	delete(values, "print-config")
 	delete(values, "config")
 	values["backend"] = withoutSecrets(fmt.Sprint(values["backend"]))
-	text, err := json.MarshalIndent(values, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "%s\n", text)
-	return err
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(values)
 }
 
 // withoutSecrets is a backend's URL without its passwords.

@@ -7,11 +7,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 
-	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/internal/probing"
 	"github.com/rollcall-sd/rollcall/registry"
 )
@@ -385,76 +382,6 @@ func (g *agent) forget(s *service) {
 	}
 }
 
-// lost is called when another process took over a service's ID in the backend, or
-// deregistered it.
-func (g *agent) lost(s *service, why error) {
-	if errors.Is(why, registry.ErrClosed) {
-		return
-	}
-	for try := 0; ; try++ {
-		err := g.recover(s, why)
-		if err == nil || g.api.ctx.Err() != nil {
-			return
-		}
-		if backoff.Sleep(g.api.ctx, backoff.Jitter(time.Second, 0.5)) != nil {
-			return
-		}
-	}
-}
-
-// recover registers a service under an ID of its own if an instance of another node
-// took its ID. Otherwise it is no longer this daemon's.
-func (g *agent) recover(s *service, why error) error {
-	ctx, cancel := g.callContext()
-	defer cancel()
-	done, err := g.takeTurn(ctx, s.id)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if g.find(s.id) != s {
-		return nil
-	}
-	logger := g.api.config.Logger.With("service", s.info.Name, "id", s.id)
-	if errors.Is(why, registry.ErrSuperseded) && !strings.HasSuffix(s.info.ID, "@"+g.api.config.Node) {
-		byNode, err := g.holder(ctx, s.info.ID)
-		if err != nil {
-			return err
-		}
-		if byNode != g.api.config.Node {
-			logger.Info("another node has an instance with this ID; registering under an ID with the node's name", "node", byNode)
-			next := *s
-			next.info.ID, next.stopNotify = g.scopedID(s.id), nil
-			return g.write(ctx, &next, nil, g.statesOf(s))
-		}
-	}
-	logger.Warn("a service was taken over or deregistered by another process and is no longer kept alive here", "error", why)
-	g.forget(s)
-	return nil
-}
-
-// holder returns the node of the instance that has an ID in the backend, "" for none or
-// one without a daemon.
-func (g *agent) holder(ctx context.Context, id string) (node string, err error) {
-	names, err := g.api.config.Backend.Services(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, name := range names {
-		list, err := g.api.config.Backend.Instances(ctx, name)
-		if err != nil {
-			return "", err
-		}
-		for _, i := range list {
-			if i.ID == id {
-				r, _ := recordOf(i.ServiceInfo)
-				return r.Node.Name, nil
-			}
-		}
-	}
-	return "", nil
-}
-
 // statesOf returns the states of a service's checks.
 func (g *agent) statesOf(s *service) map[string]checkState {
 	g.mu.Lock()
@@ -473,86 +400,6 @@ func (g *agent) statesLocked(s *service) map[string]checkState {
 		}
 	}
 	return states
-}
-
-// start registers the node and adopts what an earlier daemon of this node left.
-func (g *agent) start(ctx context.Context) error {
-	for {
-		err := g.tryStart(ctx)
-		if err == nil || !errors.Is(err, registry.ErrUnavailable) {
-			return err
-		}
-		if err := backoff.Sleep(ctx, backoff.Jitter(time.Second, 0.5)); err != nil {
-			return err
-		}
-	}
-}
-
-func (g *agent) tryStart(ctx context.Context) error {
-	names, err := g.api.config.Backend.Services(ctx)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		list, err := g.api.config.Backend.Instances(ctx, name)
-		if err != nil {
-			return err
-		}
-		for _, i := range list {
-			r, ok := recordOf(i.ServiceInfo)
-			if ok && r.Node.Name == g.api.config.Node && r.ID != nodeService && !r.FromCatalog {
-				if err := g.adopt(ctx, i, r); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	own := &serviceDefinition{ID: nodeService, Name: nodeService, Port: g.api.config.Port}
-	s := &service{id: nodeService, record: own.record(g.own(), nil)}
-	if err := s.makeInfo(own); err != nil {
-		return err
-	}
-	s.info.ID, s.info.Version = g.scopedID(nodeService), g.api.config.Version
-	done, err := g.takeTurn(ctx, nodeService)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if g.find(nodeService) != nil {
-		return nil
-	}
-	return g.write(ctx, s, nil, nil)
-}
-
-// adopt registers an instance of this node again, with what the backend has of it, so
-// that this daemon keeps it alive.
-func (g *agent) adopt(ctx context.Context, i registry.Instance, r record) error {
-	done, err := g.takeTurn(ctx, r.ID)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if g.find(r.ID) != nil {
-		return nil
-	}
-	s := &service{id: r.ID, info: i.ServiceInfo, record: r}
-	states := decodeNote(i.Note, func(id string) bool {
-		return slices.ContainsFunc(r.Checks, func(c checkRecord) bool { return c.ID == id })
-	})
-	for _, c := range r.Checks {
-		s.checks = append(s.checks, c.ID)
-		if _, ok := states[c.ID]; !ok {
-			states[c.ID] = checkState{Status: "critical"}
-		}
-	}
-	if m, ok := states[maintenanceCheck(r.ID, "").ID]; ok {
-		s.maintenance = &m.Output
-	}
-	if err := g.write(ctx, s, nil, states); err != nil {
-		return err
-	}
-	g.api.config.Logger.Info("adopted a service of this node", "service", s.info.Name, "id", s.id)
-	return nil
 }
 
 // leave deregisters everything.

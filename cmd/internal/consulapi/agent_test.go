@@ -134,7 +134,7 @@ func TestATTLCheckThatLapsesWakesQueries(t *testing.T) {
 	})
 }
 
-// A client that registers again and again changes nothing, and wakes nobody.
+// A client that registers again and again changes nothing, and wakes no query.
 func TestAnIdenticalRegistrationKeepsTheHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := start(t, localBackend(t), "n1")

@@ -14,13 +14,13 @@ func TestBlockingQueries(t *testing.T) {
 		d := start(t, localBackend(t), "n1")
 		before := d.must("GET", "/v1/health/service/api", "")
 		if before.index() < 1 || strings.TrimSpace(before.body) != "[]" {
-			t.Fatalf("nobody offers it yet: index %d, %s", before.index(), before.body)
+			t.Fatalf("no instance yet: index %d, %s", before.index(), before.body)
 		}
 		began := time.Now()
 		first := d.blocked(fmt.Sprintf("/v1/health/service/api?index=%d", before.index()))
 		synctest.Wait()
 		time.Sleep(time.Minute)
-		d.register(`{"ID":"o","Name":"other","Port":1}`) // wakes nobody
+		d.register(`{"ID":"o","Name":"other","Port":1}`) // wakes no query
 		synctest.Wait()
 		select {
 		case a := <-first:

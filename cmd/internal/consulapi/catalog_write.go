@@ -18,7 +18,7 @@ type catalogRegistration struct {
 	Checks                        []*catalogCheck
 }
 
-// catalogCheck is a check that nobody runs: its status stays as it is written.
+// catalogCheck is a check that does not run: its status stays as it is written.
 type catalogCheck struct {
 	Node, CheckID, Name, Status, Notes, Output, ServiceID, ServiceName string
 	Definition                                                         checkDefinitionJSON
@@ -102,7 +102,7 @@ func (g *agent) addStaticChecks(ctx context.Context, node string, checks []*cata
 	return nil
 }
 
-// staticChecks are checks that nobody runs.
+// staticChecks are checks that do not run.
 type staticChecks struct {
 	records []checkRecord
 	states  map[string]checkState

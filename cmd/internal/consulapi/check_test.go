@@ -60,10 +60,10 @@ func TestTCPChecks(t *testing.T) {
 	}
 	_ = l.Close()
 	if got := p.run(t.Context(), d); got.Status != "critical" {
-		t.Errorf("nobody listens: %+v", got)
+		t.Errorf("nothing listens: %+v", got)
 	}
 	if got := p.run(t.Context(), checkDefinitionJSON{GRPC: l.Addr().String() + "/svc"}); got.Status != "critical" {
-		t.Errorf("nobody listens: %+v", got)
+		t.Errorf("nothing listens: %+v", got)
 	}
 }
 

@@ -11,9 +11,13 @@
 //	definition.go  the JSON of registrations
 //	record.go      how a registration stands in the backend
 //	agent.go       the registrations that this daemon keeps alive
+//	adopt.go       the node, and what an earlier daemon of it left
+//	lost.go        registrations that another process took over
 //	publish.go     makes the verdict of an instance's checks its status
 //	check.go       checks, and what runs them
+//	guard.go       where checks may connect to
 //	agent_http.go  agent/ of the API
+//	catalog_write.go  catalog/register and catalog/deregister
 //
 // # What a registration becomes
 //

@@ -124,11 +124,12 @@ func statuses(e healthEntry) map[string]string {
 // eventually waits until ok holds.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for giveUp := time.Now().Add(waittest.Limit); !ok(); {
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for giveUp := time.Now().Add(waittest.Limit); !ok(); <-ticker.C {
 		if time.Now().After(giveUp) {
 			t.Fatalf("waited %s for %s", waittest.Limit, what)
 		}
-		<-time.After(2 * time.Millisecond)
 	}
 }
 

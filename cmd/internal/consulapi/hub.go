@@ -12,15 +12,14 @@ import (
 
 // entry is one instance as answers show it. It is not changed once it is made.
 type entry struct {
-	info         registry.ServiceInfo
-	record       record
-	checks       []checkJSON // of the instance, without those of its node
-	note         string      // of the status
-	revision     uint64      // the backend's
-	createIndex  uint64
-	modifyIndex  uint64
-	fromLibrary  bool // registered without a daemon
-	nodeIsDaemon bool // an instance of nodeService
+	info        registry.ServiceInfo
+	record      record
+	checks      []checkJSON // of the instance, without those of its node
+	note        string      // of the status
+	revision    uint64      // the backend's
+	createIndex uint64
+	modifyIndex uint64
+	fromLibrary bool // registered without a daemon
 }
 
 // serviceView is the state of one service. It is not changed once it is made.

@@ -59,7 +59,7 @@ func Run(ctx context.Context, config Config, out io.Writer) error {
 	if err == nil {
 		d.printListening(out)
 		if err := notify("READY=1"); err != nil {
-			c.Logger.Warn("systemd could not be told that the daemon is ready", "error", err)
+			c.Logger.Warn("the notification of systemd that the daemon is ready failed", "error", err)
 		}
 		select {
 		case <-ctx.Done():
