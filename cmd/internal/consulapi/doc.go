@@ -8,6 +8,7 @@
 //	hub.go         watches services; the states that reads answer from
 //	catalog.go     reads of catalog/ and health/
 //	model.go       the JSON of answers
+//	events.go      why an instance came, changed or went
 //	definition.go  the JSON of registrations
 //	record.go      how a registration stands in the backend
 //	agent.go       the registrations that this daemon keeps alive

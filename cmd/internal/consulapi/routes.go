@@ -47,6 +47,7 @@ func (a *API) routes() http.Handler {
 		{"GET", "/v1/catalog/datacenters", nil, a.datacenters},
 		{"PUT", "/v1/catalog/register", nil, a.catalogRegister},
 		{"PUT", "/v1/catalog/deregister", nil, a.catalogDeregister},
+		{"GET", "/v1/events/", nil, a.events},
 		{"GET", "/v1/status/leader", nil, a.leader},
 		{"GET", "/v1/status/peers", nil, a.peers},
 		{"GET", "/v1/agent/self", nil, a.agentSelf},
