@@ -39,7 +39,7 @@ type service struct {
 	info        registry.ServiceInfo
 	record      record
 	checks      []string              // IDs, in the order of the registration
-	maintenance *string               // the reason, while it is in maintenance
+	maintenance *string               // the reason, while it is in maintenance; written in the service's turn
 	static      map[string]checkState // the states of checks that do not run; nil if this daemon runs them
 	published   published
 	stopNotify  func()
@@ -50,6 +50,7 @@ type published struct {
 	status   registry.Status
 	statuses string // of each check
 	note     string
+	unknown  bool // a write failed, and may have been made nevertheless
 }
 
 // turn is held by the one write of a service that is under way.
@@ -256,10 +257,13 @@ func (g *agent) write(ctx context.Context, next, old *service, states map[string
 	}
 	backend := g.api.config.Backend
 	err := backend.Register(ctx, next.info)
-	if err == nil && p.note != "" && !kept {
-		err = backend.SetStatus(ctx, next.info.ID, p.status, p.note)
+	registered := err == nil
+	if registered && p.note != "" && !kept {
+		if err = backend.SetStatus(ctx, next.info.ID, p.status, p.note); err != nil {
+			p.unknown = true
+		}
 	}
-	if err != nil {
+	if err != nil && (old == nil || !registered) {
 		if old != nil { // a failed replacement leaves the earlier one
 			old.stopNotify = backend.NotifyLost(old.info.ID, func(why error) { g.spawn(func() { g.lost(old, why) }) })
 		} else {
@@ -271,6 +275,10 @@ func (g *agent) write(ctx context.Context, next, old *service, states map[string
 	next.stopNotify = backend.NotifyLost(next.info.ID, func(why error) { g.spawn(func() { g.lost(next, why) }) })
 	g.install(next, old, states)
 	g.noteChange()
+	if err != nil { // the replacement is registered, and its status is written later
+		g.publishLater(next.id)
+		return err
+	}
 	g.awaitShown(ctx, next)
 	return nil
 }
@@ -293,7 +301,6 @@ func (g *agent) install(next, old *service, states map[string]checkState) {
 		return
 	}
 	g.services[next.id] = next
-	delete(g.failed, next.id)
 	if old != nil {
 		for _, r := range old.record.Checks {
 			if !slices.Contains(next.checks, r.ID) {
@@ -332,6 +339,10 @@ func (g *agent) changes() <-chan struct{} {
 func (g *agent) noteChange() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.noteChangeLocked()
+}
+
+func (g *agent) noteChangeLocked() {
 	close(g.changed)
 	g.changed = make(chan struct{})
 }
@@ -354,18 +365,22 @@ func (g *agent) deregister(ctx context.Context, id string) (found bool, err erro
 	if s == nil {
 		return false, nil
 	}
+	return true, g.end(ctx, s)
+}
+
+// end deregisters a service. The caller holds its turn.
+func (g *agent) end(ctx context.Context, s *service) error {
 	if s.stopNotify != nil {
 		s.stopNotify()
 	}
 	g.forget(s)
-	g.noteChange()
 	if err := g.api.config.Backend.Deregister(ctx, s.info.ID); err != nil {
-		return true, err
+		return err
 	}
 	g.api.hub.awaitWrite(ctx, s.info.Name, func(v *serviceView) bool {
 		return !slices.ContainsFunc(v.entries, func(e *entry) bool { return e.info.ID == s.info.ID })
 	})
-	return true, nil
+	return nil
 }
 
 // forget ends the checks of a service and no longer knows it.
@@ -380,6 +395,7 @@ func (g *agent) forget(s *service) {
 	for _, id := range s.checks {
 		g.endCheck(id)
 	}
+	g.noteChangeLocked()
 }
 
 // statesOf returns the states of a service's checks.

@@ -81,20 +81,25 @@ func (a *API) setMaintenance(r *http.Request, id string) error {
 	if err != nil {
 		return badRequest("Invalid value for enable: %q", query.Get("enable"))
 	}
-	s := a.agent.find(id)
-	if s == nil {
-		return unknownService(id)
-	}
 	var reason *string
 	if enable {
 		text := cmp.Or(query.Get("reason"), "Maintenance mode is enabled for this service, but no reason was provided. This is a default message.")
 		text = oneLine(text)
 		reason = &text
 	}
+	done, err := a.agent.takeTurn(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	defer done()
+	s := a.agent.find(id)
+	if s == nil {
+		return unknownService(id)
+	}
 	a.agent.mu.Lock()
 	s.maintenance = reason
 	a.agent.mu.Unlock()
-	return a.agent.publish(r.Context(), id)
+	return a.agent.publishStatus(r.Context(), s)
 }
 
 // registerCheck adds a check to a service, or to the node.
@@ -209,14 +214,18 @@ func (a *API) updateCheck(w http.ResponseWriter, r *http.Request, id string) (an
 }
 
 func (a *API) update(ctx context.Context, id string, state checkState) error {
-	c := a.agent.check(id)
-	switch {
-	case c == nil:
-		return unknownCheck(id)
-	case c.ttl == 0:
-		return &httpError{http.StatusInternalServerError, fmt.Sprintf("CheckID %q does not have associated TTL", id)}
+	for {
+		c := a.agent.check(id)
+		switch {
+		case c == nil:
+			return unknownCheck(id)
+		case c.ttl == 0:
+			return &httpError{http.StatusInternalServerError, fmt.Sprintf("CheckID %q does not have associated TTL", id)}
+		}
+		if ok, err := a.agent.update(ctx, c, state); ok {
+			return err
+		}
 	}
-	return a.agent.update(ctx, c, state)
 }
 
 // ownEntries returns the services of this daemon, by ID, with the states of their

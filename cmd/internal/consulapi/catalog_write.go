@@ -242,15 +242,15 @@ func (a *API) removeInstance(ctx context.Context, e *entry) error {
 // removeCheck removes one check of an instance that this daemon keeps alive.
 func (a *API) removeCheck(ctx context.Context, e *entry, checkID string) error {
 	for _, key := range []string{e.record.ID, catalogKey(e.record.Node.Name, e.record.ID)} {
-		s := a.agent.find(key)
-		if s == nil || s.info.ID != e.info.ID {
-			continue
-		}
 		done, err := a.agent.takeTurn(ctx, key)
 		if err != nil {
 			return err
 		}
 		defer done()
+		s := a.agent.find(key)
+		if s == nil || s.info.ID != e.info.ID {
+			continue
+		}
 		return a.agent.setChecks(ctx, s, s.otherChecks(checkID), a.agent.statesOf(s))
 	}
 	if e.fromLibrary {

@@ -43,6 +43,7 @@ type check struct {
 	since    time.Time     // since when it has this status
 	ended    bool          // no result counts from now on
 	ttlTimer *time.Timer   // of a TTL check
+	deadline time.Time     // of a TTL check
 	reaper   *time.Timer   // runs while it is critical, if reapAfter is set
 	task     *probing.Task // of a check that runs
 	cancel   context.CancelFunc

@@ -97,10 +97,10 @@ func TestADaemonAdoptsWhatItsNodeLeft(t *testing.T) {
 	second.Close()
 	_ = backend.Close()
 	eventually(t, "what no daemon keeps alive to expire", func() bool { return len(other.health("api")) == 0 })
-	nodes, _ := readAs[[]nodeJSON](other, "/v1/catalog/nodes")
-	if len(nodes) != 1 || nodes[0].Node != "n2" {
-		t.Errorf("nodes: %+v", nodes)
-	}
+	eventually(t, "its node to expire", func() bool {
+		nodes, _ := readAs[[]nodeJSON](other, "/v1/catalog/nodes")
+		return len(nodes) == 1 && nodes[0].Node == "n2"
+	})
 }
 
 // While the backend is unavailable no answer is an empty list that is not true.

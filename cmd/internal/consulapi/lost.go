@@ -28,7 +28,8 @@ func (g *agent) lost(s *service, why error) {
 }
 
 // recover registers a service under an ID of its own if an instance of another node
-// took its ID. Otherwise it is no longer this daemon's.
+// took its ID. Otherwise it is no longer this daemon's, as what catalog/register wrote
+// through another daemon.
 func (g *agent) recover(s *service, why error) error {
 	ctx, cancel := g.callContext()
 	defer cancel()
@@ -41,7 +42,7 @@ func (g *agent) recover(s *service, why error) error {
 		return nil
 	}
 	logger := g.api.config.Logger.With("service", s.info.Name, "id", s.id)
-	if errors.Is(why, registry.ErrSuperseded) && !strings.HasSuffix(s.info.ID, "@"+g.api.config.Node) {
+	if errors.Is(why, registry.ErrSuperseded) && !s.record.FromCatalog && !strings.HasSuffix(s.info.ID, "@"+g.api.config.Node) {
 		byNode, err := g.holder(ctx, s.info.ID)
 		if err != nil {
 			return err

@@ -42,13 +42,18 @@ func (g *agent) publish(ctx context.Context, id string) error {
 	if s == nil {
 		return nil
 	}
+	return g.publishStatus(ctx, s)
+}
+
+// publishStatus is publish for a service whose turn the caller holds.
+func (g *agent) publishStatus(ctx context.Context, s *service) error {
 	p := s.verdict(g.statesOf(s))
-	if p.statuses == s.published.statuses {
+	if p.statuses == s.published.statuses && !s.published.unknown {
 		return nil // another text alone would wake every query
 	}
-	err = g.api.config.Backend.SetStatus(ctx, s.info.ID, p.status, p.note)
-	if err != nil {
-		g.publishLater(id)
+	if err := g.api.config.Backend.SetStatus(ctx, s.info.ID, p.status, p.note); err != nil {
+		s.published.unknown = true
+		g.publishLater(s.id)
 		return err
 	}
 	s.published = p
@@ -103,6 +108,7 @@ func (g *agent) startCheck(c *check) {
 		g.startReaper(c)
 	}
 	if c.ttl > 0 {
+		c.deadline = time.Now().Add(c.ttl)
 		c.ttlTimer = time.AfterFunc(c.ttl, func() { g.spawn(func() { g.expire(c) }) })
 		return
 	}
@@ -149,6 +155,10 @@ func (g *agent) runCheck(ctx context.Context, c *check) bool {
 func (g *agent) setState(c *check, state checkState) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.setStateLocked(c, state)
+}
+
+func (g *agent) setStateLocked(c *check, state checkState) bool {
 	if c.ended {
 		return false
 	}
@@ -175,17 +185,9 @@ func (g *agent) startReaper(c *check) {
 }
 
 func (g *agent) reap(c *check) {
-	g.mu.Lock()
-	due := !c.ended && c.state.Status == "critical"
-	g.mu.Unlock()
-	if !due {
-		return
-	}
-	g.api.config.Logger.Warn("a service was critical for too long and is deregistered",
-		"id", c.serviceID, "check", c.record.ID, "after", c.reapAfter)
 	for {
 		ctx, cancel := g.callContext()
-		_, err := g.deregister(ctx, c.serviceID)
+		err := g.reapOnce(ctx, c)
 		cancel()
 		if err == nil || backoff.Sleep(g.api.ctx, backoff.Jitter(retryPause, 0.5)) != nil {
 			return
@@ -193,16 +195,37 @@ func (g *agent) reap(c *check) {
 	}
 }
 
+// reapOnce deregisters a check's service, unless the check has recovered or was replaced
+// before the service's turn came.
+func (g *agent) reapOnce(ctx context.Context, c *check) error {
+	done, err := g.takeTurn(ctx, c.serviceID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	g.mu.Lock()
+	due := !c.ended && c.state.Status == "critical" && time.Since(c.since) >= c.reapAfter
+	s := g.services[c.serviceID]
+	g.mu.Unlock()
+	if !due || s == nil {
+		return nil
+	}
+	g.api.config.Logger.Warn("a service was critical for too long and is deregistered",
+		"id", c.serviceID, "check", c.record.ID, "after", c.reapAfter)
+	return g.end(ctx, s)
+}
+
 // expire is called when a TTL check was not updated in time.
 func (g *agent) expire(c *check) {
 	g.mu.Lock()
 	output := ttlReason
-	if c.state.Output != "" && c.state.Status != "critical" {
+	if c.state.Output != "" {
 		output += " (last output before timeout follows): " + c.state.Output
 	}
-	expired := !c.ended && c.state.Status != "critical"
+	// An update may have come after the timer fired.
+	expired := c.state.Status != "critical" && !time.Now().Before(c.deadline) && g.setStateLocked(c, checkState{"critical", output})
 	g.mu.Unlock()
-	if !expired || !g.setState(c, checkState{"critical", output}) {
+	if !expired {
 		return
 	}
 	ctx, cancel := g.callContext()
@@ -210,15 +233,17 @@ func (g *agent) expire(c *check) {
 	_ = g.publish(ctx, c.serviceID) // what fails is written later
 }
 
-// update sets the state of a TTL check, whose time begins again.
-func (g *agent) update(ctx context.Context, c *check, state checkState) error {
+// update sets the state of a TTL check, whose time begins again. It reports false for a
+// check that has ended, for example because a registration replaced it.
+func (g *agent) update(ctx context.Context, c *check, state checkState) (ok bool, err error) {
 	g.mu.Lock()
-	if c.ttlTimer != nil && !c.ended {
+	if ok = g.setStateLocked(c, state); ok {
+		c.deadline = time.Now().Add(c.ttl)
 		c.ttlTimer.Reset(c.ttl)
 	}
 	g.mu.Unlock()
-	if !g.setState(c, state) || c.serviceID == "" {
-		return nil
+	if !ok {
+		return false, nil
 	}
-	return g.publish(ctx, c.serviceID)
+	return true, g.publish(ctx, c.serviceID)
 }
