@@ -57,10 +57,10 @@ func TestTwoDaemonsAgree(t *testing.T) {
 			t.Errorf("the other daemon shows %+v", c)
 		}
 	}
-	nodes, _ := readAs[[]nodeJSON](two, "/v1/catalog/nodes")
-	if len(nodes) != 2 {
-		t.Errorf("nodes: %+v", nodes)
-	}
+	eventually(t, "both nodes", func() bool {
+		nodes, _ := readAs[[]nodeJSON](two, "/v1/catalog/nodes")
+		return len(nodes) == 2
+	})
 	if err := one.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -86,9 +86,7 @@ func TestADaemonAdoptsWhatItsNodeLeft(t *testing.T) {
 	if err := second.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := ids(second.health("api?passing")); got != "n1/a1" {
-		t.Fatalf("adopted: %q", got)
-	}
+	eventually(t, "what was adopted, with its health", func() bool { return ids(second.health("api?passing")) == "n1/a1" })
 	second.must("PUT", "/v1/agent/check/warn/service:a1", "")
 	eventually(t, "the adopted check", func() bool {
 		list := other.health("api")
