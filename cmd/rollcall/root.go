@@ -9,7 +9,8 @@ import (
 )
 
 const rootHelp = `Rollcall is service discovery on Redis. These commands register, list and change
-instances of services, and run a command as an instance.
+instances of services, run a command as an instance, and serve the registry to
+programs in any language.
 
 Exit codes: 0 done, or stopped by a signal; 1 failed; 2 wrong usage; 3 not found.
 "run" returns the exit code of its command.`

@@ -248,7 +248,7 @@ func (d *daemon) printListening(out io.Writer) {
 	}
 	url := scheme + "://" + d.listener.Addr().String()
 	fmt.Fprintf(out, "rollcall %s serves Consul's HTTP API on %s (node %s, backend %s)\n", d.config.Version, url, d.node, backendKind(d.config.Backend))
-	fmt.Fprintf(out, "Try: curl -X PUT %s/v1/agent/service/register -d '{\"Name\":\"hello\",\"Port\":8080}' && curl %s/v1/health/service/hello?pretty\n", url, url)
+	fmt.Fprintf(out, "Try: curl -X PUT %s/v1/agent/service/register -d '{\"Name\":\"hello\",\"Port\":8080}' && curl '%s/v1/health/service/hello?pretty'\n", url, url)
 }
 
 // backendKind is a URL without what may be secret.
