@@ -32,8 +32,15 @@ func newCell[T any]() *cell[T] { return &cell[T]{changed: make(chan struct{})} }
 
 // set replaces the state. Queries wake if the index is another one.
 func (c *cell[T]) set(value T, index uint64) {
+	c.update(func(uint64) (T, uint64) { return value, index })
+}
+
+// update replaces the state by what f makes of its index. Queries wake if the index is
+// another one.
+func (c *cell[T]) update(f func(index uint64) (T, uint64)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	value, index := f(c.index)
 	c.value = value
 	if index == c.index {
 		return
@@ -41,6 +48,16 @@ func (c *cell[T]) set(value T, index uint64) {
 	c.index = index
 	close(c.changed)
 	c.changed = make(chan struct{})
+}
+
+// touch gives a known state the next index, so that queries wake.
+func (c *cell[T]) touch(clock *clock) {
+	c.update(func(index uint64) (T, uint64) {
+		if index != 0 {
+			index = clock.next()
+		}
+		return c.value, index
+	})
 }
 
 func (c *cell[T]) get() (value T, index uint64, changed <-chan struct{}) {

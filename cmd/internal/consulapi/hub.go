@@ -3,6 +3,7 @@ package consulapi
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -116,24 +117,37 @@ func (h *hub) watchService(ctx context.Context, name string, c *cell[*serviceVie
 		if snapshot.Stale != nil && snapshot.AsOf.IsZero() {
 			continue // nothing is known yet
 		}
-		old, index, _ := c.get()
+		old, _, _ := c.get()
 		view := &serviceView{name: name, stale: snapshot.Stale, asOf: snapshot.AsOf}
 		view.entries = h.entries(ctx, snapshot, old)
+		stamp := uint64(0) // the index of a change, 0 if nothing changed
 		if old == nil || !sameEntries(old.entries, view.entries) {
-			index = h.api.clock.next()
+			stamp = h.api.clock.next()
 			for _, e := range view.entries {
 				if e.modifyIndex == 0 {
-					e.modifyIndex = index
+					e.modifyIndex = stamp
 				}
 				if e.createIndex == 0 {
-					e.createIndex = index
+					e.createIndex = stamp
 				}
 			}
 		}
+		var changed map[string]bool
 		if name == nodeService || name == bareNodeService {
-			h.noteNodes(name, view)
+			changed = h.noteNodes(name, view)
 		}
-		c.set(view, index)
+		c.update(func(index uint64) (*serviceView, uint64) {
+			switch {
+			case stamp == 0:
+				return view, index
+			case stamp > index:
+				return view, stamp
+			}
+			return view, h.api.clock.next() // a change of a node came between
+		})
+		if len(changed) > 0 {
+			h.touchServices(changed)
+		}
 		h.noteChange()
 	}
 }
@@ -145,7 +159,9 @@ type nodeState struct {
 	from     string // nodeService or bareNodeService
 }
 
-func (h *hub) noteNodes(from string, view *serviceView) {
+// noteNodes notes what the instances of a service that stands for nodes say. It returns
+// the nodes whose identity or checks are others than before.
+func (h *hub) noteNodes(from string, view *serviceView) (changed map[string]bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	next := make(map[string]*nodeState)
@@ -163,7 +179,46 @@ func (h *hub) noteNodes(from string, view *serviceView) {
 			next[name] = &nodeState{e.record.Node, e.withIndexes(e.checks), from}
 		}
 	}
+	changed = make(map[string]bool)
+	for name := range h.byNode {
+		changed[name] = true
+	}
+	for name := range next {
+		changed[name] = true
+	}
+	maps.DeleteFunc(changed, func(name string, _ bool) bool { return h.byNode[name].says(next[name]) })
 	h.byNode = next
+	return changed
+}
+
+// says reports whether the services on a node have the same identity and checks of it
+// with either state. nil is a node that says nothing.
+func (n *nodeState) says(other *nodeState) bool {
+	switch {
+	case n == nil && other == nil:
+		return true
+	case n == nil:
+		return len(other.checks) == 0 // the services carry the identity
+	case other == nil:
+		return len(n.checks) == 0
+	}
+	return reflect.DeepEqual(n.identity, other.identity) && reflect.DeepEqual(n.checks, other.checks)
+}
+
+// touchServices wakes the queries of services that are on these nodes, as their answers
+// have the checks and the identity of the node.
+func (h *hub) touchServices(nodes map[string]bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, w := range h.services {
+		view, index, _ := w.cell.get()
+		if index == 0 || name == nodeService || name == bareNodeService {
+			continue
+		}
+		if slices.ContainsFunc(view.entries, func(e *entry) bool { return nodes[e.record.Node.Name] }) {
+			w.cell.touch(&h.api.clock)
+		}
+	}
 }
 
 // nodes returns what is known of nodes, by name. It is read only.

@@ -193,12 +193,27 @@ func (a *API) readService(r *http.Request, q *query, name string) (*serviceView,
 	if err != nil {
 		return nil, nil, err
 	}
+	if q.index != 0 {
+		a.nodes() // what nodes say wakes the query
+	}
 	view, index, err := block(a, r, q, c)
 	if err != nil {
 		return nil, nil, err
 	}
+	a.awaitNodes(r.Context())
 	meta := &serviceMeta{index, view.stale, view.asOf}
 	return view, meta, q.refuseStale(meta)
+}
+
+// awaitNodes waits until it is known what nodes say of themselves.
+func (a *API) awaitNodes(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstStateWait)
+	defer cancel()
+	for _, name := range []string{nodeService, bareNodeService} {
+		if c, err := a.hub.service(name); err == nil {
+			c.await(ctx, a.drain, 0)
+		}
+	}
 }
 
 func (a *API) readCatalog(r *http.Request, q *query, c *cell[*catalogView]) (*catalogView, *serviceMeta, error) {
