@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -136,7 +137,16 @@ func (a *API) registerCheck(w http.ResponseWriter, r *http.Request, _ string) (a
 		}
 		states[c.CheckID] = checkState{Status: cmp.Or(c.Status, "critical")}
 	}
-	return nil, a.agent.setChecks(r.Context(), s, append(s.otherChecks(c.CheckID), c.record()), states)
+	checks, next := slices.Clone(s.record.Checks), c.record()
+	if i := slices.IndexFunc(checks, func(old checkRecord) bool { return old.ID == next.ID }); i >= 0 {
+		if reflect.DeepEqual(checks[i], next) {
+			return nil, nil // as for a service, nothing is written
+		}
+		checks[i] = next
+	} else {
+		checks = append(checks, next)
+	}
+	return nil, a.agent.setChecks(r.Context(), s, checks, states)
 }
 
 var errNotStarted = &httpError{http.StatusInternalServerError, "the node is not registered yet: the backend has not answered"}

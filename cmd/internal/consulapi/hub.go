@@ -2,6 +2,7 @@ package consulapi
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -46,6 +47,7 @@ type hub struct {
 
 	mu       sync.Mutex
 	services map[string]*watched
+	room     int // how many names are watched though the catalog lacks them
 	// catalogs are the states of all services: names wakes with the set of names and
 	// their tags, nodes with the nodes, all with everything.
 	names, nodes, all *cell[*catalogView]
@@ -62,16 +64,18 @@ type watched struct {
 	cell   *cell[*serviceView]
 	cancel context.CancelFunc
 	used   time.Time
+	reads  int // under way: while there are any, it stays
 }
 
 const (
-	idleTime = 15 * time.Minute // more than maxWait and its jitter
-	// maxWatched bounds the names that are watched though the catalog lacks them.
+	// idleTime is how long a name that the catalog lacks is watched after its last use.
+	idleTime = 15 * time.Minute
+	// maxWatched bounds these names.
 	maxWatched = 20_000
 )
 
 func newHub(a *API) *hub {
-	return &hub{api: a, services: make(map[string]*watched),
+	return &hub{api: a, services: make(map[string]*watched), room: maxWatched,
 		names: newCell[*catalogView](), nodes: newCell[*catalogView](), all: newCell[*catalogView]()}
 }
 
@@ -79,18 +83,39 @@ func newHub(a *API) *hub {
 func (h *hub) service(name string) (*cell[*serviceView], error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.watch(name)
+	w, err := h.watch(name)
+	if err != nil {
+		return nil, err
+	}
+	return w.cell, nil
 }
 
-// watch is service with h.mu held.
-func (h *hub) watch(name string) (*cell[*serviceView], error) {
+// read is service for a read that may block. The caller calls done after it.
+func (h *hub) read(name string) (c *cell[*serviceView], done func(), err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w, err := h.watch(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.reads++
+	return w.cell, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		w.reads--
+		w.used = time.Now()
+	}, nil
+}
+
+// watch returns the watch of a service, which begins if there is none. h.mu is held.
+func (h *hub) watch(name string) (*watched, error) {
 	now := time.Now()
 	w := h.services[name]
 	if w == nil {
-		if len(h.services) >= maxWatched {
-			h.dropIdle(now)
+		if h.api.ctx.Err() != nil {
+			return nil, &httpError{500, "the daemon is stopping"}
 		}
-		if len(h.services) >= maxWatched {
+		if !h.isListed(name) && len(h.services) >= h.room+len(h.listed) && h.makeRoom(now) == 0 {
 			return nil, &httpError{500, "too many services are watched"}
 		}
 		ctx, cancel := context.WithCancel(h.api.ctx)
@@ -99,21 +124,42 @@ func (h *hub) watch(name string) (*cell[*serviceView], error) {
 		h.api.loops.Go(func() { h.watchService(ctx, name, w.cell) })
 	}
 	w.used = now
-	return w.cell, nil
+	return w, nil
 }
 
-func (h *hub) dropIdle(now time.Time) {
+func (h *hub) isListed(name string) bool {
+	_, listed := slices.BinarySearch(h.listed, name)
+	return listed || name == nodeService || name == bareNodeService
+}
+
+// makeRoom ends the watches that were not used for idleTime, or else the older half, and
+// reports how many. Those of names in the catalog and of reads under way go on. h.mu is
+// held.
+func (h *hub) makeRoom(now time.Time) (dropped int) {
+	var names []string
 	for name, w := range h.services {
-		if _, listed := slices.BinarySearch(h.listed, name); !listed && now.Sub(w.used) > idleTime {
-			w.cancel()
-			delete(h.services, name)
+		if w.reads == 0 && !h.isListed(name) {
+			names = append(names, name)
 		}
 	}
+	slices.SortFunc(names, func(a, b string) int { return h.services[a].used.Compare(h.services[b].used) })
+	for n, name := range names {
+		if w := h.services[name]; n <= len(names)/2 || now.Sub(w.used) > idleTime {
+			w.cancel()
+			delete(h.services, name)
+			dropped++
+		}
+	}
+	return dropped
 }
 
 // watchService keeps the state of a service until ctx ends.
 func (h *hub) watchService(ctx context.Context, name string, c *cell[*serviceView]) {
 	for snapshot := range h.api.config.Backend.Watch(ctx, name) {
+		if errors.Is(snapshot.Stale, registry.ErrInvalidService) { // no instance can have that name
+			c.set(&serviceView{name: name}, h.api.clock.next())
+			return
+		}
 		if snapshot.Stale != nil && snapshot.AsOf.IsZero() {
 			continue // nothing is known yet
 		}
@@ -276,7 +322,7 @@ func (h *hub) entries(ctx context.Context, s registry.Snapshot, old *serviceView
 			before := byID[info.ID]
 			detail, known := details[info.ID]
 			switch {
-			case before != nil && before.info.RegisteredAt.Equal(info.RegisteredAt) && before.info.Status == info.Status &&
+			case before != nil && sameInfo(before.info, info) &&
 				(!known || detail.Revision == before.revision):
 				out = append(out, before)
 			default:
@@ -291,6 +337,12 @@ func (h *hub) entries(ctx context.Context, s registry.Snapshot, old *serviceView
 	}
 	slices.SortFunc(out, func(a, b *entry) int { return a.info.RegisteredAt.Compare(b.info.RegisteredAt) })
 	return out
+}
+
+// sameInfo reports whether two states of an instance say the same.
+func sameInfo(a, b registry.ServiceInfo) bool {
+	return a.RegisteredAt.Equal(b.RegisteredAt) && a.Status == b.Status && a.Address == b.Address && a.Port == b.Port && a.Weight == b.Weight &&
+		slices.Equal(a.Tags, b.Tags) && maps.Equal(a.Metadata, b.Metadata) && maps.Equal(a.Extensions, b.Extensions)
 }
 
 func sameEntries(a, b []*entry) bool { return slices.Equal(a, b) }
@@ -315,7 +367,7 @@ func (h *hub) watchNames() {
 		h.catalogStale, h.catalogAsOf = c.Stale, c.AsOf
 		h.listed = c.Names
 		for _, name := range c.Names {
-			_, _ = h.watch(name) // one that is too many is left out
+			_, _ = h.watch(name) // it fails only once the API closes
 		}
 		h.publishCatalog()
 		h.mu.Unlock()
@@ -359,7 +411,7 @@ func (h *hub) publishCatalog() {
 	}
 	h.all.set(view, next)
 	h.set(h.names, view, changed && (old == nil || !maps.EqualFunc(old.services, view.services, sameTags)), next)
-	h.set(h.nodes, view, changed && (old == nil || !maps.Equal(nodeNames(old), nodeNames(view))), next)
+	h.set(h.nodes, view, changed && (old == nil || !maps.EqualFunc(nodeIdentities(old), nodeIdentities(view), sameIdentity)), next)
 }
 
 func (h *hub) set(c *cell[*catalogView], view *catalogView, changed bool, next uint64) {
@@ -382,12 +434,23 @@ func tagUnion(entries []*entry) []string {
 	return slices.Compact(tags)
 }
 
-func nodeNames(v *catalogView) map[string]string {
-	names := make(map[string]string)
+func sameIdentity(a, b nodeIdentity) bool {
+	return a.Name == b.Name && a.ID == b.ID && a.Address == b.Address && maps.Equal(a.Meta, b.Meta)
+}
+
+// nodeIdentities returns what the preferred entry of each node says of it.
+func nodeIdentities(v *catalogView) map[string]nodeIdentity {
+	first := make(map[string]*entry)
 	for _, entries := range v.services {
 		for _, e := range entries {
-			names[e.record.Node.Name] = e.record.Node.Address
+			if old := first[e.record.Node.Name]; old == nil || preferred(e, old) {
+				first[e.record.Node.Name] = e
+			}
 		}
 	}
-	return names
+	identities := make(map[string]nodeIdentity, len(first))
+	for name, e := range first {
+		identities[name] = e.record.Node
+	}
+	return identities
 }

@@ -104,7 +104,7 @@ func encodeNote(ids []string, states map[string]checkState) string {
 	parts := make([]string, 0, len(ids))
 	for i, id := range ids {
 		s := states[id]
-		output := cut(strings.ReplaceAll(oneLine(s.Output), separator, " / "), room/(len(ids)-i))
+		output := cut(withoutSeparator(oneLine(s.Output)), room/(len(ids)-i))
 		room -= len(output)
 		part := id + " " + s.Status
 		if output != "" {
@@ -113,6 +113,17 @@ func encodeNote(ids []string, states map[string]checkState) string {
 		parts = append(parts, part)
 	}
 	return cut(strings.Join(parts, separator), registry.MaxNoteBytes)
+}
+
+// withoutSeparator makes an output one that no reader of a note takes for more checks.
+func withoutSeparator(output string) string {
+	words := strings.Split(output, " ")
+	for i, w := range words {
+		if w == strings.TrimSpace(separator) {
+			words[i] = "/"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // decodeNote returns the states in a note that are of these checks.

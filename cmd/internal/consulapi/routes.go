@@ -189,10 +189,11 @@ func fail(w http.ResponseWriter, err error) {
 const firstStateWait = 3 * time.Second
 
 func (a *API) readService(r *http.Request, q *query, name string) (*serviceView, *serviceMeta, error) {
-	c, err := a.hub.service(name)
+	c, done, err := a.hub.read(name)
 	if err != nil {
 		return nil, nil, err
 	}
+	defer done()
 	if q.index != 0 {
 		a.nodes() // what nodes say wakes the query
 	}

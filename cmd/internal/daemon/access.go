@@ -29,6 +29,10 @@ func (a *access) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cache-Control", "no-store")
+	if r.ContentLength != 0 { // also for a request that is refused: net/http reads its body
+		// The error is that of a connection without deadlines, as in tests.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	}
 	switch {
 	case !a.allowsHost(r.Host):
 		refuse(w, http.StatusForbidden, "the Host header names a host that this daemon does not serve; allow it with --allow-host")
@@ -39,10 +43,6 @@ func (a *access) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !a.allowsToken(r):
 		refuse(w, http.StatusForbidden, "Permission denied: a token with that right is needed")
 	default:
-		if r.Body != nil && r.Method != http.MethodGet {
-			// The error is that of a connection without deadlines, as in tests.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-		}
 		a.next.ServeHTTP(w, r)
 	}
 }
