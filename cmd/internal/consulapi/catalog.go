@@ -290,7 +290,7 @@ func (a *API) catalogServices(r *http.Request, q *query, _ string) (any, *servic
 		}
 		var kept []*entry
 		for _, e := range q.selected(nodes, entries) {
-			ok, err := q.matches(serviceNameJSON{name, tagsOf(e.info), e.info.Metadata, e.record.Node.Name, e.identity(nodes).Meta})
+			ok, err := q.matches(e.catalogService(nodes, a.config.Datacenter))
 			if err != nil {
 				return nil, nil, err
 			}

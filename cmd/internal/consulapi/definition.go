@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -150,6 +151,8 @@ func (s *serviceDefinition) validate() error {
 	if s.ID == "" {
 		s.ID = s.Name
 	}
+	// A list of tags that was made from an empty text has an empty tag.
+	s.Tags = slices.DeleteFunc(s.Tags, func(tag string) bool { return tag == "" })
 	if string(s.Proxy) == "null" {
 		s.Proxy = nil
 	}

@@ -129,12 +129,3 @@ type catalogServiceJSON struct {
 	CreateIndex              uint64
 	ModifyIndex              uint64
 }
-
-// serviceNameJSON is what a filter of catalog/services sees of each instance.
-type serviceNameJSON struct {
-	ServiceName string
-	ServiceTags []string
-	ServiceMeta map[string]string
-	Node        string
-	NodeMeta    map[string]string
-}

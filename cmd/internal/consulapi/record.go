@@ -91,6 +91,12 @@ func maintenanceCheck(serviceID, reason string) checkRecord {
 	return checkRecord{ID: maintenancePrefix + serviceID, Name: "Service Maintenance Mode", Type: "maintenance", Notes: reason}
 }
 
+// noteID writes the ID of a check in a note, where ": " and " | " divide.
+var (
+	noteID     = strings.NewReplacer("%", "%25", ": ", ":%20", "| ", "|%20", "\n", "%0A", "\r", "%0D", "\t", "%09")
+	fromNoteID = strings.NewReplacer("%25", "%", "%20", " ", "%0A", "\n", "%0D", "\r", "%09", "\t")
+)
+
 // encodeNote makes the states of an instance's checks a note, in the order given:
 //
 //	service:web critical: HTTP 503 Service Unavailable | service:web:2 passing
@@ -99,14 +105,14 @@ func maintenanceCheck(serviceID, reason string) checkRecord {
 func encodeNote(ids []string, states map[string]checkState) string {
 	room := registry.MaxNoteBytes
 	for _, id := range ids {
-		room -= len(id) + len(" critical: ") + len(separator)
+		room -= len(noteID.Replace(id)) + len(" critical: ") + len(separator)
 	}
 	parts := make([]string, 0, len(ids))
 	for i, id := range ids {
 		s := states[id]
 		output := cut(withoutSeparator(oneLine(s.Output)), room/(len(ids)-i))
 		room -= len(output)
-		part := id + " " + s.Status
+		part := noteID.Replace(id) + " " + s.Status
 		if output != "" {
 			part += ": " + output
 		}
@@ -135,7 +141,7 @@ func decodeNote(note string, known func(id string) bool) map[string]checkState {
 		if at < 0 {
 			continue
 		}
-		id, status := head[:at], head[at+1:]
+		id, status := fromNoteID.Replace(head[:at]), head[at+1:]
 		if isStatus(status) && (known(id) || isMaintenance(id)) {
 			states[id] = checkState{status, output}
 		}
