@@ -310,7 +310,7 @@ func (a *API) agentService(w http.ResponseWriter, r *http.Request, id string) (a
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), q.wait)
 	defer cancel()
-	for {
+	for waits := false; ; {
 		changed := a.agent.changes()
 		e := a.ownEntry(id)
 		if e == nil {
@@ -321,6 +321,15 @@ func (a *API) agentService(w http.ResponseWriter, r *http.Request, id string) (a
 		if hash := q.values.Get("hash"); hash != s.ContentHash || ctx.Err() != nil {
 			w.Header().Set("X-Consul-ContentHash", s.ContentHash)
 			return s, nil
+		}
+		if !waits {
+			select {
+			case a.blocked <- struct{}{}:
+				defer func() { <-a.blocked }()
+			default:
+				return nil, errTooManyBlocked
+			}
+			waits = true
 		}
 		select {
 		case <-changed:

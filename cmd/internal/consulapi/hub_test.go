@@ -81,3 +81,22 @@ func TestACheckThatIsRegisteredAgain(t *testing.T) {
 		}
 	})
 }
+
+// The bound of blocking queries counts those that wait for a hash too.
+func TestQueriesWithAHashAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := start(t, localBackend(t), "n1")
+		d.API.blocked = make(chan struct{}, 1)
+		d.register(`{"Name":"api","Port":1}`)
+		hash := d.must("GET", "/v1/agent/service/api", "").header.Get("X-Consul-ContentHash")
+		waiting := d.blocked("/v1/agent/service/api?wait=1m&hash=" + hash)
+		synctest.Wait()
+		if a := d.do("GET", "/v1/agent/service/api?wait=1m&hash="+hash, ""); a.code != http.StatusTooManyRequests {
+			t.Errorf("one too many: %d", a.code)
+		}
+		<-waiting
+		if n := d.Blocked(); n != 0 {
+			t.Errorf("%d wait", n)
+		}
+	})
+}

@@ -234,6 +234,8 @@ func (q *query) refuseStale(m *serviceMeta) error {
 	return nil
 }
 
+var errTooManyBlocked = &httpError{http.StatusTooManyRequests, "too many blocking queries"}
+
 // block returns the state of a cell once its index is greater than that of the query,
 // or when its wait has passed. While nothing is known it fails: that is no empty list.
 func block[T any](a *API, r *http.Request, q *query, c *cell[T]) (value T, index uint64, err error) {
@@ -250,7 +252,7 @@ func block[T any](a *API, r *http.Request, q *query, c *cell[T]) (value T, index
 	case a.blocked <- struct{}{}:
 		defer func() { <-a.blocked }()
 	default:
-		return value, 0, &httpError{http.StatusTooManyRequests, "too many blocking queries"}
+		return value, 0, errTooManyBlocked
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), q.wait)
 	defer cancel()
