@@ -182,6 +182,7 @@ func (h *hub) watchService(ctx context.Context, name string, c *cell[*serviceVie
 		if name == nodeService || name == bareNodeService {
 			changed = h.noteNodes(name, view)
 		}
+		h.mu.Lock() // until the states of all services show this one as well
 		c.update(func(index uint64) (*serviceView, uint64) {
 			switch {
 			case stamp == 0:
@@ -191,10 +192,12 @@ func (h *hub) watchService(ctx context.Context, name string, c *cell[*serviceVie
 			}
 			return view, h.api.clock.next() // a change of a node came between
 		})
+		h.publishStarted()
+		h.mu.Unlock()
 		if len(changed) > 0 {
 			h.touchServices(changed)
+			h.noteChange()
 		}
-		h.noteChange()
 	}
 }
 
@@ -289,6 +292,8 @@ func (h *hub) awaitWrite(ctx context.Context, name string, shown func(*serviceVi
 	for after := uint64(0); ; {
 		view, index := c.await(ctx, h.api.drain, after)
 		if index <= after || index > 0 && (shown(view) || view.stale != nil) {
+			h.mu.Lock() // the states of all services are published with this one
+			defer h.mu.Unlock()
 			return
 		}
 		after = index
@@ -378,6 +383,11 @@ func (h *hub) watchNames() {
 func (h *hub) noteChange() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.publishStarted()
+}
+
+// publishStarted is publishCatalog if the names are known. h.mu is held.
+func (h *hub) publishStarted() {
 	if h.catalogStarted && !h.catalogAsOf.IsZero() {
 		h.publishCatalog()
 	}
