@@ -175,7 +175,7 @@ func (e *entry) service() serviceJSON {
 	return serviceJSON{
 		ID: e.record.ID, Service: e.info.Name, Tags: tagsOf(e.info), Address: e.record.Address, TaggedAddresses: e.record.TaggedAddresses,
 		Meta: e.info.Metadata, Port: e.record.Port, Weights: e.record.Weights, EnableTagOverride: e.record.EnableTagOverride,
-		Locality:    e.record.Locality,
+		Locality: e.record.Locality, Kind: e.record.Kind, Proxy: e.record.Proxy,
 		CreateIndex: e.createIndex, ModifyIndex: e.modifyIndex,
 	}
 }

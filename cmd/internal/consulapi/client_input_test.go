@@ -3,6 +3,7 @@ package consulapi
 import (
 	"maps"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -43,5 +44,16 @@ func TestServicesFilterFields(t *testing.T) {
 		if len(got) != 1 || got["web"] == nil {
 			t.Errorf("%s: %v", filter, got)
 		}
+	}
+}
+
+// TestHealthServiceShowsKind checks that health/service shows what agent/service does of
+// a proxy.
+func TestHealthServiceShowsKind(t *testing.T) {
+	d := start(t, localBackend(t), "n1")
+	d.register(`{"Name":"web-proxy","ID":"p1","Port":80,"Kind":"connect-proxy","Proxy":{"DestinationServiceName":"web"}}`)
+	list := d.health("web-proxy")
+	if len(list) != 1 || list[0].Service.Kind != "connect-proxy" || !strings.Contains(string(list[0].Service.Proxy), `"web"`) {
+		t.Errorf("got %+v", list)
 	}
 }
