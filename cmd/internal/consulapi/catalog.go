@@ -363,17 +363,47 @@ func onNode(view *catalogView, node string) []*entry {
 	return out
 }
 
+// catalogNode answers with a node and its services by ID, catalogNodeServices with the
+// same as a list. Of an unknown node both answer null.
 func (a *API) catalogNode(r *http.Request, q *query, name string) (any, *serviceMeta, error) {
+	node, list, meta, err := a.servicesOfNode(r, q, name)
+	if err != nil || node == nil {
+		return nil, meta, err
+	}
+	services := make(map[string]agentServiceJSON)
+	for _, s := range list {
+		services[s.ID] = s
+	}
+	return struct {
+		Node     *nodeJSON
+		Services map[string]agentServiceJSON
+	}{node, services}, meta, nil
+}
+
+func (a *API) catalogNodeServices(r *http.Request, q *query, name string) (any, *serviceMeta, error) {
+	node, list, meta, err := a.servicesOfNode(r, q, name)
+	if err != nil || node == nil {
+		return nil, meta, err
+	}
+	return struct {
+		Node     *nodeJSON
+		Services []agentServiceJSON
+	}{node, list}, meta, nil
+}
+
+// servicesOfNode returns a node, nil if it is unknown, and the services on it that pass
+// the filter.
+func (a *API) servicesOfNode(r *http.Request, q *query, name string) (*nodeJSON, []agentServiceJSON, *serviceMeta, error) {
 	if name == "" {
-		return nil, nil, badRequest("Missing node name")
+		return nil, nil, nil, badRequest("Missing node name")
 	}
 	view, meta, err := a.readCatalog(r, q, a.hub.all)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	entries := onNode(view, name)
 	if len(entries) == 0 {
-		return nil, meta, nil
+		return nil, nil, meta, nil
 	}
 	best := slices.MinFunc(entries, func(x, y *entry) int {
 		if preferred(x, y) {
@@ -381,24 +411,15 @@ func (a *API) catalogNode(r *http.Request, q *query, name string) (any, *service
 		}
 		return 1
 	})
-	services := make(map[string]agentServiceJSON)
+	list := []agentServiceJSON{}
 	for _, e := range entries {
-		if e.info.Name == bareNodeService {
-			continue
-		}
-		s := e.agentService(a.config.Datacenter)
-		ok, err := q.matches(s)
-		if err != nil {
-			return nil, nil, err
-		}
-		if ok {
-			services[e.record.ID] = s
+		if e.info.Name != bareNodeService {
+			list = append(list, e.agentService(a.config.Datacenter))
 		}
 	}
-	return struct {
-		Node     nodeJSON
-		Services map[string]agentServiceJSON
-	}{best.node(a.nodes(), a.config.Datacenter), services}, meta, nil
+	list, err = filtered(q, list)
+	node := best.node(a.nodes(), a.config.Datacenter)
+	return &node, list, meta, err
 }
 
 func (a *API) healthNode(r *http.Request, q *query, name string) (any, *serviceMeta, error) {

@@ -38,6 +38,14 @@ func TestNodesOfTheCatalog(t *testing.T) {
 	if services, _ := readAs[map[string][]string](d, "/v1/catalog/services"); services[bareNodeService] != nil {
 		t.Errorf("a node without services is in the list of services: %v", services)
 	}
+	for _, path := range []string{"/v1/catalog/node/ext", "/v1/catalog/node-services/ext"} {
+		if a := d.must("GET", path, ""); !strings.Contains(a.body, `"ID":"db1"`) || strings.Contains(a.body, bareNodeService) {
+			t.Errorf("%s: %s", path, a.body)
+		}
+		if a := d.must("GET", path+"unknown", ""); strings.TrimSpace(a.body) != "null" {
+			t.Errorf("%sunknown: %s", path, a.body)
+		}
+	}
 	for _, step := range []struct{ body, path, without string }{
 		{`{"Node":"ext","CheckID":"db"}`, "/v1/health/service/db", `"CheckID":"db"`},
 		{`{"Node":"ext","ServiceID":"db1"}`, "/v1/catalog/node/ext", `db1`},

@@ -40,6 +40,7 @@ func (a *API) routes() http.Handler {
 		{"GET", "/v1/catalog/service/", a.catalogService, nil},
 		{"GET", "/v1/catalog/nodes", a.catalogNodes, nil},
 		{"GET", "/v1/catalog/node/", a.catalogNode, nil},
+		{"GET", "/v1/catalog/node-services/", a.catalogNodeServices, nil},
 		{"GET", "/v1/health/service/", a.healthService, nil},
 		{"GET", "/v1/health/checks/", a.healthChecks, nil},
 		{"GET", "/v1/health/state/", a.healthState, nil},
