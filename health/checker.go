@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/rollcall-sd/rollcall/internal/probing"
+	"github.com/rollcall-sd/rollcall/internal/turns"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -22,11 +23,14 @@ type Checker struct {
 	ctx    context.Context // ends with the Checker
 	cancel context.CancelFunc
 	runs   *probing.Scheduler
+	// turns are of the Register calls of an ID. Without them, two at the same time could
+	// reach the backend in one order and start their probes in the other: the address
+	// that is probed would not be the one that is listed.
+	turns turns.Turns
 
 	mu     sync.Mutex
 	closed bool
 	checks map[string]*check
-	turns  map[string]*turn // of the Register calls that are under way, by ID
 }
 
 var _ registry.Backend = (*Checker)(nil)
@@ -49,7 +53,6 @@ func New(backend registry.Backend, options ...Option) (*Checker, error) {
 		http:    newHTTPProber(config.client),
 		runs:    probing.New(config.concurrency),
 		checks:  make(map[string]*check),
-		turns:   make(map[string]*turn),
 	}
 	c.probes = map[string]Probe{"http": c.http.probe, "https": c.http.probe, "tcp": probeTCP}
 	maps.Copy(c.probes, config.probes)
@@ -98,6 +101,22 @@ func (c *Checker) Register(ctx context.Context, service registry.ServiceInfo) er
 	}
 	c.replace(service.ID, newCheck(c, probe, target))
 	return nil
+}
+
+// takeTurn waits until no other Register of an ID is under way, until ctx ends
+// or the Checker closes. The caller calls done once its probe is in place.
+func (c *Checker) takeTurn(ctx context.Context, id string) (done func(), err error) {
+	if id == "" { // it will get an ID of its own
+		return func() {}, nil
+	}
+	done, err = c.turns.Take(ctx, c.ctx.Done(), id)
+	if err == turns.ErrStopped {
+		err = registry.ErrClosed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("register %q: waiting for an earlier Register of this ID: %w", id, err)
+	}
+	return done, nil
 }
 
 // Deregister stops probing an instance, then deregisters it with the backend.

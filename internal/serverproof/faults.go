@@ -93,26 +93,15 @@ func loseMemory(ctx context.Context, s *scene, out *rows) error {
 }
 
 func holdReplies(ctx context.Context, s *scene, out *rows) error {
-	c, err := s.cast(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.web.stop()
-	began := time.Now()
-	for _, p := range s.all {
-		p.line.hold()
-	}
-	took, err := within(ctx, began, promised, c.web.isStale)
-	out.note(faultHold, thenStale, afterHeartbeat, took, err)
-	pause(ctx, outage-time.Since(began))
-	for _, p := range s.all {
-		p.line.heal()
-	}
-	c.back(ctx, out, faultHold, time.Now())
-	return nil
+	return interrupt(ctx, s, out, faultHold, (*line).hold)
 }
 
 func refuseConnections(ctx context.Context, s *scene, out *rows) error {
+	return interrupt(ctx, s, out, faultRefuse, (*line).refuse)
+}
+
+// interrupt breaks all lines for as long as an outage.
+func interrupt(ctx context.Context, s *scene, out *rows, fault string, breakLine func(*line)) error {
 	c, err := s.cast(ctx)
 	if err != nil {
 		return err
@@ -120,15 +109,15 @@ func refuseConnections(ctx context.Context, s *scene, out *rows) error {
 	defer c.web.stop()
 	began := time.Now()
 	for _, p := range s.all {
-		p.line.refuse()
+		breakLine(p.line)
 	}
 	took, err := within(ctx, began, promised, c.web.isStale)
-	out.note(faultRefuse, thenStale, afterHeartbeat, took, err)
+	out.note(fault, thenStale, afterHeartbeat, took, err)
 	pause(ctx, outage-time.Since(began))
 	for _, p := range s.all {
 		p.line.heal()
 	}
-	c.back(ctx, out, faultRefuse, time.Now())
+	c.back(ctx, out, fault, time.Now())
 	return nil
 }
 

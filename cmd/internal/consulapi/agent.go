@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/rollcall-sd/rollcall/internal/probing"
+	"github.com/rollcall-sd/rollcall/internal/turns"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -22,13 +23,13 @@ type agent struct {
 	runs   *probing.Scheduler
 	prober *prober
 	loops  sync.WaitGroup // the retries and what timers start
+	turns  turns.Turns    // of the writes of a service, by its ID
 	retry  chan struct{}  // something is to be published again; has room for one
 
 	mu       sync.Mutex
 	closed   bool
 	services map[string]*service // by the ID on this node
 	checks   map[string]*check   // by ID, those of the node included
-	turns    map[string]*turn    // of the writes that are under way, by service ID
 	failed   map[string]bool     // services whose status could not be published
 	changed  chan struct{}       // closed when a service changes
 }
@@ -53,16 +54,10 @@ type published struct {
 	unknown  bool // a write failed, and may have been made nevertheless
 }
 
-// turn is held by the one write of a service that is under way.
-type turn struct {
-	holder chan struct{} // semaphore of size 1
-	users  int
-}
-
 func newAgent(a *API, runs *probing.Scheduler) *agent {
 	g := &agent{
 		api: a, runs: runs, prober: newProber(guard{a.config.CheckAllow}), retry: make(chan struct{}, 1),
-		services: make(map[string]*service), checks: make(map[string]*check), turns: make(map[string]*turn), failed: make(map[string]bool), changed: make(chan struct{}),
+		services: make(map[string]*service), checks: make(map[string]*check), failed: make(map[string]bool), changed: make(chan struct{}),
 	}
 	g.loops.Go(g.retryLoop)
 	return g
@@ -70,31 +65,14 @@ func newAgent(a *API, runs *probing.Scheduler) *agent {
 
 // takeTurn waits until no other write of a service is under way, or until ctx ends.
 func (g *agent) takeTurn(ctx context.Context, id string) (done func(), err error) {
-	g.mu.Lock()
-	t := g.turns[id]
-	if t == nil {
-		t = &turn{holder: make(chan struct{}, 1)}
-		g.turns[id] = t
-	}
-	t.users++
-	g.mu.Unlock()
-	leave := func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if t.users--; t.users == 0 {
-			delete(g.turns, id)
-		}
-	}
-	select {
-	case t.holder <- struct{}{}:
-		return func() { <-t.holder; leave() }, nil
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-g.api.ctx.Done():
+	done, err = g.turns.Take(ctx, g.api.ctx.Done(), id)
+	if err == turns.ErrStopped {
 		err = registry.ErrClosed
 	}
-	leave()
-	return nil, fmt.Errorf("service %q: waiting for an earlier write: %w", id, err)
+	if err != nil {
+		return nil, fmt.Errorf("service %q: waiting for an earlier write: %w", id, err)
+	}
+	return done, nil
 }
 
 // spawn runs f until the agent closes. It does nothing once the agent is closed.
