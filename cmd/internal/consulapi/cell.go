@@ -26,6 +26,7 @@ type cell[T any] struct {
 	value   T
 	index   uint64        // 0 until the first state is known
 	changed chan struct{} // closed when index changes
+	updated chan struct{} // closed when the state is replaced; nil if that is not awaited
 }
 
 func newCell[T any]() *cell[T] { return &cell[T]{changed: make(chan struct{})} }
@@ -42,6 +43,10 @@ func (c *cell[T]) update(f func(index uint64) (T, uint64)) {
 	defer c.mu.Unlock()
 	value, index := f(c.index)
 	c.value = value
+	if c.updated != nil {
+		close(c.updated)
+		c.updated = nil
+	}
 	if index == c.index {
 		return
 	}
@@ -64,6 +69,17 @@ func (c *cell[T]) get() (value T, index uint64, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.value, c.index, c.changed
+}
+
+// observe is get with a channel that is closed when the state is replaced, also by one
+// with the same index: a state that became stale has the index that it had.
+func (c *cell[T]) observe() (value T, index uint64, updated <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.updated == nil {
+		c.updated = make(chan struct{})
+	}
+	return c.value, c.index, c.updated
 }
 
 // await returns the state once its index is greater than after, or what it is when ctx

@@ -7,6 +7,7 @@
 //	cell.go        a state that blocking queries wait for, and its index
 //	hub.go         watches services; the states that reads answer from
 //	catalog.go     reads of catalog/ and health/
+//	view.go        the same states for other faces of the daemon
 //	model.go       the JSON of answers
 //	events.go      why an instance came, changed or went
 //	definition.go  the JSON of registrations

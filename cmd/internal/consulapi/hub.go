@@ -37,6 +37,9 @@ type catalogView struct {
 	services map[string][]*entry
 	stale    error
 	asOf     time.Time
+
+	once  sync.Once // makes shown
+	shown *CatalogState
 }
 
 // hub watches services in the backend, each from when it is first asked for. A name
@@ -65,6 +68,7 @@ type watched struct {
 	cancel context.CancelFunc
 	used   time.Time
 	reads  int // under way: while there are any, it stays
+	shown  shownState
 }
 
 const (

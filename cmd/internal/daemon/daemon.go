@@ -98,7 +98,7 @@ type daemon struct {
 	listener net.Listener
 	access   *access
 	backend  registry.Backend
-	api      atomic.Pointer[consulapi.API] // nil until the backend was reached
+	serving  atomic.Pointer[serving] // nil until the backend was reached
 	ready    atomic.Bool
 }
 
@@ -190,16 +190,16 @@ func (w logWriter) Write(line []byte) (int, error) {
 }
 
 func (d *daemon) answer(w http.ResponseWriter, r *http.Request) {
-	api := d.api.Load()
+	s := d.serving.Load()
 	switch {
 	case r.URL.Path == readyPath && d.ready.Load():
 		_, _ = io.WriteString(w, "ready\n") // the client has gone
 	case r.URL.Path == readyPath:
 		refuse(w, http.StatusServiceUnavailable, "not ready: the backend has not answered yet\n")
-	case api == nil:
+	case s == nil:
 		refuse(w, http.StatusInternalServerError, "No cluster leader: the backend has not answered yet")
 	default:
-		api.ServeHTTP(w, r)
+		s.handler(r.URL.Path).ServeHTTP(w, r)
 	}
 }
 
@@ -233,7 +233,12 @@ func (d *daemon) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.api.Store(api)
+	s := &serving{api: api}
+	if s.faces, err = d.newFaces(api); err != nil {
+		api.Close()
+		return err
+	}
+	d.serving.Store(s)
 	if err := api.Start(ctx); err != nil {
 		return err
 	}
@@ -261,9 +266,9 @@ func backendKind(url string) string {
 func (d *daemon) stop(server *http.Server) error {
 	d.ready.Store(false)
 	_ = notify("STOPPING=1") // systemd learns it from the exit as well
-	api := d.api.Load()
-	if api != nil {
-		api.AnswerBlocked()
+	s := d.serving.Load()
+	if s != nil {
+		s.api.AnswerBlocked()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -271,13 +276,14 @@ func (d *daemon) stop(server *http.Server) error {
 	if err := server.Shutdown(ctx); err != nil {
 		failures = append(failures, fmt.Errorf("stop the HTTP server: %w", err), server.Close())
 	}
-	if api != nil {
+	if s != nil {
+		s.close()
 		ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 		defer cancel()
-		if err := api.Leave(ctx); err != nil {
+		if err := s.api.Leave(ctx); err != nil {
 			failures = append(failures, fmt.Errorf("deregister: %w", err))
 		}
-		api.Close()
+		s.api.Close()
 	}
 	if d.backend != nil {
 		failures = append(failures, d.backend.Close())

@@ -95,7 +95,7 @@ func TestAStopAnswersBlockedQueries(t *testing.T) {
 		defer response.Body.Close()
 		answered <- response.Status
 	}()
-	for giveUp := time.Now().Add(waittest.Limit); d.api.Load().Blocked() == 0; {
+	for giveUp := time.Now().Add(waittest.Limit); d.serving.Load().api.Blocked() == 0; {
 		if time.Now().After(giveUp) {
 			t.Fatal("the query does not wait")
 		}

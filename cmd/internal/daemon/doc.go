@@ -2,6 +2,7 @@
 // that are not written in Go.
 //
 //	config.go    what may be configured, and what is refused
+//	faces.go     what is served beside Consul's API
 //	daemon.go    start, readiness and stop, in their order
 //	identity.go  the node's name, ID and address
 //	access.go    who may ask: Host, Origin, tokens, limits
