@@ -102,6 +102,7 @@ func (a *API) Leave(ctx context.Context) error { return a.agent.leave(ctx) }
 func (a *API) Close() {
 	a.AnswerBlocked()
 	a.agent.close()
+	a.hub.close()
 	a.cancel()
 	a.loops.Wait()
 }

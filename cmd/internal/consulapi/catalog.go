@@ -1,7 +1,6 @@
 package consulapi
 
 import (
-	"cmp"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -122,7 +121,7 @@ func (e *entry) allChecks() []checkJSON {
 }
 
 // nodes returns what is known of nodes, by name, and sees to it that it is known.
-func (a *API) nodes() map[string]*nodeState {
+func (a *API) nodes() *table[*nodeState] {
 	for _, name := range []string{nodeService, bareNodeService} {
 		_, _ = a.hub.service(name) // with too many services nodes are as their services say
 	}
@@ -130,14 +129,14 @@ func (a *API) nodes() map[string]*nodeState {
 }
 
 // identity is what the node itself says, or else what the instance says of its node.
-func (e *entry) identity(nodes map[string]*nodeState) nodeIdentity {
-	if n := nodes[e.record.Node.Name]; n != nil {
+func (e *entry) identity(nodes *table[*nodeState]) nodeIdentity {
+	if n := nodes.get(e.record.Node.Name); n != nil {
 		return n.identity
 	}
 	return e.record.Node
 }
 
-func (e *entry) node(nodes map[string]*nodeState, datacenter string) nodeJSON {
+func (e *entry) node(nodes *table[*nodeState], datacenter string) nodeJSON {
 	n := e.identity(nodes)
 	return nodeJSON{
 		ID: n.ID, Node: n.Name, Address: n.Address, Datacenter: datacenter, TaggedAddresses: nodeAddresses(n), Meta: orEmpty(n.Meta),
@@ -180,7 +179,7 @@ func (e *entry) service() serviceJSON {
 	}
 }
 
-func (e *entry) catalogService(nodes map[string]*nodeState, datacenter string) catalogServiceJSON {
+func (e *entry) catalogService(nodes *table[*nodeState], datacenter string) catalogServiceJSON {
 	n := e.identity(nodes)
 	return catalogServiceJSON{
 		ID: n.ID, Node: n.Name, Address: n.Address, Datacenter: datacenter, TaggedAddresses: nodeAddresses(n), NodeMeta: orEmpty(n.Meta),
@@ -207,7 +206,7 @@ func (e *entry) hasTags(tags []string) bool {
 }
 
 // selected returns the entries that the parameters of a read select.
-func (q *query) selected(nodes map[string]*nodeState, entries []*entry) []*entry {
+func (q *query) selected(nodes *table[*nodeState], entries []*entry) []*entry {
 	var out []*entry
 	for _, e := range entries {
 		if e.hasTags(q.values["tag"]) && q.hasMeta(e.identity(nodes).Meta) {
@@ -233,7 +232,7 @@ func (a *API) healthService(r *http.Request, q *query, name string) (any, *servi
 	nodes := a.nodes()
 	for _, e := range q.selected(nodes, view.entries) {
 		h := healthEntry{Node: e.node(nodes, a.config.Datacenter), Service: e.service(), Checks: e.allChecks()}
-		if n := nodes[e.record.Node.Name]; n != nil && !e.isNode() {
+		if n := nodes.get(e.record.Node.Name); n != nil && !e.isNode() {
 			h.Checks = append(h.Checks, n.checks...)
 		}
 		if !passing || !slices.ContainsFunc(h.Checks, func(c checkJSON) bool { return c.Status != "passing" }) {
@@ -284,7 +283,7 @@ func (a *API) catalogServices(r *http.Request, q *query, _ string) (any, *servic
 	}
 	out := make(map[string][]string)
 	nodes := a.nodes()
-	for name, entries := range view.services {
+	for name, entries := range view.services.all() {
 		if name == bareNodeService {
 			continue
 		}
@@ -305,34 +304,6 @@ func (a *API) catalogServices(r *http.Request, q *query, _ string) (any, *servic
 	return out, meta, nil
 }
 
-// nodesOf returns an entry for each node, in the order of the nodes' names.
-func nodesOf(view *catalogView) []*entry {
-	first := make(map[string]*entry)
-	for _, entries := range view.services {
-		for _, e := range entries {
-			old := first[e.record.Node.Name]
-			if old == nil || preferred(e, old) {
-				first[e.record.Node.Name] = e
-			}
-		}
-	}
-	var nodes []*entry
-	for _, e := range first {
-		nodes = append(nodes, e)
-	}
-	slices.SortFunc(nodes, func(a, b *entry) int { return cmp.Compare(a.record.Node.Name, b.record.Node.Name) })
-	return nodes
-}
-
-// preferred reports whether a says better than b what their node is: a daemon itself,
-// else the oldest.
-func preferred(a, b *entry) bool {
-	if own := a.info.Name == nodeService; own != (b.info.Name == nodeService) {
-		return own
-	}
-	return a.info.RegisteredAt.Before(b.info.RegisteredAt)
-}
-
 func (a *API) catalogNodes(r *http.Request, q *query, _ string) (any, *serviceMeta, error) {
 	view, meta, err := a.readCatalog(r, q, a.hub.nodes)
 	if err != nil {
@@ -340,27 +311,15 @@ func (a *API) catalogNodes(r *http.Request, q *query, _ string) (any, *serviceMe
 	}
 	list := []nodeJSON{}
 	nodes := a.nodes()
-	for _, e := range nodesOf(view) {
+	lists := view.byNode()
+	for _, name := range lists.names {
+		e := lists.byName[name].best
 		if q.hasMeta(e.identity(nodes).Meta) {
 			list = append(list, e.node(nodes, a.config.Datacenter))
 		}
 	}
 	out, err := filtered(q, list)
 	return out, meta, err
-}
-
-// onNode returns the instances on a node, by ID.
-func onNode(view *catalogView, node string) []*entry {
-	var out []*entry
-	for _, entries := range view.services {
-		for _, e := range entries {
-			if e.record.Node.Name == node {
-				out = append(out, e)
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b *entry) int { return cmp.Compare(a.record.ID, b.record.ID) })
-	return out
 }
 
 // catalogNode answers with a node and its services by ID, catalogNodeServices with the
@@ -401,24 +360,18 @@ func (a *API) servicesOfNode(r *http.Request, q *query, name string) (*nodeJSON,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	entries := onNode(view, name)
-	if len(entries) == 0 {
+	on := view.byNode().byName[name]
+	if on == nil {
 		return nil, nil, meta, nil
 	}
-	best := slices.MinFunc(entries, func(x, y *entry) int {
-		if preferred(x, y) {
-			return -1
-		}
-		return 1
-	})
 	list := []agentServiceJSON{}
-	for _, e := range entries {
+	for _, e := range on.entries {
 		if e.info.Name != bareNodeService {
 			list = append(list, e.agentService(a.config.Datacenter))
 		}
 	}
 	list, err = filtered(q, list)
-	node := best.node(a.nodes(), a.config.Datacenter)
+	node := on.best.node(a.nodes(), a.config.Datacenter)
 	return &node, list, meta, err
 }
 
@@ -431,11 +384,11 @@ func (a *API) healthNode(r *http.Request, q *query, name string) (any, *serviceM
 		return nil, nil, err
 	}
 	list := []checkJSON{}
-	for i, e := range onNode(view, name) {
-		if i == 0 {
-			list = append(list, e.nodeChecks()...)
+	if on := view.byNode().byName[name]; on != nil {
+		list = on.entries[0].nodeChecks()
+		for _, e := range on.entries {
+			list = append(list, e.withIndexes(e.checks)...)
 		}
-		list = append(list, e.withIndexes(e.checks)...)
 	}
 	out, err := filtered(q, list)
 	return out, meta, err
@@ -454,12 +407,14 @@ func (a *API) healthState(r *http.Request, q *query, state string) (any, *servic
 	}
 	list := []checkJSON{}
 	nodes := a.nodes()
-	for _, node := range nodesOf(view) {
-		if !q.hasMeta(node.identity(nodes).Meta) {
+	lists := view.byNode()
+	for _, name := range lists.names {
+		on := lists.byName[name]
+		if !q.hasMeta(on.best.identity(nodes).Meta) {
 			continue
 		}
-		list = append(list, node.nodeChecks()...)
-		for _, e := range onNode(view, node.record.Node.Name) {
+		list = append(list, on.best.nodeChecks()...)
+		for _, e := range on.entries {
 			list = append(list, e.withIndexes(e.checks)...)
 		}
 	}

@@ -71,6 +71,13 @@ func (c *cell[T]) get() (value T, index uint64, changed <-chan struct{}) {
 	return c.value, c.index, c.changed
 }
 
+// known reports whether there is a first state.
+func (c *cell[T]) known() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.index != 0
+}
+
 // observe is get with a channel that is closed when the state is replaced, also by one
 // with the same index: a state that became stale has the index that it had.
 func (c *cell[T]) observe() (value T, index uint64, updated <-chan struct{}) {

@@ -6,6 +6,9 @@
 //	query.go       the parameters of reads
 //	cell.go        a state that blocking queries wait for, and its index
 //	hub.go         watches services; the states that reads answer from
+//	catalog_state.go  the states of all services
+//	node_states.go what nodes say of themselves
+//	table.go       a map that is cheap to copy with a change
 //	catalog.go     reads of catalog/ and health/
 //	view.go        the same states for other faces of the daemon
 //	model.go       the JSON of answers

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -32,14 +31,12 @@ type serviceView struct {
 	asOf    time.Time // when the backend last confirmed it, if it is stale
 }
 
-// catalogView is the state of all services.
-type catalogView struct {
-	services map[string][]*entry
-	stale    error
-	asOf     time.Time
-
-	once  sync.Once // makes shown
-	shown *CatalogState
+// list returns the entries of a view, none for nil.
+func (v *serviceView) list() []*entry {
+	if v == nil {
+		return nil
+	}
+	return v.entries
 }
 
 // hub watches services in the backend, each from when it is first asked for. A name
@@ -51,15 +48,9 @@ type hub struct {
 	mu       sync.Mutex
 	services map[string]*watched
 	room     int // how many names are watched though the catalog lacks them
-	// catalogs are the states of all services: names wakes with the set of names and
-	// their tags, nodes with the nodes, all with everything.
-	names, nodes, all *cell[*catalogView]
-	catalogStarted    bool
-	listed            []string              // the names in the catalog
-	complete          bool                  // each of them had a first state
-	byNode            map[string]*nodeState // what the services that stand for nodes say
-	catalogStale      error
-	catalogAsOf       time.Time
+	closed   bool
+	catalogs
+	knownNodes
 }
 
 // watched is one service that the hub watches.
@@ -79,8 +70,14 @@ const (
 )
 
 func newHub(a *API) *hub {
-	return &hub{api: a, services: make(map[string]*watched), room: maxWatched,
-		names: newCell[*catalogView](), nodes: newCell[*catalogView](), all: newCell[*catalogView]()}
+	return &hub{api: a, services: make(map[string]*watched), room: maxWatched, catalogs: newCatalogs(), knownNodes: newKnownNodes()}
+}
+
+// close has no watch begin from now on.
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
 }
 
 // service returns the state of a service, which is watched from then on.
@@ -116,7 +113,7 @@ func (h *hub) watch(name string) (*watched, error) {
 	now := time.Now()
 	w := h.services[name]
 	if w == nil {
-		if h.api.ctx.Err() != nil {
+		if h.closed {
 			return nil, &httpError{500, "the daemon is stopping"}
 		}
 		if !h.isListed(name) && len(h.services) >= h.room+len(h.listed) && h.makeRoom(now) == 0 {
@@ -125,7 +122,7 @@ func (h *hub) watch(name string) (*watched, error) {
 		ctx, cancel := context.WithCancel(h.api.ctx)
 		w = &watched{cell: newCell[*serviceView](), cancel: cancel}
 		h.services[name] = w
-		h.api.loops.Go(func() { h.watchService(ctx, name, w.cell) })
+		h.api.loops.Go(func() { h.watchService(ctx, name, w) })
 	}
 	w.used = now
 	return w, nil
@@ -151,6 +148,8 @@ func (h *hub) makeRoom(now time.Time) (dropped int) {
 		if w := h.services[name]; n <= len(names)/2 || now.Sub(w.used) > idleTime {
 			w.cancel()
 			delete(h.services, name)
+			view, _, _ := w.cell.get()
+			h.publishService(name, view, nil)
 			dropped++
 		}
 	}
@@ -158,20 +157,21 @@ func (h *hub) makeRoom(now time.Time) (dropped int) {
 }
 
 // watchService keeps the state of a service until ctx ends.
-func (h *hub) watchService(ctx context.Context, name string, c *cell[*serviceView]) {
+func (h *hub) watchService(ctx context.Context, name string, w *watched) {
 	for snapshot := range h.api.config.Backend.Watch(ctx, name) {
 		if errors.Is(snapshot.Stale, registry.ErrInvalidService) { // no instance can have that name
-			c.set(&serviceView{name: name}, h.api.clock.next())
+			w.cell.set(&serviceView{name: name}, h.api.clock.next())
 			return
 		}
 		if snapshot.Stale != nil && snapshot.AsOf.IsZero() {
 			continue // nothing is known yet
 		}
-		old, _, _ := c.get()
+		old, _, _ := w.cell.get()
 		view := &serviceView{name: name, stale: snapshot.Stale, asOf: snapshot.AsOf}
 		view.entries = h.entries(ctx, snapshot, old)
-		stamp := uint64(0) // the index of a change, 0 if nothing changed
-		if old == nil || !sameEntries(old.entries, view.entries) {
+		stamp := uint64(0) // the index of a change, 0 if no instance changed
+		switch {
+		case old == nil || !slices.Equal(old.entries, view.entries):
 			stamp = h.api.clock.next()
 			for _, e := range view.entries {
 				if e.modifyIndex == 0 {
@@ -181,104 +181,39 @@ func (h *hub) watchService(ctx context.Context, name string, c *cell[*serviceVie
 					e.createIndex = stamp
 				}
 			}
+		case old.stale == nil && view.stale == nil:
+			continue // readers go on with the same state
 		}
-		var changed map[string]bool
-		if name == nodeService || name == bareNodeService {
-			changed = h.noteNodes(name, view)
-		}
-		h.mu.Lock() // until the states of all services show this one as well
-		c.update(func(index uint64) (*serviceView, uint64) {
-			switch {
-			case stamp == 0:
-				return view, index
-			case stamp > index:
-				return view, stamp
-			}
-			return view, h.api.clock.next() // a change of a node came between
-		})
-		h.publishStarted()
-		h.mu.Unlock()
-		if len(changed) > 0 {
-			h.touchServices(changed)
-			h.noteChange()
-		}
+		h.show(w, old, view, stamp)
 	}
 }
 
-// nodeState is what a node's own instance says of it.
-type nodeState struct {
-	identity nodeIdentity
-	checks   []checkJSON
-	from     string // nodeService or bareNodeService
-}
-
-// noteNodes notes what the instances of a service that stands for nodes say. It returns
-// the nodes whose identity or checks are others than before.
-func (h *hub) noteNodes(from string, view *serviceView) (changed map[string]bool) {
-	h.mu.Lock()
+// show replaces the state of a service, in its own queries and in all that show it. stamp
+// is the index of the change.
+func (h *hub) show(w *watched, old, view *serviceView, stamp uint64) {
+	gone, come := differences(old.list(), view.entries)
+	h.mu.Lock() // until the states of all services show this one as well
 	defer h.mu.Unlock()
-	next := make(map[string]*nodeState)
-	for name, n := range h.byNode {
-		if n.from != from {
-			next[name] = n
+	if h.services[view.name] != w {
+		return // no longer watched
+	}
+	var changed map[string]bool
+	if view.name == nodeService || view.name == bareNodeService {
+		changed = h.noteNodes(view, gone, come)
+	}
+	w.cell.update(func(index uint64) (*serviceView, uint64) {
+		switch {
+		case stamp == 0:
+			return view, index
+		case stamp > index:
+			return view, stamp
 		}
+		return view, h.api.clock.next() // a change of a node came between
+	})
+	h.publishService(view.name, old, view)
+	if len(changed) > 0 {
+		h.touchServices(changed)
 	}
-	for _, e := range view.entries {
-		if !e.isNode() {
-			continue
-		}
-		name := e.record.Node.Name
-		if old := next[name]; old == nil || from == nodeService {
-			next[name] = &nodeState{e.record.Node, e.withIndexes(e.checks), from}
-		}
-	}
-	changed = make(map[string]bool)
-	for name := range h.byNode {
-		changed[name] = true
-	}
-	for name := range next {
-		changed[name] = true
-	}
-	maps.DeleteFunc(changed, func(name string, _ bool) bool { return h.byNode[name].says(next[name]) })
-	h.byNode = next
-	return changed
-}
-
-// says reports whether the services on a node have the same identity and checks of it
-// with either state. nil is a node that says nothing.
-func (n *nodeState) says(other *nodeState) bool {
-	switch {
-	case n == nil && other == nil:
-		return true
-	case n == nil:
-		return len(other.checks) == 0 // the services carry the identity
-	case other == nil:
-		return len(n.checks) == 0
-	}
-	return reflect.DeepEqual(n.identity, other.identity) && reflect.DeepEqual(n.checks, other.checks)
-}
-
-// touchServices wakes the queries of services that are on these nodes, as their answers
-// have the checks and the identity of the node.
-func (h *hub) touchServices(nodes map[string]bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for name, w := range h.services {
-		view, index, _ := w.cell.get()
-		if index == 0 || name == nodeService || name == bareNodeService {
-			continue
-		}
-		if slices.ContainsFunc(view.entries, func(e *entry) bool { return nodes[e.record.Node.Name] }) {
-			w.cell.touch(&h.api.clock)
-		}
-	}
-}
-
-// nodes returns what is known of nodes, by name. It is read only.
-func (h *hub) nodeStates() map[string]*nodeState {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.byNode
 }
 
 // writeWait is how long an answer to a write waits until reads show the write.
@@ -354,13 +289,11 @@ func sameInfo(a, b registry.ServiceInfo) bool {
 		slices.Equal(a.Tags, b.Tags) && maps.Equal(a.Metadata, b.Metadata) && maps.Equal(a.Extensions, b.Extensions)
 }
 
-func sameEntries(a, b []*entry) bool { return slices.Equal(a, b) }
-
 // catalog starts to watch all services, if that has not begun.
 func (h *hub) catalog() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.catalogStarted {
+	if !h.catalogStarted && !h.closed {
 		h.catalogStarted = true
 		h.api.loops.Go(h.watchNames)
 	}
@@ -378,93 +311,7 @@ func (h *hub) watchNames() {
 		for _, name := range c.Names {
 			_, _ = h.watch(name) // it fails only once the API closes
 		}
-		h.publishCatalog()
+		h.publishNames()
 		h.mu.Unlock()
 	}
-}
-
-// noteChange is called when the state of a service changed.
-func (h *hub) noteChange() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.publishStarted()
-}
-
-// publishStarted is publishCatalog if the names are known. h.mu is held.
-func (h *hub) publishStarted() {
-	if h.catalogStarted && !h.catalogAsOf.IsZero() {
-		h.publishCatalog()
-	}
-}
-
-// publishCatalog makes the states of all services. h.mu is held.
-func (h *hub) publishCatalog() {
-	view := &catalogView{services: make(map[string][]*entry, len(h.listed)), stale: h.catalogStale, asOf: h.catalogAsOf}
-	// A service that has an instance is in the catalog, though the names may not say so yet.
-	for name, w := range h.services {
-		state, index, _ := w.cell.get()
-		if index == 0 {
-			if _, listed := slices.BinarySearch(h.listed, name); listed && !h.complete {
-				return // not all are known yet
-			}
-			continue
-		}
-		if state.stale != nil && view.stale == nil {
-			view.stale, view.asOf = state.stale, state.asOf
-		}
-		if len(state.entries) > 0 {
-			view.services[name] = state.entries
-		}
-	}
-	h.complete = true
-	old, index, _ := h.all.get()
-	changed := old == nil || !maps.EqualFunc(old.services, view.services, sameEntries)
-	next := index
-	if changed {
-		next = h.api.clock.next()
-	}
-	h.all.set(view, next)
-	h.set(h.names, view, changed && (old == nil || !maps.EqualFunc(old.services, view.services, sameTags)), next)
-	h.set(h.nodes, view, changed && (old == nil || !maps.EqualFunc(nodeIdentities(old), nodeIdentities(view), sameIdentity)), next)
-}
-
-func (h *hub) set(c *cell[*catalogView], view *catalogView, changed bool, next uint64) {
-	_, index, _ := c.get()
-	if changed {
-		index = next
-	}
-	c.set(view, index)
-}
-
-func sameTags(a, b []*entry) bool { return slices.Equal(tagUnion(a), tagUnion(b)) }
-
-// tagUnion returns the tags of a service's instances, sorted.
-func tagUnion(entries []*entry) []string {
-	tags := []string{}
-	for _, e := range entries {
-		tags = append(tags, e.info.Tags...)
-	}
-	slices.Sort(tags)
-	return slices.Compact(tags)
-}
-
-func sameIdentity(a, b nodeIdentity) bool {
-	return a.Name == b.Name && a.ID == b.ID && a.Address == b.Address && maps.Equal(a.Meta, b.Meta)
-}
-
-// nodeIdentities returns what the preferred entry of each node says of it.
-func nodeIdentities(v *catalogView) map[string]nodeIdentity {
-	first := make(map[string]*entry)
-	for _, entries := range v.services {
-		for _, e := range entries {
-			if old := first[e.record.Node.Name]; old == nil || preferred(e, old) {
-				first[e.record.Node.Name] = e
-			}
-		}
-	}
-	identities := make(map[string]nodeIdentity, len(first))
-	for name, e := range first {
-		identities[name] = e.record.Node
-	}
-	return identities
 }

@@ -121,17 +121,11 @@ func (a *API) Node(ctx context.Context, name string) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read node %q: %w", name, err)
 	}
-	entries := onNode(view, name)
-	if len(entries) == 0 {
+	on := view.byNode().byName[name]
+	if on == nil {
 		return nil, nil
 	}
-	best := slices.MinFunc(entries, func(x, y *entry) int {
-		if preferred(x, y) {
-			return -1
-		}
-		return 1
-	})
-	n := best.identity(a.nodes())
+	n := on.best.identity(a.nodes())
 	return &Node{n.Name, n.ID, n.Address, n.Meta}, nil
 }
 
@@ -156,8 +150,8 @@ func awaitState[T any](ctx context.Context, a *API, c *cell[T], ok func(T, uint6
 }
 
 func (v *catalogView) names() []string {
-	names := make([]string, 0, len(v.services))
-	for name := range v.services {
+	names := []string{}
+	for name := range v.services.all() {
 		if name != bareNodeService {
 			names = append(names, name)
 		}
@@ -190,12 +184,12 @@ func (h *hub) shown(name string, view *serviceView, index uint64) *ServiceState 
 	return s
 }
 
-func (e *entry) instance(nodes map[string]*nodeState) *Instance {
+func (e *entry) instance(nodes *table[*nodeState]) *Instance {
 	n := e.identity(nodes)
 	i := &Instance{ServiceInfo: e.info, Note: e.note, Node: &Node{n.Name, n.ID, n.Address, n.Meta},
 		Weights: Weights(e.record.Weights), Library: e.fromLibrary, Health: "passing"}
 	checks := e.checks
-	if own := nodes[e.record.Node.Name]; own != nil && !e.isNode() {
+	if own := nodes.get(e.record.Node.Name); own != nil && !e.isNode() {
 		checks = slices.Concat(checks, own.checks)
 	}
 	for _, c := range checks {
