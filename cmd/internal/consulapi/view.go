@@ -40,6 +40,8 @@ type Instance struct {
 
 	// Library marks an instance that was registered without a daemon.
 	Library bool
+	// NoPort marks one that was registered without a port. Its Port is 1.
+	NoPort bool
 }
 
 // Weights are how much an instance counts, by its health.
@@ -187,7 +189,7 @@ func (h *hub) shown(name string, view *serviceView, index uint64) *ServiceState 
 func (e *entry) instance(nodes *table[*nodeState]) *Instance {
 	n := e.identity(nodes)
 	i := &Instance{ServiceInfo: e.info, Note: e.note, Node: &Node{n.Name, n.ID, n.Address, n.Meta},
-		Weights: Weights(e.record.Weights), Library: e.fromLibrary, Health: "passing"}
+		Weights: Weights(e.record.Weights), Library: e.fromLibrary, NoPort: e.record.Port == 0, Health: "passing"}
 	checks := e.checks
 	if own := nodes.get(e.record.Node.Name); own != nil && !e.isNode() {
 		checks = slices.Concat(checks, own.checks)

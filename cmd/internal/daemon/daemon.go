@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/rollcall-sd/rollcall/cmd/internal/consulapi"
+	"github.com/rollcall-sd/rollcall/cmd/internal/prometheus"
 	"github.com/rollcall-sd/rollcall/internal/backoff"
 	"github.com/rollcall-sd/rollcall/registry"
 )
@@ -196,6 +197,8 @@ func (d *daemon) answer(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "ready\n") // the client has gone
 	case r.URL.Path == readyPath:
 		refuse(w, http.StatusServiceUnavailable, "not ready: the backend has not answered yet\n")
+	case s == nil && r.URL.Path == prometheus.TargetsPath:
+		refuse(w, http.StatusServiceUnavailable, "the backend has not answered yet\n")
 	case s == nil:
 		refuse(w, http.StatusInternalServerError, "No cluster leader: the backend has not answered yet")
 	default:

@@ -162,12 +162,18 @@ func TestADaemonWaitsForItsBackend(t *testing.T) {
 	if code, body := get(t, url+"/v1/catalog/services"); code != http.StatusInternalServerError {
 		t.Errorf("services without a backend: %d %s", code, body)
 	}
+	if code, body := get(t, url+"/v1/prometheus/sd"); code != http.StatusServiceUnavailable {
+		t.Errorf("targets without a backend: %d %s", code, body)
+	}
 	s.Restart()
 	if err := waittest.Receive(t, connected, "the backend"); err != nil {
 		t.Fatal(err)
 	}
 	if code, body := get(t, url+readyPath); code != http.StatusOK {
 		t.Errorf("ready: %d %s", code, body)
+	}
+	if code, body := get(t, url+"/v1/prometheus/sd"); code != http.StatusOK || body != "[]\n" {
+		t.Errorf("targets: %d %s", code, body)
 	}
 }
 

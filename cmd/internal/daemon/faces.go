@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/rollcall-sd/rollcall/cmd/internal/consulapi"
+	"github.com/rollcall-sd/rollcall/cmd/internal/prometheus"
 )
 
 // face is a part of the daemon beside Consul's API. A face reads the states of services
@@ -18,8 +19,10 @@ type face struct {
 }
 
 // newFaces returns the faces that the configuration asks for.
-func (d *daemon) newFaces(_ *consulapi.API) ([]face, error) {
-	return nil, nil
+func (d *daemon) newFaces(api *consulapi.API) ([]face, error) {
+	return []face{
+		{paths: []string{prometheus.TargetsPath}, handler: prometheus.NewTargets(api, 0)},
+	}, nil
 }
 
 // serving is what answers once the backend was reached.
