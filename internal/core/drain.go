@@ -31,9 +31,14 @@ func (e *Engine) PatchAndWait(ctx context.Context, patch store.OverlayPatch) (st
 	if err != nil || !patched.Existed {
 		return patched, err
 	}
-	backend, ok := e.store.(store.WatcherLeases)
-	if !ok {
-		return patched, e.waitAcknowledged(ctx, patched.Service, patch.ID, patch.Set)
+	backend, ok := e.store.(interface {
+		LaggingWatchers(ctx context.Context, service, id, rev string) (store.Watchers, error)
+	})
+	if e.local != nil || !ok {
+		// The subscribers of this process have no lease.
+		if err := e.waitAcknowledged(ctx, patched.Service, patch.ID, patch.Set); err != nil || !ok {
+			return patched, err
+		}
 	}
 	w := drainWait{engine: e, service: patched.Service, patch: patch, rev: patched.Rev, verifiedAt: time.Now()}
 	lagging := 0 // as of the last answer

@@ -70,6 +70,9 @@ func New(cfg Config) *Engine {
 	e.watcherLeases.init()
 	e.local, _ = cfg.Store.(store.Local)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	if shared, ok := cfg.Store.(store.SharedLocal); ok {
+		shared.Attach((*companion)(e))
+	}
 	return e
 }
 

@@ -72,11 +72,12 @@ func (e *Engine) ReadLeases(ctx context.Context, name string) ([]*Entry, error) 
 		return nil, err
 	}
 	if e.local != nil {
-		content, err := e.readLocal(name)
-		if err != nil {
-			return nil, err
+		records, err := e.local.Leases(name)
+		entries := make([]*Entry, len(records))
+		for i, r := range records {
+			entries[i] = &Entry{Record: r, Value: r.Decoded}
 		}
-		return content.Entries, nil
+		return entries, err
 	}
 	deadline := readDeadline(ctx)
 	var last error // of the last try

@@ -1,7 +1,6 @@
 package memstore
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -20,7 +19,6 @@ const (
 
 // history is what is remembered of changes. Its user holds a lock.
 type history struct {
-	by       string // who makes all changes
 	services map[string]*serviceHistory
 	sweepAt  int // the number of services at which ended ones are looked for
 }
@@ -35,10 +33,12 @@ type keptEvent struct {
 	until time.Time // zero: it is one of the last only
 }
 
-// add adds an event of now.
-func (h *history) add(service string, e store.Event, keepFor time.Duration) {
-	now := time.Now()
-	e.Time, e.By = now.UnixMicro(), h.by
+// add adds an event, of now unless it has a time.
+func (h *history) add(service string, e store.Event, at int64, keepFor time.Duration) {
+	now := time.UnixMicro(at)
+	if e.Time == 0 {
+		e.Time = at
+	}
 	s := h.services[service]
 	if s == nil {
 		h.sweep(now)
@@ -46,7 +46,8 @@ func (h *history) add(service string, e store.Event, keepFor time.Duration) {
 		h.services[service] = s
 	}
 	kept := keptEvent{Event: e}
-	if e.Kind == store.EventDeregistered || e.Kind == store.EventMoved {
+	switch e.Kind {
+	case store.EventDeregistered, store.EventMoved, store.EventExpired:
 		kept.until = now.Add(keepFor)
 	}
 	if until := now.Add(keepFor); until.After(s.until) {
@@ -83,18 +84,13 @@ func (h *history) sweep(now time.Time) {
 	h.sweepAt = 2 * len(h.services)
 }
 
-// Events implements store.Store.
-func (s *Store) Events(ctx context.Context, service string) ([]store.Event, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.checkUsable(ctx); err != nil {
-		return nil, err
-	}
+// eventsOf returns the events of a service, oldest first.
+func (h *history) eventsOf(service string, now int64) []store.Event {
 	out := []store.Event{}
-	if h := s.history.services[service]; h != nil {
-		for _, e := range h.pruned(time.Now()) {
+	if s := h.services[service]; s != nil {
+		for _, e := range s.pruned(time.UnixMicro(now)) {
 			out = append(out, e.Event)
 		}
 	}
-	return out, nil
+	return out
 }

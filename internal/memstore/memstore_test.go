@@ -17,3 +17,23 @@ func TestConformance(t *testing.T) {
 		Events: true,
 	})
 }
+
+// Stores that share a memory have leases and owners.
+func TestConformanceOfSharedMemory(t *testing.T) {
+	storetest.Run(t, storetest.Harness{
+		New: func(t *testing.T) storetest.Backend {
+			local := memstore.New("local", storetest.NameOf("local"))
+			return storetest.Backend{
+				Open: func(owner string) store.Store {
+					s, err := local.Share(owner, storetest.NameOf(owner))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return s
+				},
+				Expire: local.Expire,
+			}
+		},
+		Leases: true, SharedBackend: true, Deltas: true, Atomic: true, Events: true,
+	})
+}

@@ -2,40 +2,40 @@ package memstore
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 
 	"github.com/rollcall-sd/rollcall/internal/store"
 )
 
-// PatchOverlay implements store.Store.
-func (s *Store) PatchOverlay(ctx context.Context, patch store.OverlayPatch) (store.PatchResult, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.checkUsable(ctx); err != nil {
-		return store.PatchResult{}, err
+// patchOverlay sets members of a record's overlay. The caller holds m.mu.
+func (m *memory) patchOverlay(c call, patch store.OverlayPatch) store.PatchResult {
+	name := patch.Service
+	if at, ok := m.where[patch.ID]; ok {
+		name = at
 	}
-	service, ok := s.serviceOf[patch.ID]
-	if !ok {
-		return store.PatchResult{}, nil
+	s := m.services[name]
+	m.collect(s, c.now)
+	record, _ := s.find(patch.ID)
+	if record == nil {
+		return store.PatchResult{}
 	}
-	old := s.recordOf(service, patch.ID)
-	result := store.PatchResult{Existed: true, Service: service, Overlay: patched(old.Overlay, patch.Set)}
-	if !bytes.Equal(result.Overlay, old.Overlay) {
+	result := store.PatchResult{Existed: true, Service: name, Overlay: record.Overlay, Rev: s.rev}
+	if s.tookEffect(c.callID) {
 		result.Changed = true
-		next := *old
-		next.Overlay = result.Overlay
-		records := append([]*store.Record(nil), s.load(service).Records...)
-		for i, r := range records {
-			if r == old {
-				records[i] = &next
-			}
-		}
-		s.publish(service, s.newReading(service, records))
-		s.history.add(service, store.Event{ID: patch.ID, Kind: patch.Kind, Note: patch.Note}, eventTime)
+		return result
 	}
-	result.Rev = s.load(service).Rev
-	return result, nil
+	result.Overlay = patched(record.Overlay, patch.Set)
+	if bytes.Equal(result.Overlay, record.Overlay) {
+		return result
+	}
+	next := *record
+	next.Overlay = result.Overlay
+	e := m.edit(s)
+	e.replace(record, &next, c.callID)
+	e.commit()
+	m.history.add(name, store.Event{ID: patch.ID, Kind: patch.Kind, By: c.by, Note: patch.Note}, c.now, eventTime)
+	result.Changed, result.Rev = true, s.rev
+	return result
 }
 
 // patched returns an overlay, a JSON object, with members set; nil if none is left.

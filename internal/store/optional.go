@@ -12,6 +12,10 @@ import (
 type Local interface {
 	// Current returns the service's state: the same pointer while nothing changes.
 	Current(service string) (*LocalState, error)
+
+	// Leases returns the service's records, oldest first, with the present ends of their
+	// leases. Shared, read only.
+	Leases(service string) ([]*Record, error)
 }
 
 // LocalState is a Full reading of a Local store. Shared, read only.
@@ -66,4 +70,37 @@ type Watchers struct {
 	// MemoryLostAgo, if not negative, is how long ago the backend lost its memory of
 	// the service, when the instance is registered since longer.
 	MemoryLostAgo time.Duration
+}
+
+// Sharer is a Store whose backend other stores of this process can use as well, each as
+// another owner.
+type Sharer interface {
+	// Share returns a store that writes as owner, letters and digits. Events show it by
+	// name. Closing it leaves this one open; it must be closed before this one.
+	Share(owner, name string) (Store, error)
+}
+
+// SharedLocal is a Local store whose memory other stores can share. Those may end
+// registrations of its engine, and wait for watches of its engine.
+type SharedLocal interface {
+	Local
+	Sharer
+
+	// Attach tells the store of its engine. It is called once, before any other method.
+	Attach(Companion)
+
+	// LaggingWatchers reports the owners of the other stores that watch a service and have
+	// not acknowledged rev, at which the overlay of id was patched.
+	LaggingWatchers(ctx context.Context, service, id, rev string) (Watchers, error)
+}
+
+// Companion is what a SharedLocal asks of its engine. Its methods do not wait.
+type Companion interface {
+	// Decode returns the Decoded of a record. An error refuses the record.
+	Decode(service string, r *Record) (any, error)
+	// Recheck is called after another owner ended a registration of the engine.
+	Recheck()
+	// Acknowledged returns a channel that is closed once all watches of the service that
+	// the engine has now have acknowledged the present state.
+	Acknowledged(service string) <-chan struct{}
 }
