@@ -77,7 +77,7 @@ func TestRunForwardsSignals(t *testing.T) {
 	p := startRun(t, url, "server", "--port", "0")
 	p.await(t, "child serves")
 	signals := []syscall.Signal{syscall.SIGUSR1}
-	if !signal.Ignored(syscall.SIGHUP) { // as under nohup, of which the command is not to be deprived
+	if !signal.Ignored(syscall.SIGHUP) { // under nohup the command ignores it too
 		signals = append(signals, syscall.SIGHUP)
 	}
 	for _, s := range signals {

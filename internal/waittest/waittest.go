@@ -27,6 +27,18 @@ func Receive[T any](t testing.TB, c <-chan T, what string) T {
 	}
 }
 
+// Eventually waits until ok holds, which it asks every 2 ms.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for giveUp := time.Now().Add(Limit); !ok(); <-ticker.C {
+		if !time.Now().Before(giveUp) {
+			t.Fatalf("waited %s for %s", Limit, what)
+		}
+	}
+}
+
 // Watch begins a watch that ends with ctx.
 type Watch[S any] func(ctx context.Context) iter.Seq[S]
 

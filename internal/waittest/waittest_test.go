@@ -56,6 +56,7 @@ func TestWaitsEndAtTheLimitAndSayForWhat(t *testing.T) {
 		for _, wait := range []func(t testing.TB){
 			func(t testing.TB) { Receive(t, make(chan int), "the answer") },
 			func(t testing.TB) { State(t, counting, "the answer", func(n int) bool { return n == 42 }) },
+			func(t testing.TB) { Eventually(t, "the answer", func() bool { return false }) },
 		} {
 			began := time.Now()
 			text := failure(t, wait)

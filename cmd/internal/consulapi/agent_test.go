@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -56,14 +57,14 @@ func TestAnInstanceOfTheLibraryIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var list []healthEntry
-	eventually(t, "the instance", func() bool { list = d.health("db?passing"); return len(list) == 1 })
+	waittest.Eventually(t, "the instance", func() bool { list = d.health("db?passing"); return len(list) == 1 })
 	if e := list[0]; e.Node.Node != "10.1.1.1" || e.Service.ID != "x" || statuses(e)["service:x"] != "passing" || e.Service.Meta != nil {
 		t.Errorf("%+v", e)
 	}
 	if err := backend.SetStatus(t.Context(), "x", registry.StatusCritical, "disk full"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "its status", func() bool { return len(d.health("db?passing")) == 0 })
+	waittest.Eventually(t, "its status", func() bool { return len(d.health("db?passing")) == 0 })
 	if c := d.health("db")[0].Checks[0]; c.Status != "critical" || c.Output != "disk full" {
 		t.Errorf("%+v", c)
 	}
@@ -226,9 +227,9 @@ func TestMaintenanceSurvivesARegistration(t *testing.T) {
 		t.Error("it is still in maintenance")
 	}
 	d.must("PUT", "/v1/agent/maintenance?enable=true", "")
-	eventually(t, "maintenance of the node", func() bool { return len(d.health("api?passing")) == 0 })
+	waittest.Eventually(t, "maintenance of the node", func() bool { return len(d.health("api?passing")) == 0 })
 	d.must("PUT", "/v1/agent/maintenance?enable=false", "")
-	eventually(t, "the end of it", func() bool { return len(d.health("api?passing")) == 1 })
+	waittest.Eventually(t, "the end of it", func() bool { return len(d.health("api?passing")) == 1 })
 }
 
 func TestAServiceThatStaysCriticalIsDeregistered(t *testing.T) {

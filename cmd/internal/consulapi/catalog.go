@@ -122,7 +122,7 @@ func (e *entry) allChecks() []checkJSON {
 
 // nodes returns what is known of nodes, by name, and sees to it that it is known.
 func (a *API) nodes() *table[*nodeState] {
-	for _, name := range []string{nodeService, bareNodeService} {
+	for _, name := range nodeServices {
 		_, _ = a.hub.service(name) // with too many services nodes are as their services say
 	}
 	return a.hub.nodeStates()

@@ -172,10 +172,9 @@ func (h *hub) noteStale(name string, view *serviceView) {
 // publishView sets the states of all services. h.mu is held.
 func (h *hub) publishView(services *table[[]*entry], change catalogChange) {
 	stale, asOf := h.catalogStale, h.catalogAsOf
-	if stale == nil {
-		for _, v := range h.staleServices {
+	for _, v := range h.staleServices { // it is as old as the oldest of them
+		if stale == nil || v.asOf.Before(asOf) {
 			stale, asOf = v.stale, v.asOf
-			break
 		}
 	}
 	view := newCatalogView(services, stale, asOf)

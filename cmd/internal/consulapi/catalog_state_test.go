@@ -143,24 +143,33 @@ func TestCatalogFollowsEachChange(t *testing.T) {
 	}
 }
 
-// One service that is stale makes the catalog stale, and the last one that recovers ends it.
+// One service that is stale makes the catalog stale, as of the oldest, and the last one that
+// recovers ends it.
 func TestCatalogIsStaleWithAnyService(t *testing.T) {
 	h := bareHub()
 	for _, name := range []string{"a", "b"} {
 		h.put(name, []*entry{entryOn(name, "n", "10.0.0.1", name, 1)})
 	}
-	asOf := time.Now()
+	now := time.Now()
+	older := now.Add(-time.Minute)
 	for _, step := range []struct {
 		name  string
 		stale error
-		want  bool
-	}{{"a", registry.ErrUnavailable, true}, {"b", registry.ErrUnavailable, true}, {"a", nil, true}, {"b", nil, false}} {
+		asOf  time.Time
+		want  time.Time // as of when the catalog is stale, zero if it is not
+	}{
+		{"a", registry.ErrUnavailable, now, now},
+		{"b", registry.ErrUnavailable, older, older},
+		{"a", registry.ErrUnavailable, now.Add(-time.Second), older},
+		{"b", nil, now, now.Add(-time.Second)},
+		{"a", nil, now, time.Time{}},
+	} {
 		w := h.services[step.name]
 		old, _, _ := w.cell.get()
 		_, before, _ := h.all.get()
-		h.show(w, old, &serviceView{name: step.name, entries: old.entries, stale: step.stale, asOf: asOf}, 0)
+		h.show(w, old, &serviceView{name: step.name, entries: old.entries, stale: step.stale, asOf: step.asOf}, 0)
 		view, index, _ := h.all.get()
-		if (view.stale != nil) != step.want || step.want && !view.asOf.Equal(asOf) || index != before {
+		if (view.stale != nil) != !step.want.IsZero() || view.stale != nil && !view.asOf.Equal(step.want) || index != before {
 			t.Errorf("%s is stale with %v: the catalog with %v as of %s, index %d after %d", step.name, step.stale, view.stale, view.asOf, index, before)
 		}
 	}

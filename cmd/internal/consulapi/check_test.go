@@ -115,9 +115,9 @@ func TestAChecksResultIsTheStatus(t *testing.T) {
 	defer server.Close()
 	d := start(t, localBackend(t), "n1")
 	d.register(fmt.Sprintf(`{"Name":"api","Port":80,"Check":{"HTTP":%q,"Interval":"1s"}}`, server.URL))
-	eventually(t, "the check to pass", func() bool { return len(d.health("api?passing")) == 1 })
+	waittest.Eventually(t, "the check to pass", func() bool { return len(d.health("api?passing")) == 1 })
 	failing.Store(true)
-	eventually(t, "the check to fail", func() bool { return len(d.health("api?passing")) == 0 })
+	waittest.Eventually(t, "the check to fail", func() bool { return len(d.health("api?passing")) == 0 })
 }
 
 func TestNotesCarryTheStatesOfChecks(t *testing.T) {

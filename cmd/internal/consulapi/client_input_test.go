@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 )
 
 // TestCheckIDsThatDivideNotes checks that the state of a check is read back whatever
@@ -19,7 +21,7 @@ func TestCheckIDsThatDivideNotes(t *testing.T) {
 		want[id] = "warning"
 	}
 	for _, reader := range []*daemon{d, other} {
-		eventually(t, "the states of all checks as they are", func() bool { return maps.Equal(statuses(reader.health("web")[0]), want) })
+		waittest.Eventually(t, "the states of all checks as they are", func() bool { return maps.Equal(statuses(reader.health("web")[0]), want) })
 	}
 }
 

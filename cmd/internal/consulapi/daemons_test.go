@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -48,23 +49,23 @@ func TestTwoDaemonsAgree(t *testing.T) {
 	}
 	two.register(`{"Name":"api","Port":2,"Check":{"TTL":"1h","Status":"passing"}}`)
 	for _, d := range []*daemon{one, two} {
-		eventually(t, "both instances", func() bool { return ids(d.health("api?passing")) == "n1/api n2/api" })
+		waittest.Eventually(t, "both instances", func() bool { return ids(d.health("api?passing")) == "n1/api n2/api" })
 	}
 	one.must("PUT", "/v1/agent/check/fail/service:api?note=disk+full", "")
-	eventually(t, "the failing check", func() bool { return ids(two.health("api?passing")) == "n2/api" })
+	waittest.Eventually(t, "the failing check", func() bool { return ids(two.health("api?passing")) == "n2/api" })
 	for _, c := range two.health("api")[0].Checks {
 		if c.CheckID == "service:api" && (c.Status != "critical" || c.Output != "disk full") {
 			t.Errorf("the other daemon shows %+v", c)
 		}
 	}
-	eventually(t, "both nodes", func() bool {
+	waittest.Eventually(t, "both nodes", func() bool {
 		nodes, _ := readAs[[]nodeJSON](two, "/v1/catalog/nodes")
 		return len(nodes) == 2
 	})
 	if err := one.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "n1 to leave", func() bool { return ids(two.health("api")) == "n2/api" })
+	waittest.Eventually(t, "n1 to leave", func() bool { return ids(two.health("api")) == "n2/api" })
 }
 
 // A daemon that dies keeps nothing alive. One that starts again under the same name
@@ -86,16 +87,16 @@ func TestADaemonAdoptsWhatItsNodeLeft(t *testing.T) {
 	if err := second.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "what was adopted, with its health", func() bool { return ids(second.health("api?passing")) == "n1/a1" })
+	waittest.Eventually(t, "what was adopted, with its health", func() bool { return ids(second.health("api?passing")) == "n1/a1" })
 	second.must("PUT", "/v1/agent/check/warn/service:a1", "")
-	eventually(t, "the adopted check", func() bool {
+	waittest.Eventually(t, "the adopted check", func() bool {
 		list := other.health("api")
 		return len(list) == 1 && statuses(list[0])["service:a1"] == "warning"
 	})
 	second.Close()
 	_ = backend.Close()
-	eventually(t, "what no daemon keeps alive to expire", func() bool { return len(other.health("api")) == 0 })
-	eventually(t, "its node to expire", func() bool {
+	waittest.Eventually(t, "what no daemon keeps alive to expire", func() bool { return len(other.health("api")) == 0 })
+	waittest.Eventually(t, "its node to expire", func() bool {
 		nodes, _ := readAs[[]nodeJSON](other, "/v1/catalog/nodes")
 		return len(nodes) == 1 && nodes[0].Node == "n2"
 	})
@@ -110,14 +111,14 @@ func TestAnAPIThatCannotLie(t *testing.T) {
 	known := d.must("GET", "/v1/health/service/api", "")
 	s.Kill()
 	var a answer
-	eventually(t, "the outage to show", func() bool {
+	waittest.Eventually(t, "the outage to show", func() bool {
 		a = d.must("GET", "/v1/health/service/api", "")
 		return a.header.Get("X-Consul-KnownLeader") == "false"
 	})
 	if a.body != known.body || a.index() != known.index() {
 		t.Errorf("the last known state: index %d after %d: %s", a.index(), known.index(), a.body)
 	}
-	eventually(t, "its age to grow", func() bool {
+	waittest.Eventually(t, "its age to grow", func() bool {
 		return d.must("GET", "/v1/health/service/api", "").header.Get("X-Consul-LastContact") != "0"
 	})
 	if a := d.must("GET", "/v1/catalog/services", ""); !strings.Contains(a.body, `"api"`) {
@@ -135,7 +136,7 @@ func TestAnAPIThatCannotLie(t *testing.T) {
 		}
 	}
 	s.Restart() // empty
-	eventually(t, "the end of the outage", func() bool {
+	waittest.Eventually(t, "the end of the outage", func() bool {
 		a := d.must("GET", "/v1/health/service/api", "")
 		if !strings.Contains(a.body, `"ID":"a"`) {
 			t.Fatalf("a false empty answer: %s", a.body)
@@ -143,5 +144,5 @@ func TestAnAPIThatCannotLie(t *testing.T) {
 		return a.header.Get("X-Consul-KnownLeader") == "true"
 	})
 	d.must("PUT", "/v1/agent/service/deregister/a", "")
-	eventually(t, "a true zero", func() bool { return strings.TrimSpace(d.must("GET", "/v1/health/service/api", "").body) == "[]" })
+	waittest.Eventually(t, "a true zero", func() bool { return strings.TrimSpace(d.must("GET", "/v1/health/service/api", "").body) == "[]" })
 }

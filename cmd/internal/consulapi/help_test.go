@@ -9,11 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -119,18 +117,6 @@ func statuses(e healthEntry) map[string]string {
 		}
 	}
 	return out
-}
-
-// eventually waits until ok holds.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(2 * time.Millisecond)
-	defer ticker.Stop()
-	for giveUp := time.Now().Add(waittest.Limit); !ok(); <-ticker.C {
-		if time.Now().After(giveUp) {
-			t.Fatalf("waited %s for %s", waittest.Limit, what)
-		}
-	}
 }
 
 // blocked makes a blocking query in the background.

@@ -130,7 +130,7 @@ func (h *hub) watch(name string) (*watched, error) {
 
 func (h *hub) isListed(name string) bool {
 	_, listed := slices.BinarySearch(h.listed, name)
-	return listed || name == nodeService || name == bareNodeService
+	return listed || StandsForNodes(name)
 }
 
 // makeRoom ends the watches that were not used for idleTime, or else the older half, and
@@ -198,7 +198,7 @@ func (h *hub) show(w *watched, old, view *serviceView, stamp uint64) {
 		return // no longer watched
 	}
 	var changed map[string]bool
-	if view.name == nodeService || view.name == bareNodeService {
+	if StandsForNodes(view.name) {
 		changed = h.noteNodes(view, gone, come)
 	}
 	w.cell.update(func(index uint64) (*serviceView, uint64) {

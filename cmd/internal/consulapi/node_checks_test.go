@@ -25,10 +25,10 @@ func TestNodeCheckWakesQueriesOfServices(t *testing.T) {
 			{"/v1/agent/check/fail/disk", 0},
 			{"/v1/agent/check/pass/disk", 1},
 		} {
-			eventually(t, "the state before "+step.put, func() bool { return len(reader.health("web?passing")) == 1-step.want })
+			waittest.Eventually(t, "the state before "+step.put, func() bool { return len(reader.health("web?passing")) == 1-step.want })
 			index := reader.must("GET", "/v1/health/service/web?passing", "").index()
 			query := reader.blocked(fmt.Sprintf("/v1/health/service/web?passing&wait=10m&index=%d", index))
-			eventually(t, "the query to block", func() bool { return reader.Blocked() == 1 })
+			waittest.Eventually(t, "the query to block", func() bool { return reader.Blocked() == 1 })
 			d.must("PUT", step.put, "")
 			var a answer
 			select {

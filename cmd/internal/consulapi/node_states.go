@@ -5,6 +5,12 @@ import (
 	"slices"
 )
 
+// nodeServices are the services whose instances stand for nodes.
+var nodeServices = []string{nodeService, bareNodeService}
+
+// StandsForNodes reports whether the instances of a service stand for daemons and nodes.
+func StandsForNodes(service string) bool { return slices.Contains(nodeServices, service) }
+
 // nodeState is what a node's own instance says of it.
 type nodeState struct {
 	identity nodeIdentity
@@ -86,7 +92,7 @@ func (n *nodeState) says(other *nodeState) bool {
 func (h *hub) touchServices(nodes map[string]bool) {
 	for name, w := range h.services {
 		view, index, _ := w.cell.get()
-		if index == 0 || name == nodeService || name == bareNodeService {
+		if index == 0 || StandsForNodes(name) {
 			continue
 		}
 		if slices.ContainsFunc(view.entries, func(e *entry) bool { return nodes[e.record.Node.Name] }) {

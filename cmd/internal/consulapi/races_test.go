@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/internal/redistest"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -218,9 +219,9 @@ func TestACatalogNodeWrittenThroughTwoDaemons(t *testing.T) {
 	body := `{"Node":"ext","Address":"10.0.0.9","Service":{"Service":"db","Port":5432}}`
 	one.must("PUT", "/v1/catalog/register", body)
 	two.must("PUT", "/v1/catalog/register", strings.Replace(body, "5432", "5433", 1))
-	eventually(t, "the first daemon to give it up", func() bool { return one.agent.find(catalogKey("ext", "db")) == nil })
+	waittest.Eventually(t, "the first daemon to give it up", func() bool { return one.agent.find(catalogKey("ext", "db")) == nil })
 	for _, d := range []*daemon{one, two} {
-		eventually(t, "one instance", func() bool {
+		waittest.Eventually(t, "one instance", func() bool {
 			list := d.health("db")
 			return len(list) == 1 && list[0].Service.Port == 5433
 		})

@@ -211,7 +211,7 @@ func (a *API) readService(r *http.Request, q *query, name string) (*serviceView,
 func (a *API) awaitNodes(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, firstStateWait)
 	defer cancel()
-	for _, name := range []string{nodeService, bareNodeService} {
+	for _, name := range nodeServices {
 		if c, err := a.hub.service(name); err == nil {
 			c.await(ctx, a.drain, 0)
 		}

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -95,12 +94,7 @@ func TestAStopAnswersBlockedQueries(t *testing.T) {
 		defer response.Body.Close()
 		answered <- response.Status
 	}()
-	for giveUp := time.Now().Add(waittest.Limit); d.serving.Load().api.Blocked() == 0; {
-		if time.Now().After(giveUp) {
-			t.Fatal("the query does not wait")
-		}
-		runtime.Gosched()
-	}
+	waittest.Eventually(t, "the query to wait", func() bool { return d.serving.Load().api.Blocked() > 0 })
 	if err := d.stop(server); err != nil {
 		t.Errorf("stop: %v", err)
 	}

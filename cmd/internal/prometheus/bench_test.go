@@ -1,13 +1,16 @@
 package prometheus
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
 	"testing"
 
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -33,7 +36,7 @@ func BenchmarkTargets(b *testing.B) {
 	}
 	h := NewTargets(api, 0)
 	var body []byte
-	eventually(b, "all targets", func() bool {
+	waittest.Eventually(b, "all targets", func() bool {
 		l, err := h.list(b.Context(), selection{})
 		if err == nil {
 			body = l.body
@@ -81,17 +84,14 @@ func BenchmarkTargets(b *testing.B) {
 func overTCP(b *testing.B, h http.Handler, path string) {
 	s := httptest.NewServer(h)
 	defer s.Close()
-	buffer := make([]byte, 64<<10)
 	for b.Loop() {
 		response, err := s.Client().Get(s.URL + path)
 		if err != nil {
 			b.Fatal(err)
 		}
-		for {
-			if _, err := response.Body.Read(buffer); err != nil {
-				break
-			}
+		_, err = io.Copy(io.Discard, response.Body)
+		if err = errors.Join(err, response.Body.Close()); err != nil || response.StatusCode != http.StatusOK {
+			b.Fatalf("%s: %v", response.Status, err)
 		}
-		_ = response.Body.Close()
 	}
 }

@@ -9,18 +9,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-sd/rollcall/cmd/internal/consulapi"
-	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeStates are states that a test sets. What is not set is not known: reads of it wait.
+// fakeStates are states that a test sets. What is not set is not known: reads of it fail, as
+// those of the API do once their context ends.
 type fakeStates struct {
 	mu       sync.Mutex
 	catalog  *consulapi.CatalogState
@@ -128,16 +127,4 @@ func startAPI(t testing.TB) (*consulapi.API, registry.Backend) {
 		t.Fatal(err)
 	}
 	return api, backend
-}
-
-// eventually waits until ok holds.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(2 * time.Millisecond)
-	defer ticker.Stop()
-	for giveUp := time.Now().Add(waittest.Limit); !ok(); <-ticker.C {
-		if time.Now().After(giveUp) {
-			t.Fatalf("waited %s for %s", waittest.Limit, what)
-		}
-	}
 }

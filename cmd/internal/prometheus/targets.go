@@ -33,9 +33,6 @@ const (
 	maxCachedBytes   = 16 << 20
 )
 
-// daemonServices stand for daemons and nodes. They are targets only if asked for by name.
-var daemonServices = []string{"consul", "rollcall-node"}
-
 // States are the states of services. *consulapi.API has them.
 type States interface {
 	Catalog(ctx context.Context) (*consulapi.CatalogState, error)
@@ -117,7 +114,7 @@ func refuse(w http.ResponseWriter, code int, text string) {
 
 // selection says which instances are asked for.
 type selection struct {
-	services []string // sorted; empty means all but daemonServices
+	services []string // sorted; empty means all that do not stand for nodes
 	tags     []string // sorted
 }
 
@@ -175,8 +172,8 @@ func (t *Targets) list(ctx context.Context, s selection) (*targetList, error) {
 		names = next.catalog.Names
 	}
 	for _, name := range names {
-		if len(s.services) == 0 && slices.Contains(daemonServices, name) {
-			continue
+		if len(s.services) == 0 && consulapi.StandsForNodes(name) {
+			continue // they are targets only if asked for by name
 		}
 		state, err := t.states.Service(ctx, name)
 		if err != nil {

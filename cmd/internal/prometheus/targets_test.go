@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-sd/rollcall/cmd/internal/consulapi"
+	"github.com/rollcall-sd/rollcall/internal/waittest"
 	"github.com/rollcall-sd/rollcall/registry"
 )
 
@@ -234,7 +235,7 @@ func TestTargetsOfConsulsAPI(t *testing.T) {
 	if err := backend.Register(t.Context(), registry.ServiceInfo{ID: "lib", Name: "api", Address: "10.0.0.9", Port: 80, Status: registry.StatusCritical}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the target", func() bool { return ids(targetsOf(t, h, "")) == "lib" })
+	waittest.Eventually(t, "the target", func() bool { return ids(targetsOf(t, h, "")) == "lib" })
 	if got := targetsOf(t, h, "?service=api")[0]; got.Targets[0] != "10.0.0.9:80" || got.Labels["__meta_rollcall_status"] != "critical" {
 		t.Errorf("target %+v", got)
 	}
@@ -244,5 +245,5 @@ func TestTargetsOfConsulsAPI(t *testing.T) {
 	if err := backend.Deregister(t.Context(), "lib"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the empty list", func() bool { return len(targetsOf(t, h, "")) == 0 })
+	waittest.Eventually(t, "the empty list", func() bool { return len(targetsOf(t, h, "")) == 0 })
 }
